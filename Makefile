@@ -1,0 +1,76 @@
+# Everything that people and pipelines run. `make run` and `make test` set up what they need by themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+ENV ?= dev
+REGISTRY ?= localhost:5001
+INGRESS ?= 127.0.0.1
+
+.PHONY: help run test check policy unit test-mysql up deploy smoke down generate requirements
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/app ## the product on http://127.0.0.1:8000: Python alone, SQLite in data/
+	@$(BIN)/python -m app.school_schedule serve
+
+test: check policy unit ## everything that needs no cluster
+
+check: .venv/test ## style, types, workflows, Dockerfile, YAML
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/yamllint --strict .
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/shellcheck .ci/run
+	$(BIN)/actionlint
+	$(BIN)/zizmor --offline --persona=auditor --quiet .github
+
+policy: .venv/test .venv-checkov/ready ## the rules over the manifests of every environment
+	$(BIN)/python -m pytest policy_tests
+
+unit: .venv/test ## the application's tests, on SQLite and in a real browser
+	$(BIN)/python -m pytest tests
+
+test-mysql: .venv/test ## the application's database tests on a throw-away MySQL in docker
+	$(BIN)/python -m tests.mysql $(BIN)/python -m pytest tests -m mysql
+
+up: .venv/test ## ENV on a cluster of your own, from nothing to smoke-tested (docs/cluster.md)
+	$(BIN)/python -m delivery up $(ENV) --registry $(REGISTRY) --ingress $(INGRESS)
+
+deploy: .venv/test ## IMAGE (NAME:TAG@sha256:DIGEST) to ENV
+	$(BIN)/python -m delivery deploy $(ENV) --image $(IMAGE)
+
+smoke: .venv/test ## the smoke tests of what `make deploy` put into ENV
+	$(BIN)/python -m pytest smoke_tests --env=$(ENV) --overlay=build/$(ENV)
+
+down: .venv/test ## delete ENV with all its data
+	$(BIN)/python -m delivery down $(ENV)
+
+generate: .venv/test ## one headless generation in ENV, now
+	$(BIN)/python -m delivery generate $(ENV)
+
+requirements: .venv/test ## pin anew what requirements/*.in ask for
+	@for name in app test checkov; do \
+	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
+
+# One virtual environment for the product and its tests, a second one for checkov, whose pins contradict OR-Tools'.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"{sys.executable} is Python {sys.version.split()[0]}; 3.11 or newer is needed: make PYTHON=python3.13 ...")'
+	@$(PYTHON) -m venv .venv
+
+.venv/app: requirements/app.txt | .venv/bin/python
+	@echo "Installing requirements/app.txt into .venv ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+.venv/test: requirements/test.txt | .venv/bin/python
+	@echo "Installing requirements/test.txt into .venv ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@ .venv/app
+
+.venv-checkov/ready: requirements/checkov.txt
+	@echo "Installing requirements/checkov.txt into .venv-checkov ..."
+	@$(PYTHON) -m venv .venv-checkov
+	@.venv-checkov/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@

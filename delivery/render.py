@@ -1,0 +1,42 @@
+"""An overlay with another image: `build/<env>`, a Kustomization on top of `overlays/<env>`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from delivery.image import NAME, Image
+from delivery.shell import ROOT, DeliveryError, kubectl
+
+ENVIRONMENTS = ("dev", "homolog", "preprod", "prod")
+
+
+def overlay_image(environment: str) -> str:
+    """The name under which `overlays/<env>` knows the application's image after its own version Component."""
+    version = yaml.safe_load((ROOT / "overlays" / environment / "version" / "kustomization.yaml").read_text())
+    return str(next(image["newName"] for image in version["images"] if image["name"] == NAME))
+
+
+def write_overlay(environment: str, image: Image, *, single_node: bool) -> Path:
+    """Writes `build/<env>` (not in Git) and returns its folder; `overlays/<env>` stays as it is."""
+    if environment not in ENVIRONMENTS:
+        raise DeliveryError(f"no environment {environment!r}; there are {', '.join(ENVIRONMENTS)}")
+    folder = ROOT / "build" / environment
+    (folder / "version").mkdir(parents=True, exist_ok=True)
+    renamed = {"name": overlay_image(environment), "newName": image.name, "newTag": image.tag, "digest": image.digest}
+    _write(folder / "version", "v1alpha1", "Component", images=[renamed])
+    # The environment variable IMAGE repeats the reference, so it is filled in again after the image has changed.
+    components = ["version", "../../components/version-env"] + ["../../components/single-node"] * single_node
+    _write(folder, "v1beta1", "Kustomization", resources=[f"../../overlays/{environment}"], components=components)
+    return folder
+
+
+def render(overlay: Path) -> str:
+    """The overlay's manifests, as one multi-document YAML text."""
+    return kubectl("kustomize", str(overlay))
+
+
+def _write(folder: Path, version: str, kind: str, **fields: object) -> None:
+    content = {"apiVersion": f"kustomize.config.k8s.io/{version}", "kind": kind, **fields}
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(content, sort_keys=False))

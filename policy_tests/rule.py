@@ -1,0 +1,51 @@
+"""A rule: one small pure function over a ManifestSet, with what a reader of its findings needs to know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from policy_tests.manifests import Finding, ManifestSet
+
+Severity = Literal["critical", "high", "medium", "low"]
+Check = Callable[[ManifestSet], Iterator[Finding]]
+
+RULES: dict[str, Rule] = {}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`why` and `fix` are one sentence each; `source` names the standard, the manual or the checkers that agree."""
+
+    id: str
+    severity: Severity
+    why: str
+    fix: str
+    source: str
+    check: Check = field(repr=False)
+    # Compares with this project's own environments, so it says nothing about manifests from elsewhere.
+    ours: bool = False
+
+
+def rule(
+    id: str, severity: Severity, *, why: str, fix: str, source: str, ours: bool = False
+) -> Callable[[Check], Check]:
+    """Registers the decorated function in RULES."""
+
+    def register(check: Check) -> Check:
+        if id in RULES:
+            raise ValueError(f"two rules are called {id}")
+        RULES[id] = Rule(id, severity, why, fix, source, check, ours)
+        return check
+
+    return register
+
+
+def explain(rule: Rule, environment: str, finding: Finding) -> str:
+    """The finding in two lines: where and what, then why and how to fix it."""
+    value = json.dumps(finding.value, default=str)
+    seen = value if len(value) <= 120 else value[:117] + "..."
+    place = f"{environment} {finding.manifest} {finding.path or 'metadata.name'} = {seen}"
+    return f"{place}: {finding.message} ({rule.severity})\n    {rule.why} Fix: {rule.fix}"

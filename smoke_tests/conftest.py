@@ -1,0 +1,174 @@
+"""Options and fixtures: one deployed environment, seen from outside and from inside."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+import requests
+import testinfra
+import yaml
+from requests.adapters import HTTPAdapter
+from testinfra.host import Host
+
+from delivery import credentials
+from delivery.shell import kubectl
+
+Manifest = dict[str, Any]
+
+
+def pytest_configure() -> None:
+    # testinfra and the port-forward call kubectl by name: the one of this environment goes first.
+    os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--env` says what to test; on a cluster of one's own the others say how it differs from the overlay."""
+    group = parser.getgroup("smoke tests")
+    group.addoption("--env", help="the deployed environment: dev, homolog, preprod or prod")
+    group.addoption("--overlay", type=Path, help="what was deployed (default: overlays/ENV)")
+    group.addoption("--ingress", help="address of the ingress controller (default: the host's own, by DNS)")
+    group.addoption("--delete-neighbour", metavar="ENV", help="delete that environment; --env must not notice")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    destructive = collection_path.name == "test_isolation.py"
+    return True if destructive and not config.getoption("--delete-neighbour") else None
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A deployed environment: its namespace, and the manifests that it was deployed from."""
+
+    namespace: str
+    manifests: list[Manifest] = field(repr=False)
+
+    def kubectl(self, *arguments: str) -> str:
+        return kubectl("-n", self.namespace, *arguments)
+
+    def manifest(self, kind: str, name: str) -> Manifest:
+        found = (each for each in self.manifests if (each["kind"], each["metadata"]["name"]) == (kind, name))
+        return next(found)
+
+    def pods(self, component: str) -> list[str]:
+        """Names of the component's pods, without those that are ending."""
+        selector = f"app.kubernetes.io/component={component}"
+        pods = json.loads(self.kubectl("get", "pods", "-l", selector, "-o", "json"))["items"]
+        return [pod["metadata"]["name"] for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+
+    @property
+    def image(self) -> str:
+        """The application's image reference in the manifests."""
+        web = self.manifest("Deployment", "web")["spec"]["template"]["spec"]["containers"][0]
+        return str(web["image"])
+
+
+@pytest.fixture(scope="session")
+def environment(pytestconfig: pytest.Config) -> Environment:
+    name = pytestconfig.getoption("--env")
+    if not name:
+        raise pytest.UsageError("say which environment to test: --env=dev, homolog, preprod or prod")
+    overlay = pytestconfig.getoption("--overlay") or Path("overlays", name)
+    manifests = list(yaml.safe_load_all(kubectl("kustomize", str(overlay))))
+    return Environment(f"school-scheduler-{name}", manifests)
+
+
+class IngressAdapter(HTTPAdapter):
+    """Connects to one address for every URL, with the URL's own host in TLS and HTTP: curl's --resolve."""
+
+    def __init__(self, address: str, host: str) -> None:
+        self.address, self.host = address, host
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, server_hostname=self.host, assert_hostname=self.host, **options)
+
+    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+        request.headers["Host"] = self.host
+        assert request.url is not None
+        request.url = request.url.replace(f"//{self.host}", f"//{self.address}", 1)
+        return super().send(request, *arguments, **options)
+
+
+@dataclass(frozen=True)
+class Site:
+    """The environment as a browser reaches it, through the ingress."""
+
+    url: str
+    session: requests.Session = field(repr=False)
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        return self.session.get(self.url + path, timeout=10, **options)
+
+
+@pytest.fixture(scope="session")
+def site(environment: Environment, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    ingress = environment.manifest("Ingress", "web")["spec"]
+    host = ingress["rules"][0]["host"]
+    session = requests.Session()
+    if ingress.get("tls"):
+        authority = credentials.read(environment.namespace, "web-tls").get("ca.crt")
+        if authority:
+            bundle = tmp_path_factory.mktemp("tls") / "ca.crt"
+            bundle.write_text(authority)
+            session.verify = str(bundle)
+    if address := pytestconfig.getoption("--ingress"):
+        # A proxy in the environment would carry the request away from that address.
+        session.trust_env = False
+        for scheme in ("http", "https"):
+            session.mount(f"{scheme}://{host}", IngressAdapter(address, host))
+    return Site(f"{'https' if ingress.get('tls') else 'http'}://{host}", session)
+
+
+@pytest.fixture(scope="session")
+def web_pod(environment: Environment) -> Host:
+    """Inside a web pod, by testinfra over kubectl exec."""
+    pod = environment.pods("web")[0]
+    return testinfra.get_host(f"kubectl://{pod}?namespace={environment.namespace}&container=web")
+
+
+@pytest.fixture(scope="session")
+def database(environment: Environment) -> Iterator[pymysql.Connection[Any]]:
+    """A connection as the application's own user, through a port-forward to the database's pod."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    forward = subprocess.Popen(
+        ["kubectl", "-n", environment.namespace, "port-forward", "pod/mysql-0", f"{port}:3306"],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        secret = credentials.read(environment.namespace, "db-credentials")
+        connection = _connect(port, secret["user"], secret["password"])
+        yield connection
+        connection.close()
+    finally:
+        forward.terminate()
+        forward.wait(timeout=10)
+
+
+def _connect(port: int, user: str, password: str) -> pymysql.Connection[Any]:
+    # MySQL signs its certificate itself, so there is no authority to verify it by.
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return pymysql.Connection(
+                host="127.0.0.1", port=port, user=user, password=password, database="school_schedule", ssl=tls
+            )
+        except pymysql.err.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)

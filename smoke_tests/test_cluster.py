@@ -1,0 +1,124 @@
+"""From inside: what runs, as whom, and what it can reach."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import pymysql
+import pytest
+from testinfra.host import Host
+
+from delivery.shell import DeliveryError, kubectl
+from smoke_tests.conftest import Environment
+
+# Says "open" or "closed" for each HOST:PORT argument; a dropped packet is a time-out.
+PROBE = """
+import socket, sys
+for target in sys.argv[1:]:
+    host, _, port = target.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=3).close()
+        print("open", target)
+    except OSError:
+        print("closed", target)
+"""
+
+
+def workloads(environment: Environment) -> list[str]:
+    kinds = ("Deployment", "StatefulSet")
+    return [
+        f"{each['kind'].lower()}/{each['metadata']['name']}" for each in environment.manifests if each["kind"] in kinds
+    ]
+
+
+def test_every_rollout_is_complete(environment: Environment) -> None:
+    for workload in workloads(environment):
+        environment.kubectl("rollout", "status", workload, "--timeout=120s")
+
+
+def test_running_pods_have_the_deployed_digest(environment: Environment) -> None:
+    for component in ("web", "worker"):
+        for pod in environment.pods(component):
+            status = json.loads(environment.kubectl("get", "pod", pod, "-o", "json"))["status"]
+            digests = {each["imageID"].partition("@")[2] for each in status["containerStatuses"]}
+            assert digests == {environment.image.partition("@")[2]}, pod
+
+
+def test_database_answers_a_query(database: pymysql.Connection[Any]) -> None:
+    with database.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM alembic_version")
+        assert cursor.fetchone() == (1,)
+
+
+def test_database_speaks_tls_only(database: pymysql.Connection[Any]) -> None:
+    with database.cursor() as cursor:
+        cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+        assert cursor.fetchone() not in (None, ("Ssl_cipher", ""))
+        cursor.execute("SELECT @@require_secure_transport")
+        assert cursor.fetchone() == (1,)
+
+
+@pytest.fixture
+def foreign_namespace() -> Iterator[str]:
+    """A namespace of its own, as hostile a neighbour as the cluster allows: no policy holds it back."""
+    name = f"smoke-probe-{secrets.token_hex(3)}"
+    kubectl("create", "namespace", name)
+    yield name
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+def test_3306_is_closed_to_other_namespaces(environment: Environment, foreign_namespace: str) -> None:
+    database = f"mysql.{environment.namespace}.svc:3306"
+    control = "kube-dns.kube-system.svc:53"
+    assert probe(foreign_namespace, environment.image, database, control) == f"closed {database}\nopen {control}\n"
+
+
+def test_3306_is_open_to_the_web(environment: Environment) -> None:
+    pod = environment.pods("web")[0]
+    answer = environment.kubectl("exec", pod, "-c", "web", "--", "python", "-c", PROBE, "mysql:3306")
+    assert answer == "open mysql:3306\n"
+
+
+def test_web_runs_as_an_ordinary_user(web_pod: Host) -> None:
+    assert web_pod.check_output("id -u") == "10001"
+
+
+def test_web_cannot_write_to_its_root(web_pod: Host) -> None:
+    result = web_pod.run("touch /srv/app/new-file")
+    assert result.failed
+    assert "Read-only file system" in result.stderr
+
+
+def test_web_holds_no_kubernetes_token(web_pod: Host) -> None:
+    assert not web_pod.file("/var/run/secrets/kubernetes.io").exists
+
+
+def probe(namespace: str, image: str, *targets: str) -> str:
+    """What a bare pod in `namespace` says of each target."""
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "probe", "namespace": namespace},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [
+                {
+                    "name": "probe",
+                    "image": image,
+                    "command": ["python", "-c", PROBE, *targets],
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                }
+            ],
+        },
+    }
+    kubectl("create", "-f", "-", stdin=json.dumps(pod))
+    try:
+        kubectl("-n", namespace, "wait", "pod/probe", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s")
+    except DeliveryError as error:
+        pytest.fail(f"the probe did not end: {error}\n{kubectl('-n', namespace, 'describe', 'pod/probe')}")
+    return kubectl("-n", namespace, "logs", "probe")

@@ -1,0 +1,31 @@
+"""From outside: what a browser gets through the ingress."""
+
+from __future__ import annotations
+
+from smoke_tests.conftest import Environment, Site
+
+
+def test_page_is_served(site: Site) -> None:
+    response = site.get("/")
+    assert response.status_code == 200
+    assert "School Scheduler" in response.text
+
+
+def test_process_is_up(site: Site) -> None:
+    assert site.get("/health").status_code == 200
+
+
+def test_database_is_usable(site: Site) -> None:
+    response = site.get("/ready")
+    assert response.status_code == 200, response.text
+
+
+def test_running_image_is_the_deployed_one(site: Site, environment: Environment) -> None:
+    version = site.get("/version").json()
+    assert version["image"] == environment.image
+    assert version["digest"] == environment.image.partition("@")[2]
+
+
+def test_tls_everywhere_but_in_dev(site: Site, environment: Environment) -> None:
+    # Every request verifies the certificate; what can be lost is TLS itself.
+    assert site.url.startswith("https://") or environment.namespace.endswith("-dev")
