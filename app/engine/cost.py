@@ -56,9 +56,10 @@ class _Judge:
         self.lessons: dict[str, list[Lesson]] = {event.id: [] for event in instance.events}
         self.busy: dict[str, Counter[str]] = {resource.id: Counter() for resource in instance.resources}
         for lesson in timetable.lessons:
-            if lesson.event not in self.lessons or lesson.time not in instance.time or lesson.duration < 1:
+            if lesson.event not in self.lessons or lesson.time not in instance.time_index or lesson.duration < 1:
                 raise ValueError(f"{instance.id} has no place for {lesson}")
-            times = instance.held(lesson)
+            start = instance.time_index[lesson.time]
+            times = instance.times[start : start + lesson.duration]
             if len(times) < lesson.duration:
                 raise ValueError(f"{lesson} ends after the week")
             self.lessons[lesson.event].append(lesson)

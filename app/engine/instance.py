@@ -183,11 +183,6 @@ class Instance:
         return {time.id: index for index, time in enumerate(self.times)}
 
     @cached_property
-    def time(self) -> dict[str, Time]:
-        """The times by id."""
-        return {time.id: time for time in self.times}
-
-    @cached_property
     def resource(self) -> dict[str, Resource]:
         """The resources by id."""
         return {resource.id: resource for resource in self.resources}
@@ -196,8 +191,3 @@ class Instance:
     def event(self) -> dict[str, Event]:
         """The events by id."""
         return {event.id: event for event in self.events}
-
-    @cached_property
-    def resource(self) -> dict[str, Resource]:
-        """The resources by id."""
-        return {resource.id: resource for resource in self.resources}

@@ -1,0 +1,231 @@
+"""What each command does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import sessionmaker
+
+from app import database, generation, instances, logs, worker
+from app.engine.cost import Cost, evaluate
+from app.engine.timetable import Timetable
+from app.engine.xhstt import write_solution
+from app.models import Generation, StoredInstance
+from app.search import SearchError, search
+from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class CommandError(Exception):
+    """The command could not be done; the text is one line that says why."""
+
+
+def run(options: argparse.Namespace, settings: Settings) -> int:
+    """Runs the command that the command line names."""
+    logs.configure(settings)
+    match options.command:
+        case "serve":
+            serve(options.host, options.port, options.reload, settings)
+        case "work":
+            work(settings)
+        case "generate" if options.database:
+            generate_all(with_seconds(settings, options.seconds), options.seed)
+        case "generate":
+            generate_file(options.xhstt, options.out, options.seed, with_seconds(settings, options.seconds))
+        case "import":
+            engine = database.connect(settings)
+            database.migrate(engine)
+            import_files(engine, options.files, settings)
+        case "migrate":
+            migrate(database.connect(settings), settings, options.wait)
+    return 0
+
+
+def with_seconds(settings: Settings, seconds: float | None) -> Settings:
+    """The settings, with another length of a generation where the command line gives one."""
+    if seconds is None:
+        return settings
+    if seconds <= 0:
+        raise CommandError(f"--seconds is {seconds:g}; it must be more than 0")
+    return settings.model_copy(update={"generation_seconds": seconds})
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and Ctrl-C set."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping
+
+
+def migrate(engine: Engine, settings: Settings, wait: float = 0) -> None:
+    """Brings the schema up to date, and into an empty database the examples."""
+    database.migrate(engine, wait)
+    with sessionmaker(engine)() as session:
+        empty = session.scalar(select(StoredInstance.id).limit(1)) is None
+    if empty and settings.import_examples:
+        import_files(engine, sorted(instances.EXAMPLES.glob("*.xml")), settings)
+
+
+def import_files(engine: Engine, files: list[Path], settings: Settings) -> None:
+    """Imports instances and queues a generation for each that never had one."""
+    with sessionmaker(engine).begin() as session:
+        for stored in instances.import_files(session, files):
+            log.info("%r is in the database", stored.name)
+        generation.request_missing(session, settings)
+
+
+def serve(host: str, port: int, reload: bool, settings: Settings) -> None:
+    """Serves the pages; embedded, with a worker in a thread."""
+    import uvicorn
+
+    url = f"http://{host}:{port}"
+    listener = _listen(host, port)
+    engine = database.connect(settings)
+    if settings.embedded:
+        migrate(engine, settings)
+    print(f"School Scheduler on {url}", flush=True)
+    if reload:
+        listener.close()
+        watched = str(Path(__file__).parent)
+        uvicorn.run(
+            "app.web.asgi:app",
+            host=host,
+            port=port,
+            reload=True,
+            reload_dirs=[watched],
+            log_config=None,
+            access_log=False,
+        )
+        return
+    from app.web.application import create
+
+    stopping = threading.Event()
+    thread = threading.Thread(target=worker.work, args=(engine, settings, stopping), name="worker")
+    if settings.embedded:
+        thread.start()
+    config = uvicorn.Config(
+        create(engine, settings), log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=10
+    )
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        stopping.set()
+        if settings.embedded:
+            thread.join()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or error
+        raise CommandError(f"cannot listen on {host}:{port}: {reason}; give another --port") from None
+    return listener
+
+
+def work(settings: Settings) -> None:
+    """Runs queued generations until a signal says to stop."""
+    stopping = stop_on_signals()
+    log.info("worker %s waits for generations", worker.name())
+    worker.work(database.connect(settings), settings, stopping, worker.HEARTBEAT)
+
+
+def generate_all(settings: Settings, seed: int) -> None:
+    """One generation for each instance of the database, one after the other, by the same road as a worker's."""
+    stopping = stop_on_signals()
+    engine = database.connect(settings)
+    if reason := database.problem(engine):
+        raise CommandError(reason)
+    sessions = sessionmaker(engine)
+    with sessions() as session:
+        ids = session.scalars(select(StoredInstance.id).order_by(StoredInstance.id)).all()
+    failed = 0
+    for instance_id in ids:
+        if stopping.is_set():
+            break
+        with sessions.begin() as session:
+            # A new seed each time: the same search again could find nothing new.
+            last = generation.latest(session, instance_id)
+            stored = session.get_one(StoredInstance, instance_id)
+            requested = generation.request(session, stored, settings, (last.seed if last else 0) + seed).id
+        claim = generation.claim(sessions, worker.name(), only=requested)
+        if claim:
+            generation.run(sessions, claim, settings, stopping.is_set, lambda: None)
+        with sessions() as session:
+            result = session.get_one(Generation, requested)
+            best = generation.best(session, instance_id)
+            outcome = f"cost {best.hard} {best.soft}" if best else (result.error or result.state)
+            print(f"{result.instance.name}: {outcome}", flush=True)
+            failed += result.state == "failed"
+    if failed:
+        raise CommandError(f"{failed} of {len(ids)} generations failed")
+
+
+def generate_file(source: Path, target: Path | None, seed: int, settings: Settings) -> None:
+    """One search for one file: progress on standard error, solution in `target`, cost last on standard output."""
+    stopping = stop_on_signals()
+    data, instance = instances.read(source)
+    if target and not target.resolve().parent.is_dir():
+        raise CommandError(f"{target}: there is no folder {target.resolve().parent}")
+    best: tuple[Timetable, Cost] | None = None
+    seconds = settings.generation_seconds
+    try:
+        found = search(
+            data.decode("utf-8-sig"),
+            seconds=seconds,
+            seed=seed,
+            workers=settings.solver_workers,
+            stop=stopping.is_set,
+        )
+        with closing(found):
+            for each in found:
+                if each:
+                    best = each.timetable, evaluate(instance, each.timetable)
+                    _show(each.elapsed, seconds, best[1], each.bound)
+    except SearchError as error:
+        raise CommandError(str(error)) from None
+    if best is None:
+        raise CommandError(f"{source}: no timetable was found in {seconds:g} s that keeps every required constraint")
+    timetable, cost = best
+    if target:
+        today = datetime.now(UTC).date().isoformat()
+        _write(target, write_solution(data, str(source), timetable, "School Scheduler", today))
+    print(f"cost {cost.hard} {cost.soft}")
+
+
+def _show(elapsed: float, seconds: float, cost: Cost, bound: int) -> None:
+    if sys.stderr.isatty():
+        done = round(20 * min(1.0, elapsed / seconds))
+        bar = "#" * done + "." * (20 - done)
+        print(f"\r[{bar}] {elapsed:6.1f} s  cost {cost.hard} {cost.soft}  bound {bound} ", end="", file=sys.stderr)
+    else:
+        entry = {"elapsed": round(elapsed, 2), "hard": cost.hard, "soft": cost.soft, "bound": bound}
+        print(json.dumps(entry), file=sys.stderr, flush=True)
+
+
+def _write(target: Path, data: bytes) -> None:
+    """Writes beside the target first: a full disk must not cost the solution that was there."""
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(data)
+        beside.replace(target)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise CommandError(f"cannot write {target}: {error.strerror}") from None

@@ -1,0 +1,160 @@
+"""Generations: a queue in the database, and running what is claimed from it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, cast
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.engine import CursorResult, Result
+from sqlalchemy.orm import Session, sessionmaker
+
+from app import database, instances
+from app.engine.cost import evaluate
+from app.models import Generation, StoredInstance
+from app.search import SearchError, search
+from app.settings import Settings
+
+log = logging.getLogger(__name__)
+Sessions = sessionmaker[Session]
+
+# A worker is heard of every second; one that is silent for this long has died, and its generation is claimed again.
+SILENCE = timedelta(seconds=60)
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A generation that this worker alone may write to, as long as the row still has this worker and attempt."""
+
+    id: int
+    worker: str
+    attempt: int
+
+
+def request(session: Session, instance: StoredInstance, settings: Settings, seed: int = 1) -> Generation:
+    """Queues a generation."""
+    generation = Generation(
+        instance_id=instance.id,
+        state="queued",
+        seconds=settings.generation_seconds,
+        seed=seed,
+        attempts=0,
+        requested_at=database.now(session),
+    )
+    session.add(generation)
+    session.flush()
+    return generation
+
+
+def request_missing(session: Session, settings: Settings) -> None:
+    """Queues a generation for every instance that never had one."""
+    had = select(Generation.instance_id)
+    for instance in session.scalars(select(StoredInstance).where(StoredInstance.id.not_in(had))):
+        request(session, instance, settings)
+
+
+def latest(session: Session, instance_id: int) -> Generation | None:
+    """The newest generation of an instance."""
+    of_instance = select(Generation).where(Generation.instance_id == instance_id)
+    return session.scalar(of_instance.order_by(Generation.id.desc()).limit(1))
+
+
+def best(session: Session, instance_id: int) -> Generation | None:
+    """The generation with the cheapest timetable of an instance, the older one of equals."""
+    found = select(Generation).where(Generation.instance_id == instance_id, Generation.timetable.is_not(None))
+    return session.scalar(found.order_by(Generation.hard, Generation.soft, Generation.id).limit(1))
+
+
+def claim(sessions: Sessions, worker: str, only: int | None = None) -> Claim | None:
+    """Claims the oldest generation that is queued or whose worker has died, or `only` that one; None without one."""
+    with sessions.begin() as session:
+        moment = database.now(session)
+        silent = (Generation.state == "running") & (Generation.heartbeat_at < moment - SILENCE)
+        waiting = select(Generation).where(or_(Generation.state == "queued", silent)).order_by(Generation.id).limit(1)
+        if only is not None:
+            waiting = waiting.where(Generation.id == only)
+        generation = session.scalar(waiting.with_for_update(skip_locked=True))
+        if generation is None:
+            return None
+        attempt = generation.attempts + 1
+        given_up = attempt > ATTEMPTS
+        # SQLite has no row locks: whoever changes the row from what was read has the claim.
+        changed = session.execute(
+            update(Generation)
+            .where(Generation.id == generation.id, Generation.attempts == generation.attempts)
+            .values(
+                state="failed" if given_up else "running",
+                error=f"given up: the worker died {ATTEMPTS} times" if given_up else None,
+                finished_at=moment if given_up else None,
+                worker=worker,
+                attempts=attempt,
+                started_at=moment,
+                heartbeat_at=moment,
+            )
+        )
+        return Claim(generation.id, worker, attempt) if _rows(changed) == 1 and not given_up else None
+
+
+class ClaimLostError(Exception):
+    """Another worker has the generation now."""
+
+
+def run(
+    sessions: Sessions, claim: Claim, settings: Settings, stop: Callable[[], bool], tick: Callable[[], None]
+) -> None:
+    """Runs a claimed generation to its end, its best timetable always in the row.
+
+    Ended early by `stop`, it is done with the best so far, or queued again without one. `tick` is called every second.
+    """
+    with sessions() as session:
+        generation = session.get_one(Generation, claim.id)
+        seconds, seed, stored = generation.seconds, generation.seed, generation.instance
+        instance, xhstt = instances.load(stored), stored.xhstt
+        # What an earlier attempt found stays until something better comes.
+        kept = None if generation.timetable is None else (generation.hard, generation.soft)
+    log.info("generation %d of %r: searching for %g s", claim.id, instance.name, seconds)
+    try:
+        found = search(xhstt, seconds=seconds, seed=seed, workers=settings.solver_workers, stop=stop)
+        with closing(found):
+            for each in found:
+                tick()
+                cost = evaluate(instance, each.timetable) if each else None
+                if each and cost and (kept is None or (cost.hard, cost.soft) < kept):
+                    kept = (cost.hard, cost.soft)
+                    _write(sessions, claim, timetable=each.timetable.to_json(), hard=cost.hard, soft=cost.soft)
+                _write(sessions, claim, **({"elapsed": each.elapsed, "bound": each.bound} if each else {}))
+        if kept:
+            _write(sessions, claim, state="done")
+        elif stop():
+            # Not this attempt's fault, so it does not count.
+            _write(sessions, claim, state="queued", attempts=claim.attempt - 1)
+        else:
+            error = f"no timetable was found in {seconds:g} s that keeps every required constraint"
+            _write(sessions, claim, state="failed", error=error)
+    except SearchError as error:
+        _write(sessions, claim, state="failed", error=str(error)[:500])
+    except ClaimLostError:
+        log.warning("generation %d was claimed by another worker; leaving it", claim.id)
+
+
+def _write(sessions: Sessions, claim: Claim, **values: object) -> None:
+    with sessions.begin() as session:
+        moment = database.now(session)
+        if values.get("state") in ("done", "failed"):
+            values["finished_at"] = moment
+        own = (Generation.id == claim.id, Generation.worker == claim.worker, Generation.attempts == claim.attempt)
+        changed = session.execute(update(Generation).where(*own).values(heartbeat_at=moment, **values))
+        if _rows(changed) != 1:
+            raise ClaimLostError
+    if "state" in values:
+        log.info("generation %d: %s", claim.id, values["state"])
+
+
+def _rows(result: Result[Any]) -> int:
+    """How many rows an UPDATE changed."""
+    return cast(CursorResult[Any], result).rowcount

@@ -1,0 +1,16 @@
+"""Called by Alembic, with the connection that app.database holds the lock on."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from app.models import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    # SQLite alters a table by copying it.
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,72 @@
+"""The entry point: python -m app.school_schedule COMMAND."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+if not __package__:
+    # Called as a file: the folder that has the package `app` is one up.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command. Exit codes: 0 done, 1 it could not be done, 2 the command or a file is at fault."""
+    options = parse(arguments)
+    # Here, not above: --help need not wait for them.
+    from pydantic import ValidationError
+
+    from app import commands, settings
+    from app.database import DatabaseError
+    from app.engine.xhstt import XhsttError
+
+    try:
+        return commands.run(options, settings.load())
+    except ValidationError as error:
+        first = error.errors()[0]
+        return complain(f"setting {str(first['loc'][0]).upper()}: {first['msg']}", 2)
+    except XhsttError as error:
+        return complain(str(error), 2)
+    except (DatabaseError, commands.CommandError) as error:
+        return complain(str(error), 1)
+    except KeyboardInterrupt:
+        return 130
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line; a wrong one ends the process with exit code 2."""
+    parser = argparse.ArgumentParser(prog="school_schedule", description="Makes a school's weekly timetable.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    serve = commands.add_parser("serve", help="the web application; on SQLite with migration, examples and a worker")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    serve.add_argument("--port", type=int, default=8000, help="port to listen on (%(default)s)")
+    serve.add_argument("--reload", action="store_true", help="start again when a file changes (development)")
+
+    commands.add_parser("work", help="run queued generations until stopped")
+
+    generate = commands.add_parser("generate", help="search now, without a browser")
+    source = generate.add_mutually_exclusive_group(required=True)
+    source.add_argument("--xhstt", type=Path, metavar="FILE", help="an instance in the XHSTT format")
+    source.add_argument("--database", action="store_true", help="every instance of the database; the better is kept")
+    generate.add_argument("--seconds", type=float, help="how long to search each (GENERATION_SECONDS)")
+    generate.add_argument("--seed", type=int, default=1, help="another seed, another search (%(default)s)")
+    generate.add_argument("--out", type=Path, metavar="FILE", help="where to write the solution, in the XHSTT format")
+
+    load = commands.add_parser("import", help="put XHSTT instances into the database and ask for their timetables")
+    load.add_argument("files", type=Path, nargs="+", metavar="FILE")
+
+    migrate = commands.add_parser("migrate", help="create or update the tables, and import the examples")
+    migrate.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="for the database to come up")
+    return parser.parse_args(arguments)
+
+
+def complain(message: str, code: int) -> int:
+    """One line for the person at the terminal."""
+    print(f"school_schedule: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""What an installation can set, by environment variables or by files of a mounted Secret."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings
+
+
+class Settings(BaseSettings):
+    """Each field is the environment variable of the same name in capitals.
+
+    Attributes:
+        db_host: the MySQL server; without it the database is an SQLite file in `data_dir`.
+        db_tls_ca: a file with the authority that signed the server's certificate. Without it the connection to MySQL is
+            encrypted all the same, but the server is not verified.
+        secrets_dir: a folder whose files `db_user` and `db_password` give those values.
+        generation_seconds: how long one generation may search.
+        image, commit: what runs, for /version.
+    """
+
+    db_host: str | None = None
+    db_port: int = 3306
+    db_name: str = "school_schedule"
+    db_user: str = "school_schedule"
+    db_password: SecretStr = SecretStr("")
+    db_tls_ca: Path | None = None
+    secrets_dir: Path | None = None
+    data_dir: Path = Path("data")
+    import_examples: bool = True
+    generation_seconds: float = Field(default=60, gt=0)
+    solver_workers: int = Field(default=2, ge=1)
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    image: str = "unknown"
+    commit: str = "unknown"
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the database is a file of this installation rather than a server."""
+        return self.db_host is None
+
+
+def load() -> Settings:
+    """The settings of this process; pydantic.ValidationError names a value that cannot be."""
+    return Settings(_secrets_dir=os.environ.get("SECRETS_DIR"))

@@ -1,0 +1,1 @@
+"""The pages and the endpoints that operators ask."""

@@ -1,0 +1,179 @@
+"""The web application: pages, and what operators ask."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.staticfiles import StaticFiles
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, sessionmaker
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from app import __version__, database
+from app.models import StoredInstance
+from app.settings import Settings
+from app.web import translation
+from app.web.metrics import Metrics
+from app.web.school import progress, school
+
+log = logging.getLogger("app.request")
+HERE = Path(__file__).parent
+REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+templates = Environment(
+    loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+)
+
+
+def _session(request: Request) -> Iterator[Session]:
+    with request.app.state.sessions() as session:
+        yield session
+
+
+Database = Annotated[Session, Depends(_session)]
+
+
+def create(engine: Engine, settings: Settings) -> FastAPI:
+    """The application on a database; nothing is started or migrated by it."""
+    app = FastAPI(title="School Scheduler", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    sessions = sessionmaker(engine)
+    metrics = Metrics(settings, sessions)
+
+    app.state.sessions = sessions
+    app.middleware("http")(_observe(metrics))
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    app.exception_handler(StarletteHTTPException)(_http_error)
+    # An address whose number is none names no page, as any other wrong one.
+    app.exception_handler(RequestValidationError)(lambda request, _: _http_error(request, HTTPException(404)))
+    app.exception_handler(DBAPIError)(_database_error)
+
+    @app.get("/")
+    def home(request: Request, session: Database) -> Response:
+        return _page(request, session, session.scalar(select(StoredInstance).order_by(StoredInstance.id).limit(1)))
+
+    @app.get("/schools/{school_id}")
+    def one_school(request: Request, session: Database, school_id: int) -> Response:
+        return _page(request, session, _stored(session, school_id))
+
+    @app.get("/schools/{school_id}/progress")
+    def one_progress(request: Request, session: Database, school_id: int) -> Response:
+        translate = translation.translations(translation.choose(request)).gettext
+        state = progress(session, _stored(session, school_id).id, translate)
+        return JSONResponse(asdict(state) | {"active": state.active}, headers={"Cache-Control": "no-store"})
+
+    @app.get("/health")
+    def health() -> Response:
+        return PlainTextResponse("up\n")
+
+    @app.get("/ready")
+    def ready() -> Response:
+        try:
+            problem = database.problem(engine)
+        except DBAPIError as error:
+            problem = f"the database does not answer: {error.orig}"
+        return PlainTextResponse(f"{problem or 'ready'}\n", status_code=503 if problem else 200)
+
+    @app.get("/metrics")
+    def exposed() -> Response:
+        return Response(metrics.expose(), media_type="text/plain; version=1.0.0; charset=utf-8")
+
+    @app.get("/version")
+    def version() -> Response:
+        digest = settings.image.partition("@")[2] or "unknown"
+        what = {"version": __version__, "commit": settings.commit, "image": settings.image, "digest": digest}
+        return JSONResponse(what)
+
+    return app
+
+
+def _stored(session: Session, school_id: int) -> StoredInstance:
+    found = session.get(StoredInstance, school_id)
+    if found is None:
+        raise HTTPException(404)
+    return found
+
+
+def _page(request: Request, session: Session, stored: StoredInstance | None) -> Response:
+    translate = translation.translations(translation.choose(request)).gettext
+    names = session.execute(select(StoredInstance.id, StoredInstance.name).order_by(StoredInstance.id)).all()
+    shown = school(session, stored, translate) if stored else None
+    return _render(request, "school.html", school=shown, schools=names)
+
+
+def _render(request: Request, template: str, status: int = 200, **context: Any) -> Response:
+    language = translation.choose(request)
+    translate = translation.translations(language).gettext
+    page = templates.get_template(template).render(
+        _=translate, language=language, languages=translation.LANGUAGES, version=__version__, **context
+    )
+    response = HTMLResponse(page, status_code=status, headers={"Cache-Control": "no-store", "Vary": "Accept-Language"})
+    if request.query_params.get("lang") == language:
+        secure = request.url.scheme == "https"
+        response.set_cookie(
+            translation.COOKIE, language, max_age=31536000, samesite="lax", secure=secure, httponly=True
+        )
+    return response
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    status = cast(StarletteHTTPException, error).status_code
+    return _render(request, "error.html", status, status_code=status)
+
+
+def _database_error(request: Request, error: Exception) -> Response:
+    cause = cast(DBAPIError, error).orig
+    log.error("the database does not answer: %s", cause, extra={"request_id": request.state.id})
+    return _render(request, "error.html", 503, status_code=503)
+
+
+Next = Callable[[Request], Awaitable[Response]]
+
+
+def _observe(metrics: Metrics) -> Callable[[Request, Next], Awaitable[Response]]:
+    """Gives every request an id, and counts, times and logs it."""
+
+    async def observe(request: Request, call_next: Next) -> Response:
+        started = time.perf_counter()
+        given = request.headers.get("x-request-id", "")
+        request.state.id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        status = 500
+        try:
+            response = await call_next(request)
+            status = response.status_code
+        finally:
+            elapsed = time.perf_counter() - started
+            # Files of a mounted folder have no route of their own, only the folder's prefix.
+            route = getattr(request.scope.get("route"), "path", request.scope.get("root_path") or "unmatched")
+            metrics.requests.labels(request.method, route, status).inc()
+            metrics.duration.labels(request.method, route).observe(elapsed)
+            extra = {"request_id": request.state.id, "route": route, "status": status, "seconds": round(elapsed, 4)}
+            # Probes and scrapes come every few seconds and say nothing as long as they succeed.
+            quiet = status < 400 and route in ("/health", "/ready", "/metrics")
+            line = "%s %s %d"
+            log.log(
+                logging.DEBUG if quiet else logging.INFO, line, request.method, request.url.path, status, extra=extra
+            )
+        response.headers["X-Request-ID"] = request.state.id
+        for name, value in HEADERS.items():
+            response.headers[name] = value
+        return response
+
+    return observe

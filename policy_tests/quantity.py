@@ -1,0 +1,24 @@
+"""Kubernetes resource quantities."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+_PATTERN = re.compile(r"([+-]?[0-9]*\.?[0-9]+)(?:(n|u|m|k|Ki|[MGTPE]i?)|[eE]([+-]?[0-9]+))?")
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
+
+
+def quantity(value: object) -> Decimal | None:
+    """Cores, bytes or a count; None for what is no quantity.
+
+    https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+    """
+    match = _PATTERN.fullmatch(str(value))
+    if not match:
+        return None
+    number, suffix, exponent = match.groups()
+    if suffix in _BINARY:
+        return Decimal(number) * 1024 ** _BINARY[suffix]
+    return Decimal(number).scaleb(int(exponent) if exponent else _DECIMAL[suffix or ""])

@@ -1,0 +1,161 @@
+"""Who may do what in the cluster's API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from policy_tests.manifests import Body, Finding, Manifest, ManifestSet, items, mapping
+from policy_tests.rule import rule
+
+READ = {"get", "list", "watch", "*"}
+WRITE = {"create", "update", "patch", "*"}
+EVERYBODY = (
+    "system:masters",
+    "system:authenticated",
+    "system:unauthenticated",
+    "system:anonymous",
+    "system:serviceaccounts",
+)
+# (resources, verbs) that let their holder become somebody else; https://kubernetes.io/docs/concepts/security/rbac-good-practices/
+ESCALATION = (
+    ({"roles", "clusterroles", "rolebindings", "clusterrolebindings"}, {"create", "update", "patch", "*"}),
+    ({"serviceaccounts/token"}, {"create", "*"}),
+    ({"nodes/proxy"}, {"get", "create", "update", "patch", "*"}),
+    ({"certificatesigningrequests/approval"}, {"update", "patch", "*"}),
+    ({"mutatingwebhookconfigurations", "validatingwebhookconfigurations"}, WRITE),
+    ({"persistentvolumes", "endpoints", "endpointslices"}, WRITE),
+)
+INTO_PODS = {"pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers", "pods/proxy", "services/proxy"}
+
+
+def grants(manifests: ManifestSet) -> Iterator[tuple[Manifest, str, Body, set[str], set[str]]]:
+    """(role, path, rule, resources, verbs) of every rule of every role."""
+    for role in manifests.of("Role", "ClusterRole"):
+        for index, body in enumerate(map(mapping, items(role.body.get("rules")))):
+            resources, verbs = set(items(body.get("resources"))), set(items(body.get("verbs")))
+            yield role, f"rules[{index}]", body, resources, verbs
+
+
+@rule(
+    "access-own-account",
+    "medium",
+    why="Whoever shares the account `default` shares every right that anybody ever gives it.",
+    fix="set serviceAccountName to an account of this workload alone.",
+    source="CIS 5.1.5; checkov CKV_K8S_41",
+)
+def own_account(manifests: ManifestSet) -> Iterator[Finding]:
+    for pod in manifests.pods:
+        name = pod.spec.get("serviceAccountName")
+        if name in (None, "default"):
+            yield pod.finding("serviceAccountName", name, "is the namespace's default account")
+
+
+@rule(
+    "access-no-idle-token",
+    "medium",
+    why="A token that the program does not use serves only an intruder.",
+    fix="set automountServiceAccountToken: false.",
+    source="CIS 5.1.6; 10 of 13 checkers",
+)
+def no_idle_token(manifests: ManifestSet) -> Iterator[Finding]:
+    bound = {
+        (str(mapping(subject).get("namespace") or binding.namespace), mapping(subject).get("name"))
+        for binding in manifests.of("RoleBinding", "ClusterRoleBinding")
+        for subject in items(binding.body.get("subjects"))
+        if mapping(subject).get("kind") == "ServiceAccount"
+    }
+    for pod in manifests.pods:
+        name = pod.spec.get("serviceAccountName", "default")
+        account = manifests.find("ServiceAccount", name, pod.owner.namespace)
+        mounted = pod.spec.get("automountServiceAccountToken")
+        if mounted is None and account:
+            mounted = account.body.get("automountServiceAccountToken")
+        if mounted is not False and (pod.owner.namespace, name) not in bound:
+            yield pod.finding("automountServiceAccountToken", mounted, "mounts a token that has no rights")
+
+
+@rule(
+    "access-no-wildcards",
+    "critical",
+    why="A wildcard grants also what the next version of Kubernetes invents, Secrets and exec included.",
+    fix="name the apiGroups, the resources and the verbs.",
+    source="CIS 5.1.3; 7 of 13 checkers",
+)
+def no_wildcards(manifests: ManifestSet) -> Iterator[Finding]:
+    for role, path, body, _, _ in grants(manifests):
+        for field in ("apiGroups", "resources", "verbs", "nonResourceURLs"):
+            if any("*" in str(value) for value in items(body.get(field))):
+                yield role.finding(f"{path}.{field}", body[field], "holds a wildcard")
+
+
+@rule(
+    "access-no-secret-reading",
+    "high",
+    why="Whoever reads every Secret of a namespace is everybody in it.",
+    fix="remove secrets, or name them in resourceNames with get alone.",
+    source="CIS 5.1.2; 7 of 13 checkers",
+)
+def no_secret_reading(manifests: ManifestSet) -> Iterator[Finding]:
+    for role, path, body, resources, verbs in grants(manifests):
+        named = body.get("resourceNames") and not verbs & {"list", "watch", "*"}
+        if resources & {"secrets", "*"} and verbs & READ and not named:
+            yield role.finding(path, body, "reads Secrets that it does not name")
+
+
+@rule(
+    "access-no-escalation",
+    "critical",
+    why="With these rights their holder gives itself all others.",
+    fix="remove the rule; an administrator applies roles, bindings and webhooks.",
+    source="Kubernetes: RBAC good practices; CIS 5.1.8-5.1.13",
+)
+def no_escalation(manifests: ManifestSet) -> Iterator[Finding]:
+    for role, path, body, resources, verbs in grants(manifests):
+        if verbs & {"bind", "escalate", "impersonate"}:
+            yield role.finding(f"{path}.verbs", sorted(verbs), "escalates")
+        elif any(resources & risky and verbs & ways for risky, ways in ESCALATION):
+            yield role.finding(path, body, "escalates")
+        if role.kind == "ClusterRole" and role.body.get("aggregationRule"):
+            yield role.finding("aggregationRule", role.body["aggregationRule"], "collects rights from other roles")
+
+
+@rule(
+    "access-not-into-pods",
+    "high",
+    why="Whoever runs a command in a pod has that pod's Secrets, and leaves no trace in Git.",
+    fix="remove the resource; people get such rights for a time, from an administrator.",
+    source="CIS 5.1.4; kubescape exec-into-container",
+)
+def not_into_pods(manifests: ManifestSet) -> Iterator[Finding]:
+    for role, path, _, resources, _ in grants(manifests):
+        if resources & INTO_PODS:
+            yield role.finding(f"{path}.resources", sorted(resources & INTO_PODS), "reaches into pods")
+
+
+@rule(
+    "access-stays-in-the-namespace",
+    "high",
+    why="A right over the whole cluster reaches the other environments.",
+    fix="use a Role and a RoleBinding.",
+    source="this project: environments share a cluster; kubescape rule-list-all-cluster-admins",
+)
+def stays_in_the_namespace(manifests: ManifestSet) -> Iterator[Finding]:
+    for manifest in manifests.of("ClusterRole", "ClusterRoleBinding"):
+        yield manifest.finding("kind", manifest.kind, "is valid in the whole cluster")
+
+
+@rule(
+    "access-no-broad-bindings",
+    "critical",
+    why="These bindings give an administrator's rights, or give rights to everybody.",
+    fix="bind a Role of this namespace to one ServiceAccount.",
+    source="CIS 5.1.1, 5.1.7; 7 of 13 checkers",
+)
+def no_broad_bindings(manifests: ManifestSet) -> Iterator[Finding]:
+    for binding in manifests.of("RoleBinding", "ClusterRoleBinding"):
+        role = mapping(binding.body.get("roleRef"))
+        if role.get("kind") == "ClusterRole" and role.get("name") in ("cluster-admin", "admin", "edit"):
+            yield binding.finding("roleRef", role, "is an administrator's role")
+        for index, subject in enumerate(map(mapping, items(binding.body.get("subjects")))):
+            if str(subject.get("name")).startswith(EVERYBODY):
+                yield binding.finding(f"subjects[{index}]", subject, "is everybody")

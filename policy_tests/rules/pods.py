@@ -1,0 +1,232 @@
+"""The Pod Security Standard `restricted`, and what goes beyond it, for every container of every role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from policy_tests.manifests import Container, Finding, ManifestSet, dig, items, mapping
+from policy_tests.rule import rule
+
+RESTRICTED = "Pod Security Standards: restricted"
+BASELINE = "Pod Security Standards: baseline"
+VOLUMES = ("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret")
+SYSCTLS = (
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_keepalive_intvl",
+    "net.ipv4.tcp_keepalive_probes",
+)
+
+
+def effective(container: Container, field: str) -> object:
+    """A field of the container's securityContext, or of its pod's where the container is silent."""
+    own = container.security.get(field)
+    return container.pod.security.get(field) if own is None else own
+
+
+@rule(
+    "pods-not-privileged",
+    "critical",
+    why="A privileged container is root on the node.",
+    fix="remove privileged, or set it to false.",
+    source=f"{BASELINE}; CIS 5.2.2",
+)
+def not_privileged(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        if container.security.get("privileged"):
+            yield container.finding("securityContext.privileged", True, "the container is privileged")
+
+
+@rule(
+    "pods-no-escalation",
+    "high",
+    why="A set-uid binary in the image would give the process more rights than it started with.",
+    fix="set allowPrivilegeEscalation: false.",
+    source=f"{RESTRICTED}; CIS 5.2.6",
+)
+def no_escalation(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        value = container.security.get("allowPrivilegeEscalation")
+        if value is not False:
+            yield container.finding("securityContext.allowPrivilegeEscalation", value, "is not false")
+
+
+@rule(
+    "pods-run-as-non-root",
+    "high",
+    why="Root inside the container is one kernel bug away from root on the node.",
+    fix="set runAsNonRoot: true and a runAsUser other than 0.",
+    source=f"{RESTRICTED}; CIS 5.2.7",
+)
+def run_as_non_root(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        if effective(container, "runAsNonRoot") is not True:
+            yield container.finding("securityContext.runAsNonRoot", effective(container, "runAsNonRoot"), "is not true")
+        if effective(container, "runAsUser") == 0:
+            yield container.finding("securityContext.runAsUser", 0, "runs as root")
+
+
+@rule(
+    "pods-no-root-group",
+    "low",
+    why="Files that only root's group may read or write are open to a process with group 0.",
+    fix="set runAsGroup, fsGroup and supplementalGroups to groups other than 0.",
+    source="NSA/CISA Kubernetes Hardening Guidance; kyverno require-non-root-groups",
+)
+def no_root_group(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        group = effective(container, "runAsGroup")
+        if group in (None, 0):
+            yield container.finding("securityContext.runAsGroup", group, "the process has root's group")
+    for pod in manifests.pods:
+        groups = [pod.security.get("fsGroup"), *items(pod.security.get("supplementalGroups"))]
+        if 0 in groups:
+            yield pod.finding("securityContext", pod.security, "fsGroup or supplementalGroups holds root's group")
+
+
+@rule(
+    "pods-drop-capabilities",
+    "high",
+    why="Container runtimes grant a dozen capabilities, such as raw sockets, that an application does not need.",
+    fix="set capabilities.drop: [ALL].",
+    source=f"{RESTRICTED}; CIS 5.2.9",
+)
+def drop_capabilities(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        dropped = dig(container.security, "capabilities.drop")
+        if "ALL" not in items(dropped):
+            yield container.finding("securityContext.capabilities.drop", dropped, "does not drop ALL")
+
+
+@rule(
+    "pods-no-added-capabilities",
+    "high",
+    why="An added capability hands a part of root's power back.",
+    fix="remove capabilities.add; only NET_BIND_SERVICE is harmless.",
+    source=f"{RESTRICTED}; CIS 5.2.8",
+)
+def no_added_capabilities(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        added = items(dig(container.security, "capabilities.add"))
+        if set(added) - {"NET_BIND_SERVICE"}:
+            yield container.finding("securityContext.capabilities.add", added, "adds capabilities")
+
+
+@rule(
+    "pods-seccomp",
+    "high",
+    why="Without a seccomp profile every system call of the kernel can be attacked.",
+    fix="set seccompProfile.type: RuntimeDefault on the pod.",
+    source=f"{RESTRICTED}; CIS 5.7.2",
+)
+def seccomp(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        profile = mapping(effective(container, "seccompProfile")).get("type")
+        if profile not in ("RuntimeDefault", "Localhost"):
+            yield container.finding("securityContext.seccompProfile.type", profile, "is no profile")
+
+
+@rule(
+    "pods-kernel-defaults",
+    "medium",
+    why="Unconfined AppArmor, custom SELinux types, an unmasked /proc, unsafe sysctls and host processes loosen the "
+    "isolation from the node.",
+    fix="remove the field.",
+    source=BASELINE,
+)
+def kernel_defaults(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        if container.security.get("procMount", "Default") != "Default":
+            yield container.finding("securityContext.procMount", container.security["procMount"], "unmasks /proc")
+        if mapping(effective(container, "appArmorProfile")).get("type") == "Unconfined":
+            yield container.finding("securityContext.appArmorProfile.type", "Unconfined", "switches AppArmor off")
+        options = mapping(effective(container, "seLinuxOptions"))
+        allowed = ("", "container_t", "container_init_t", "container_kvm_t", "container_engine_t")
+        if options.get("user") or options.get("role") or options.get("type", "") not in allowed:
+            yield container.finding("securityContext.seLinuxOptions", options, "changes the SELinux context")
+        if mapping(effective(container, "windowsOptions")).get("hostProcess"):
+            yield container.finding("securityContext.windowsOptions.hostProcess", True, "is a process of the host")
+    for pod in manifests.pods:
+        for sysctl in items(pod.security.get("sysctls")):
+            if mapping(sysctl).get("name") not in SYSCTLS:
+                yield pod.finding("securityContext.sysctls", sysctl, "is not a safe sysctl")
+
+
+@rule(
+    "pods-no-host-namespaces",
+    "critical",
+    why="In the host's namespaces a pod sees and signals the node's processes and passes by every NetworkPolicy.",
+    fix="remove hostNetwork, hostPID and hostIPC.",
+    source=f"{BASELINE}; CIS 5.2.3-5.2.5",
+)
+def no_host_namespaces(manifests: ManifestSet) -> Iterator[Finding]:
+    for pod in manifests.pods:
+        for name in ("hostNetwork", "hostPID", "hostIPC"):
+            if pod.spec.get(name):
+                yield pod.finding(name, True, "shares a namespace with the node")
+
+
+@rule(
+    "pods-volume-types",
+    "high",
+    why="A hostPath is the node's own disk, and other old volume types pass by the cluster's storage rules.",
+    fix=f"use one of {', '.join(VOLUMES)}.",
+    source=f"{RESTRICTED}; kube-linter sensitive-host-mounts",
+)
+def volume_types(manifests: ManifestSet) -> Iterator[Finding]:
+    for pod in manifests.pods:
+        for volume in pod.volumes:
+            for kind in volume.keys() - {"name", *VOLUMES}:
+                yield pod.finding(f"volumes[{volume.get('name')}].{kind}", volume[kind], "is not a permitted volume")
+
+
+@rule(
+    "pods-read-only-root",
+    "high",
+    why="On a writable root file system an intruder can replace the program that runs.",
+    fix="set readOnlyRootFilesystem: true and mount an emptyDir where the program writes.",
+    source="NSA/CISA Kubernetes Hardening Guidance; kube-linter no-read-only-root-fs",
+)
+def read_only_root(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        value = container.security.get("readOnlyRootFilesystem")
+        if value is not True:
+            yield container.finding("securityContext.readOnlyRootFilesystem", value, "is not true")
+
+
+@rule(
+    "pods-namespace-enforces-restricted",
+    "high",
+    why="Only admission control stops a pod that somebody starts by hand.",
+    fix="label the Namespace with pod-security.kubernetes.io/enforce: restricted.",
+    source="Pod Security Admission; kubescape pod-security-admission-restricted-applied",
+)
+def namespace_enforces_restricted(manifests: ManifestSet) -> Iterator[Finding]:
+    label = "pod-security.kubernetes.io/enforce"
+    for namespace in manifests.of("Namespace"):
+        if namespace.labels.get(label) != "restricted":
+            yield namespace.finding(f"metadata.labels[{label}]", namespace.labels.get(label), "is not restricted")
+
+
+@rule(
+    "pods-no-debugging-left-in",
+    "low",
+    why="A terminal, an ephemeral container or a host alias in a manifest is what a debugging session forgot.",
+    fix="remove stdin, tty, ephemeralContainers and hostAliases.",
+    source="gatekeeper-library disallowinteractive; kyverno block-ephemeral-containers; trivy KSV-0007",
+)
+def no_debugging_left_in(manifests: ManifestSet) -> Iterator[Finding]:
+    for pod in manifests.pods:
+        for name in ("ephemeralContainers", "hostAliases"):
+            if pod.spec.get(name):
+                yield pod.finding(name, pod.spec[name], "is for debugging")
+    for container in manifests.containers:
+        for name in ("stdin", "tty"):
+            if container.body.get(name):
+                yield container.finding(name, True, "is for debugging")

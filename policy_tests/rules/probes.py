@@ -1,0 +1,122 @@
+"""How Kubernetes learns whether a container works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from policy_tests.manifests import Body, Container, Finding, ManifestSet, dig, mapping
+from policy_tests.rule import rule
+
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+
+
+def handlers(container: Container) -> Iterator[tuple[str, str, Body]]:
+    """(path, type, body) of every probe's and every hook's action."""
+    places = [*PROBES, "lifecycle.preStop", "lifecycle.postStart"]
+    for place in places:
+        for kind in ("httpGet", "tcpSocket", "grpc"):
+            action = dig(container.body, f"{place}.{kind}")
+            if isinstance(action, dict):
+                yield f"{place}.{kind}", kind, action
+
+
+@rule(
+    "probes-liveness",
+    "medium",
+    why="A process that hangs is never restarted without one.",
+    fix="add a livenessProbe that asks the process itself and nothing behind it.",
+    source="kube-linter no-liveness-probe; 11 of 13 checkers",
+)
+def liveness(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        if container.long_running and not container.body.get("livenessProbe"):
+            yield container.finding("livenessProbe", None, "is missing")
+
+
+@rule(
+    "probes-readiness",
+    "high",
+    why="A Service sends requests to a pod that is not ready, and a rollout goes on while its pods fail.",
+    fix="add a readinessProbe that fails until the container can answer requests.",
+    source="kube-linter no-readiness-probe; 11 of 13 checkers",
+)
+def readiness(manifests: ManifestSet) -> Iterator[Finding]:
+    served = {id(pod) for service in manifests.of("Service") for pod in manifests.behind(service)}
+    for container in manifests.containers:
+        listens = container.ports and id(container.pod) in served
+        if container.long_running and listens and not container.body.get("readinessProbe"):
+            yield container.finding("readinessProbe", None, "is missing behind a Service")
+
+
+@rule(
+    "probes-differ",
+    "low",
+    why="A pod that is only not ready, say because its database is away, is then also killed.",
+    fix="let liveness ask less, or give it a higher failureThreshold.",
+    source="kube-score pod-probes-identical; kyverno ensure-probes-different",
+)
+def differ(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        live, ready = container.body.get("livenessProbe"), container.body.get("readinessProbe")
+        if live and live == ready:
+            yield container.finding("livenessProbe", live, "is the same as readinessProbe")
+
+
+@rule(
+    "probes-slow-start",
+    "low",
+    why="A database that recovers its log is slow to start, and liveness kills it each time before it has ended.",
+    fix="add a startupProbe, or initialDelaySeconds to the livenessProbe.",
+    source="Kubernetes: protect slow starting containers with startup probes",
+)
+def slow_start(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        live = mapping(container.body.get("livenessProbe"))
+        patient = container.body.get("startupProbe") or live.get("initialDelaySeconds")
+        if container.pod.owner.kind == "StatefulSet" and container.long_running and live and not patient:
+            yield container.finding("startupProbe", None, "is missing before the livenessProbe")
+
+
+@rule(
+    "probes-port-exists",
+    "high",
+    why="A probe of a port on which nothing listens fails for ever.",
+    fix="name a port of the same container.",
+    source="kube-linter liveness-port, readiness-port, startup-port",
+)
+def port_exists(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        known = {value for port in container.ports for value in (port.get("name"), port.get("containerPort"))}
+        for path, _, action in handlers(container):
+            if action.get("port") not in known - {None}:
+                yield container.finding(f"{path}.port", action.get("port"), "is no port of this container")
+
+
+@rule(
+    "probes-ask-their-own-pod",
+    "medium",
+    why="A probe with a host makes the kubelet call any address, inside the node's network.",
+    fix="remove host; the kubelet asks the pod.",
+    source="Pod Security Standards: baseline (host probes and lifecycle hooks)",
+)
+def ask_their_own_pod(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        for path, _, action in handlers(container):
+            if action.get("host"):
+                yield container.finding(f"{path}.host", action["host"], "asks another host")
+
+
+@rule(
+    "probes-timeout-within-period",
+    "low",
+    why="Probes that last longer than their period pile up on a slow pod.",
+    fix="set timeoutSeconds to at most periodSeconds.",
+    source="datree CONTAINERS_INCORRECT_TIMEOUTSECONDS_VALUE",
+)
+def timeout_within_period(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        for name in PROBES:
+            probe = mapping(container.body.get(name))
+            timeout, period = probe.get("timeoutSeconds", 1), probe.get("periodSeconds", 10)
+            if isinstance(timeout, int) and isinstance(period, int) and timeout > period:
+                yield container.finding(f"{name}.timeoutSeconds", timeout, f"is longer than the period of {period} s")

@@ -1,0 +1,138 @@
+"""Git, environments of processes and the API hold no password."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from policy_tests.manifests import Finding, Manifest, ManifestSet, dig, items, mapping
+from policy_tests.rule import rule
+
+SECRET_NAME = re.compile(r"(?i)(?:passw(?:or)?d|pwd|secret|token|api_?key|private_?key|credentials?)$")
+SETTING = re.compile(
+    r"(?i)(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|private[_-]?key)[\"']?\s*[=:]\s*[\"']?(?P<value>[^\s\"']+)"
+)
+# user:password@ inside a URL.
+URL = re.compile(r"\w+://[^\s/:@]+:(?P<value>[^\s/@]+)@")
+PLACEHOLDER = re.compile(r"(?i)|change[-_ ]?me.*|replace[-_ ]?me.*|<.*>|\$.*|x+|/.*|true|false|\d{0,4}|null|none")
+KNOWN = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_\w{36,}|\bgithub_pat_\w{40,}|\bglpat-[\w-]{20}"
+    r"|\bxox[abpors]-[\w-]{10,}|\bAIza[\w-]{35}|\bsk_live_\w{20,}|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]+|AGE-SECRET-KEY-1\w+"
+)
+
+
+def plain(value: object) -> bool:
+    """Whether the value of something secret is really written there, and is neither a path nor a placeholder."""
+    return value is not None and not PLACEHOLDER.fullmatch(str(value))
+
+
+def spelt_out(text: str) -> bool:
+    """Whether a text holds `password=...` or a URL with a password."""
+    return any(plain(match["value"]) for pattern in (SETTING, URL) for match in pattern.finditer(text))
+
+
+@rule(
+    "secrets-not-in-env",
+    "critical",
+    why="A password in a manifest is in Git for ever, and everybody who may read pods reads it.",
+    fix="mount the Secret as a file and give the path.",
+    source="CIS 5.4.1; kube-linter env-var-secret",
+)
+def not_in_env(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        for entry in map(mapping, items(container.body.get("env"))):
+            name, value = str(entry.get("name")), entry.get("value")
+            if (SECRET_NAME.search(name) and plain(value)) or spelt_out(str(value)):
+                yield container.finding(f"env[{name}].value", "(not shown)", "is a plain secret")
+
+
+@rule(
+    "secrets-not-in-arguments",
+    "critical",
+    why="Arguments are in Git, and every process of the node can list them.",
+    fix="let the program read a mounted file.",
+    source="CIS 5.4.1; kubescape rule-credentials-in-env-var",
+)
+def not_in_arguments(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        places = {"command": container.body.get("command"), "args": container.body.get("args")}
+        for hook in ("startupProbe", "readinessProbe", "livenessProbe", "lifecycle.preStop", "lifecycle.postStart"):
+            places[f"{hook}.exec.command"] = dig(container.body, f"{hook}.exec.command")
+        for path, words in places.items():
+            texts = [str(word) for word in items(words)]
+            pairs = [f"{flag.lstrip('-')}={word}" for flag, word in zip(texts, texts[1:], strict=False) if flag[:1] == "-"]
+            if any(spelt_out(text) for text in (*texts, *pairs)):
+                yield container.finding(path, "(not shown)", "holds a plain secret")
+
+
+@rule(
+    "secrets-not-in-config-maps",
+    "critical",
+    why="A ConfigMap is not encrypted at rest and far more people may read it than Secrets.",
+    fix="move the value to a Secret that is made outside Git.",
+    source="kubescape rule-credentials-configmap; trivy KSV-0109",
+)
+def not_in_config_maps(manifests: ManifestSet) -> Iterator[Finding]:
+    for config in manifests.of("ConfigMap"):
+        for key, value in mapping(config.body.get("data")).items():
+            if (SECRET_NAME.search(str(key)) and plain(value)) or spelt_out(str(value)):
+                yield config.finding(f"data[{key}]", "(not shown)", "is a plain secret")
+
+
+@rule(
+    "secrets-not-in-git",
+    "critical",
+    why="base64 is no encryption: a Secret with real values in Git is published.",
+    fix="make the Secret outside Git, or encrypt it with SOPS or Sealed Secrets.",
+    source="CIS 5.4.2; kyverno no-secrets",
+)
+def not_in_git(manifests: ManifestSet) -> Iterator[Finding]:
+    for secret in (*manifests.of("Secret"), *(each for each in manifests.declared if each.kind == "Secret")):
+        for field in ("data", "stringData"):
+            for key, value in mapping(secret.body.get(field)).items():
+                if plain(value) and not str(value).startswith("ENC["):
+                    yield secret.finding(f"{field}[{key}]", "(not shown)", "is a real value")
+
+
+@rule(
+    "secrets-no-known-tokens",
+    "critical",
+    why="The text has the form of a key or token of a known service, which robots find within minutes.",
+    fix="revoke it, then remove it.",
+    source="datree ALL_EXPOSED_SECRET_*; gitleaks",
+)
+def no_known_tokens(manifests: ManifestSet) -> Iterator[Finding]:
+    for manifest in manifests.manifests:
+        for path, text in strings(manifest):
+            if KNOWN.search(text):
+                yield manifest.finding(path, "(not shown)", "looks like a key or token")
+
+
+@rule(
+    "secrets-as-files",
+    "low",
+    why="Environment variables end in crash reports and child processes, and do not follow a rotated Secret.",
+    fix="mount the Secret as a volume.",
+    source="CIS 5.4.1; checkov CKV_K8S_35",
+)
+def as_files(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        for entry in map(mapping, items(container.body.get("env"))):
+            if reference := dig(entry, "valueFrom.secretKeyRef"):
+                yield container.finding(f"env[{entry.get('name')}]", reference, "is a secret in the environment")
+        for index, entry in enumerate(map(mapping, items(container.body.get("envFrom")))):
+            if reference := entry.get("secretRef"):
+                yield container.finding(f"envFrom[{index}]", reference, "is a secret in the environment")
+
+
+def strings(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """(path, text) of every string in the object."""
+    pending: list[tuple[str, object]] = [("", manifest.body)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, str):
+            yield path, value
+        elif isinstance(value, dict):
+            pending += [(f"{path}.{key}".lstrip("."), child) for key, child in value.items()]
+        elif isinstance(value, list):
+            pending += [(f"{path}[{index}]", child) for index, child in enumerate(value)]
