@@ -63,7 +63,7 @@ def _pods(namespace: str) -> list[str]:
 
 def _logs(namespace: str, pod: str) -> str:
     try:
-        return kubectl("-n", namespace, "logs", pod, "--all-containers", "--prefix", "--tail=15")
+        return kubectl("-n", namespace, "logs", pod, "--all-containers", "--ignore-errors", "--prefix", "--tail=15")
     except DeliveryError as error:
         return str(error)
 

@@ -27,7 +27,7 @@ class ManifestError(ValueError):
 
 
 def mapping(value: object) -> Body:
-    """The value if it is a mapping, or else an empty one: the schema check reports wrong types, rules read past them."""
+    """The value if it is a mapping, or else an empty one: wrong types are for the schema check to report."""
     return value if isinstance(value, dict) else {}
 
 
@@ -275,8 +275,7 @@ _Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: str(node
 def read_yaml(text: str, source: str) -> list[Any]:
     """The documents of a YAML text without the empty ones; raises ManifestError."""
     try:
-        # The loader is a CSafeLoader.
-        return [document for document in yaml.load_all(text, _Loader) if document is not None]  # noqa: S506
+        return [document for document in yaml.load_all(text, _Loader) if document is not None]
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         template = "; render it first, as this looks like a template" if re.search(r"\{\{.*\}\}", text) else ""
@@ -291,8 +290,8 @@ def read_manifests(text: str, source: str) -> tuple[Manifest, ...]:
     pending = read_yaml(text, source)
     while pending:
         body = pending.pop(0)
-        if isinstance(body, dict) and str(body.get("kind", "")).endswith("List") and isinstance(body.get("items"), list):
-            pending[:0] = body["items"]
+        if str(mapping(body).get("kind", "")).endswith("List") and "items" in body:
+            pending[:0] = items(body["items"])
             continue
         position = f"{source}: object {len(found) + 1}"
         if not isinstance(body, dict) or not all(isinstance(body.get(key), str) for key in ("apiVersion", "kind")):

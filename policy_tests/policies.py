@@ -72,10 +72,14 @@ def permits(manifests: ManifestSet, pod: Pod, direction: str, other: Pod, port: 
                 continue
             peers, ports = items(body.get(PEERS[direction])), [mapping(each) for each in items(body.get("ports"))]
             known = not peers or any(other in local_pods(manifests, policy, peer) for peer in peers)
-            opened = any(
-                each.get("protocol", "TCP") == protocol and number == port_number(called, each.get("port", number))
-                for each in ports
-            )
+            opened = any(each.get("protocol", "TCP") == protocol and _includes(each, number, called) for each in ports)
             if known and (opened or not ports or not port):
                 return True
     return not policies
+
+
+def _includes(port: Body, number: object, called: Pod) -> bool:
+    first, last = port.get("port", number), port.get("endPort")
+    if isinstance(last, int) and isinstance(first, int) and isinstance(number, int):
+        return first <= number <= last
+    return number == port_number(called, first, port.get("protocol", "TCP"))

@@ -20,5 +20,5 @@ def quantity(value: object) -> Decimal | None:
         return None
     number, suffix, exponent = match.groups()
     if suffix in _BINARY:
-        return Decimal(number) * 1024 ** _BINARY[suffix]
+        return Decimal(number) * (1 << 10 * _BINARY[suffix])
     return Decimal(number).scaleb(int(exponent) if exponent else _DECIMAL[suffix or ""])

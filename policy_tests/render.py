@@ -66,9 +66,10 @@ def read_path(path: str) -> dict[str, ManifestSet]:
     place = Path(path)
     if not place.exists():
         raise ManifestError(f"{path}: there is no such file or folder")
+    if place.is_file():
+        return {place.name: ManifestSet(place.name, read_manifests(place.read_text(), path))}
     files = sorted(file for file in place.rglob("*") if file.suffix in (".yaml", ".yml", ".json"))
-    files = files if place.is_dir() else [place]
     if not files:
         raise ManifestError(f"{path}: nothing to check; give it files that end in .yaml, .yml or .json")
-    names = [str(file.relative_to(place)) if place.is_dir() else file.name for file in files]
-    return {name: ManifestSet(name, read_manifests(file.read_text(), str(file))) for name, file in zip(names, files, strict=True)}
+    names = {str(file.relative_to(place)): file for file in files}
+    return {name: ManifestSet(name, read_manifests(file.read_text(), str(file))) for name, file in names.items()}

@@ -35,9 +35,10 @@ def evaluate(instance: Instance, timetable: Timetable) -> Cost:
     """The cost of `timetable`, constraint by constraint.
 
     Raises:
-        ValueError: a lesson of an event or at a time that the instance has not, one beyond the end of the week, or more
-            of an event than its duration.
+        ValueError: the timetable is not one of this instance; the text is that of `misfit`.
     """
+    if problem := misfit(instance, timetable):
+        raise ValueError(problem)
     judge = _Judge(instance, timetable)
     violations = []
     for constraint in instance.constraints:
@@ -49,29 +50,37 @@ def evaluate(instance: Instance, timetable: Timetable) -> Cost:
     return Cost(hard, sum(each.cost for each in violations) - hard, tuple(violations))
 
 
+def misfit(instance: Instance, timetable: Timetable) -> str | None:
+    """Why `timetable` cannot be one of `instance` at all, whatever it may cost; None if it can."""
+    placed: Counter[str] = Counter()
+    for lesson in timetable.lessons:
+        event = instance.event.get(lesson.event)
+        if event is None or lesson.time not in instance.time_index or lesson.duration < 1:
+            return f"instance {instance.id!r} has no place for {lesson}"
+        if event.time not in (None, lesson.time):
+            return f"event {event.id!r} has to start at {event.time!r}, not at {lesson.time!r}"
+        if instance.time_index[lesson.time] + lesson.duration > len(instance.times):
+            return f"a lesson of event {event.id!r} at {lesson.time!r} ends after the week"
+        placed[event.id] += lesson.duration
+        if placed[event.id] > event.duration:
+            return f"event {event.id!r} has more lessons than its duration of {event.duration}"
+    return None
+
+
 class _Judge:
     """The lessons of each event, and how often each resource is busy at each time."""
 
     def __init__(self, instance: Instance, timetable: Timetable) -> None:
         self.lessons: dict[str, list[Lesson]] = {event.id: [] for event in instance.events}
         self.busy: dict[str, Counter[str]] = {resource.id: Counter() for resource in instance.resources}
+        self.missing = {event.id: event.duration for event in instance.events}
         for lesson in timetable.lessons:
-            if lesson.event not in self.lessons or lesson.time not in instance.time_index or lesson.duration < 1:
-                raise ValueError(f"{instance.id} has no place for {lesson}")
             start = instance.time_index[lesson.time]
-            times = instance.times[start : start + lesson.duration]
-            if len(times) < lesson.duration:
-                raise ValueError(f"{lesson} ends after the week")
+            times = [time.id for time in instance.times[start : start + lesson.duration]]
             self.lessons[lesson.event].append(lesson)
+            self.missing[lesson.event] -= lesson.duration
             for resource in instance.event[lesson.event].resources:
-                self.busy[resource].update(time.id for time in times)
-        self.missing = {
-            event.id: event.duration - sum(lesson.duration for lesson in self.lessons[event.id])
-            for event in instance.events
-        }
-        for event, missing in self.missing.items():
-            if missing < 0:
-                raise ValueError(f"event {event!r} has {-missing} more than its duration")
+                self.busy[resource].update(times)
 
     @singledispatchmethod
     def deviation(self, constraint: Constraint, point: tuple[str, ...]) -> int:

@@ -11,7 +11,7 @@ from app.engine.timetable import Timetable
 
 @dataclass(frozen=True)
 class Cell:
-    """One lesson at one time; `others` are the resources beside the one whose week it is, `first` where the lesson starts."""
+    """One lesson at one time; `others` attend it beside the one whose week it is, `first` is where it starts."""
 
     event: Event
     others: tuple[Resource, ...]
@@ -28,7 +28,10 @@ def days(instance: Instance) -> tuple[TimeGroup, ...]:
 
 
 def grid(instance: Instance, timetable: Timetable, resource: str) -> tuple[Row, ...]:
-    """The week of `resource`: a row for each position within a day, in it the cells of each day (more than one in a clash)."""
+    """The week of `resource`: a row for each position within a day, in it the cells of each day, several in a clash.
+
+    A lesson of duration 2 is in two successive rows; a day that is shorter than the longest has no cells at its end.
+    """
     cells: dict[str, list[Cell]] = {time.id: [] for time in instance.times}
     for time, cell in _attended(instance, timetable, resource):
         cells[time].append(cell)

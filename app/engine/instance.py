@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from app.engine.timetable import Lesson
-
 
 @dataclass(frozen=True)
 class Time:
@@ -65,7 +63,7 @@ class Constraint:
     """What is common to the constraints: its cost is `weight` times `cost_function` of a deviation, hard if `required`.
 
     Attributes:
-        points: the points of application, each a tuple of ids: one event, one resource, or all events of one event group.
+        points: the points of application, each a tuple of ids: an event, a resource, or all events of an event group.
     """
 
     id: str
@@ -120,7 +118,7 @@ class PreferTimes(Constraint):
 
 @dataclass(frozen=True)
 class SpreadEvents(Constraint):
-    """Event groups: lessons that start in each of `limits` (times, minimum, maximum). Deviation: the distances, summed."""
+    """Event groups: lessons that start in each of `limits` (times, minimum, maximum). Deviation: distances, summed."""
 
     limits: tuple[tuple[frozenset[str], int, int], ...]
 

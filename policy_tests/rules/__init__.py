@@ -1,33 +1,7 @@
 """The rules, a module a topic; importing this package registers them all."""
 
-from policy_tests.rules import (
-    access,
-    availability,
-    containers,
-    environments,
-    images,
-    ingress,
-    network,
-    pods,
-    probes,
-    references,
-    secrets,
-    selectors,
-    storage,
-)
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = [
-    "access",
-    "availability",
-    "containers",
-    "environments",
-    "images",
-    "ingress",
-    "network",
-    "pods",
-    "probes",
-    "references",
-    "secrets",
-    "selectors",
-    "storage",
-]
+for module in iter_modules(__path__):
+    import_module(f"{__name__}.{module.name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from policy_tests.manifests import Finding, ManifestSet, Pod, dig, items, mapping
 from policy_tests.rule import rule
@@ -135,6 +136,22 @@ def spread(manifests: ManifestSet) -> Iterator[Finding]:
 
 
 @rule(
+    "availability-drain-before-stop",
+    "medium",
+    why="Proxies send requests to a pod for some seconds after it was told to stop.",
+    fix="add a lifecycle.preStop sleep to the container behind the Service.",
+    source="flagger: zero-downtime deployments; datree CONTAINERS_MISSING_PRESTOP_KEY",
+)
+def drain_before_stop(manifests: ManifestSet) -> Iterator[Finding]:
+    for service in manifests.of("Service"):
+        for pod in manifests.behind(service):
+            for container in pod.containers:
+                listens = pod.owner.kind == "Deployment" and container.long_running and container.ports
+                if listens and not dig(container.body, "lifecycle.preStop"):
+                    yield container.finding("lifecycle.preStop", None, "is missing behind a Service")
+
+
+@rule(
     "availability-graceful-stop",
     "medium",
     why="When preStop lasts as long as the grace period, the process is killed in the middle of its work.",
@@ -146,7 +163,7 @@ def graceful_stop(manifests: ManifestSet) -> Iterator[Finding]:
         grace = container.pod.spec.get("terminationGracePeriodSeconds", 30)
         hook = mapping(dig(container.body, "lifecycle.preStop"))
         words = " ".join(map(str, items(dig(hook, "exec.command")))).split()
-        slept = [word for previous, word in zip(words, words[1:], strict=False) if previous.endswith("sleep")]
+        slept = [word for previous, word in pairwise(words) if previous.endswith("sleep")]
         seconds = dig(hook, "sleep.seconds") or max((int(word) for word in slept if word.isdigit()), default=0)
         if seconds and seconds >= grace:
             yield container.finding("lifecycle.preStop", hook, f"lasts as long as the grace period of {grace} s")

@@ -26,7 +26,7 @@ def amounts(container: Container, bound: str) -> dict[str, object]:
     source="kube-linter unset-cpu-requirements; CIS 5.7; 12 of 13 checkers",
 )
 def requests(manifests: ManifestSet) -> Iterator[Finding]:
-    yield from _missing(manifests, "requests")
+    yield from _missing(manifests, "requests", "cpu", "memory")
 
 
 @rule(
@@ -37,14 +37,26 @@ def requests(manifests: ManifestSet) -> Iterator[Finding]:
     source="NSA/CISA Kubernetes Hardening Guidance; 13 of 13 checkers",
 )
 def limits(manifests: ManifestSet) -> Iterator[Finding]:
-    yield from _missing(manifests, "limits")
+    yield from _missing(manifests, "limits", "cpu", "memory")
 
 
-def _missing(manifests: ManifestSet, bound: str) -> Iterator[Finding]:
+def _missing(manifests: ManifestSet, bound: str, *resources: str) -> Iterator[Finding]:
     for container in manifests.containers:
-        for resource in ("cpu", "memory"):
+        for resource in resources:
             if amounts(container, bound).get(resource) is None:
                 yield container.finding(f"resources.{bound}.{resource}", None, "is not set")
+
+
+@rule(
+    "containers-disk-bounded",
+    "low",
+    why="Logs and scratch files of a container without a limit fill the node's disk, and the node evicts others.",
+    fix="set resources.requests and resources.limits for ephemeral-storage.",
+    source="kube-score container-ephemeral-storage-request-and-limit",
+)
+def disk_bounded(manifests: ManifestSet) -> Iterator[Finding]:
+    yield from _missing(manifests, "requests", "ephemeral-storage")
+    yield from _missing(manifests, "limits", "ephemeral-storage")
 
 
 @rule(
@@ -89,8 +101,10 @@ def sane_quantities(manifests: ManifestSet) -> Iterator[Finding]:
 def scratch_space_bounded(manifests: ManifestSet) -> Iterator[Finding]:
     for pod in manifests.pods:
         for volume in pod.volumes:
-            if "emptyDir" in volume and not mapping(volume["emptyDir"]).get("sizeLimit"):
-                yield pod.finding(f"volumes[{volume.get('name')}].emptyDir", volume["emptyDir"], "has no sizeLimit")
+            # A volume without any source is an emptyDir too.
+            scratch = "emptyDir" in volume or volume.keys() == {"name"}
+            if scratch and not dig(volume, "emptyDir.sizeLimit"):
+                yield pod.finding(f"volumes[{volume.get('name')}].emptyDir", volume.get("emptyDir"), "has no sizeLimit")
 
 
 @rule(

@@ -91,12 +91,12 @@ def labels(manifests: ManifestSet) -> Iterator[Finding]:
     ours=True,
 )
 def keep_apart(manifests: ManifestSet) -> Iterator[Finding]:
-    foreign = {NAMESPACE.format(name) for name in manifests.environments if name != manifests.name}
-    for name, other in manifests.environments.items():
-        if name != manifests.name:
-            foreign |= {host for ingress in other.of("Ingress") for host in hosts(ingress)}
-    # school-scheduler.example.org is production, dev.school-scheduler.example.org is not.
-    pattern = re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, sorted(foreign - {''})))})(?![\w-])")
+    others = [other for other in manifests.environments.values() if other.name != manifests.name]
+    foreign_hosts = {host for other in others for ingress in other.of("Ingress") for host in hosts(ingress) if host}
+    # In front of a namespace there may be a Service's name; with a name in front it would be another host.
+    names = [rf"(?<![\w-]){re.escape(NAMESPACE.format(other.name))}" for other in others]
+    names += [rf"(?<![\w.-]){re.escape(host)}" for host in sorted(foreign_hosts)]
+    pattern = re.compile(rf"(?:{'|'.join(names)})(?![\w-])")
     for manifest in manifests.manifests:
         for path, text in strings(manifest):
             if found := pattern.search(text):

@@ -29,8 +29,11 @@ def parts(image: object) -> tuple[str, str, str]:
 def by_digest(manifests: ManifestSet) -> Iterator[Finding]:
     for container in manifests.containers:
         image = container.body.get("image")
-        if not DIGEST.fullmatch(parts(image)[2]):
+        digest = parts(image)[2]
+        if not DIGEST.fullmatch(digest):
             yield container.finding("image", image, "has no sha256 digest")
+        elif len(set(digest.removeprefix("sha256:"))) < 8:
+            yield container.finding("image", image, "has an invented digest")
 
 
 @rule(

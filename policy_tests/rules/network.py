@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 from policy_tests.manifests import Body, Finding, Manifest, ManifestSet, Pod, dig, items, mapping
 from policy_tests.policies import PEERS, local_pods, permits, policies_on, policy_rules, port_number
@@ -139,9 +140,7 @@ def default_deny(manifests: ManifestSet) -> Iterator[Finding]:
     denied = {
         (policy.namespace, direction)
         for policy in manifests.of("NetworkPolicy")
-        if policy.spec.get("podSelector") == {}
-        and not policy.spec.get("ingress")
-        and not policy.spec.get("egress")
+        if policy.spec.get("podSelector") == {} and not policy.spec.get("ingress") and not policy.spec.get("egress")
         for direction in items(policy.spec.get("policyTypes"))
     }
     first = {pod.owner.namespace: pod for pod in reversed(manifests.pods)}
@@ -208,15 +207,14 @@ def both_ends_agree(manifests: ManifestSet) -> Iterator[Finding]:
     for policy in manifests.of("NetworkPolicy"):
         selected = manifests.select(policy.spec.get("podSelector"), policy.namespace)
         for direction, path, rule_body in policy_rules(policy):
-            peers = [pod for peer in items(rule_body.get(PEERS[direction])) for pod in local_pods(manifests, policy, peer)]
-            for port in map(mapping, items(rule_body.get("ports")) or [{}]):
-                for source, target in (
-                    (one, other) if direction == "Egress" else (other, one) for one in selected for other in peers
-                ):
-                    far, opposite = (target, "Ingress") if direction == "Egress" else (source, "Egress")
-                    near = source if direction == "Egress" else target
-                    if near is not far and not permits(manifests, far, opposite, near, port):
-                        yield policy.finding(path, port.get("port"), f"{far.owner} has no {opposite.lower()} for it")
+            opposite = "Ingress" if direction == "Egress" else "Egress"
+            peers = [peer for peer in map(mapping, items(rule_body.get(PEERS[direction]))) if "podSelector" in peer]
+            inside = [peer for peer in peers if "namespaceSelector" not in peer]
+            others = [pod for peer in inside for pod in local_pods(manifests, policy, peer)]
+            ports = [port for port in map(mapping, items(rule_body.get("ports")) or [{}]) if "endPort" not in port]
+            for pod, other, port in product(selected, others, ports):
+                if pod is not other and not permits(manifests, other, opposite, pod, port):
+                    yield policy.finding(path, port.get("port"), f"{other.owner} has no {opposite.lower()} for it")
 
 
 @rule(
@@ -231,9 +229,10 @@ def policy_ports_exist(manifests: ManifestSet) -> Iterator[Finding]:
         selected = manifests.select(policy.spec.get("podSelector"), policy.namespace)
         for direction, path, rule_body in policy_rules(policy):
             peers = items(rule_body.get(PEERS[direction]))
-            called = selected if direction == "Ingress" else [p for x in peers for p in local_pods(manifests, policy, x)]
+            called = [pod for peer in peers for pod in local_pods(manifests, policy, peer)]
+            called = selected if direction == "Ingress" else called
             for index, port in enumerate(map(mapping, items(rule_body.get("ports")))):
                 wanted, protocol = port.get("port"), port.get("protocol", "TCP")
-                if wanted is not None and "endPort" not in port and called:
-                    if not any(pod.port(wanted, protocol) for pod in called):
-                        yield policy.finding(f"{path}.ports[{index}].port", wanted, "no container listens there")
+                decided = called and wanted is not None and "endPort" not in port
+                if decided and not any(pod.port(wanted, protocol) for pod in called):
+                    yield policy.finding(f"{path}.ports[{index}].port", wanted, "no container listens there")

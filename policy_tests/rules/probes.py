@@ -78,6 +78,22 @@ def slow_start(manifests: ManifestSet) -> Iterator[Finding]:
 
 
 @rule(
+    "probes-ask-something",
+    "high",
+    why="The API server refuses a probe that has no action, or more than one.",
+    fix="give it one of httpGet, exec with a command, tcpSocket and grpc.",
+    source="Kubernetes: configure liveness, readiness and startup probes",
+)
+def ask_something(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        for name in PROBES:
+            probe = mapping(container.body.get(name))
+            actions = [kind for kind in ("httpGet", "exec", "tcpSocket", "grpc") if probe.get(kind) is not None]
+            if probe and (len(actions) != 1 or (actions == ["exec"] and not dig(probe, "exec.command"))):
+                yield container.finding(name, probe, "has not exactly one action")
+
+
+@rule(
     "probes-port-exists",
     "high",
     why="A probe of a port on which nothing listens fails for ever.",

@@ -30,24 +30,23 @@ def mentions(pod: Pod) -> Iterator[Mention]:
         inside = container.path.removeprefix(f"{pod.path}.")
         for entry in map(mapping, items(container.body.get("env"))):
             for kind, field in (("ConfigMap", "configMapKeyRef"), ("Secret", "secretKeyRef")):
-                reference = mapping(dig(entry, f"valueFrom.{field}"))
+                reference = dig(entry, f"valueFrom.{field}")
                 yield from _mention(kind, reference, [reference], f"{inside}.env[{entry.get('name')}]")
         for index, entry in enumerate(map(mapping, items(container.body.get("envFrom")))):
             for kind, field in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
-                yield from _mention(kind, mapping(entry.get(field)), [], f"{inside}.envFrom[{index}]")
+                yield from _mention(kind, entry.get(field), [], f"{inside}.envFrom[{index}]")
     for volume in pod.volumes:
         path = f"volumes[{volume.get('name')}]"
         for source in (volume, *map(mapping, items(dig(volume, "projected.sources")))):
             for kind, field in (("ConfigMap", "configMap"), ("Secret", "secret")):
-                body = mapping(source.get(field))
-                yield from _mention(kind, body, items(body.get("items")), path)
+                yield from _mention(kind, source.get(field), items(dig(source, f"{field}.items")), path)
     for index, entry in enumerate(map(mapping, items(pod.spec.get("imagePullSecrets")))):
         yield from _mention("Secret", entry, [], f"imagePullSecrets[{index}]")
 
 
-def _mention(kind: str, reference: Body, keys: list[Body], path: str) -> Iterator[Mention]:
-    name = reference.get("name") or reference.get("secretName")
-    if name and not reference.get("optional"):
+def _mention(kind: str, reference: object, keys: list[Body], path: str) -> Iterator[Mention]:
+    if isinstance(reference, dict) and not reference.get("optional"):
+        name = reference.get("name") or reference.get("secretName") or ""
         for key in [mapping(entry).get("key") for entry in keys] or [None]:
             yield Mention(kind, str(name), key, path)
 
@@ -62,8 +61,8 @@ def _missing(manifests: ManifestSet, kind: str) -> Iterator[Finding]:
             if target is None and (kind != "Secret" or manifests.is_environment):
                 yield pod.finding(mention.path, mention.name, f"there is no such {kind}")
             elif target and mention.key is not None:
-                held = {key for field in ("data", "stringData", "binaryData") for key in mapping(target.body.get(field))}
-                if mention.key not in held:
+                fields = ("data", "stringData", "binaryData")
+                if not any(mention.key in mapping(target.body.get(field)) for field in fields):
                     yield pod.finding(mention.path, mention.key, f"is no key of {target}")
 
 
@@ -114,6 +113,9 @@ def tls_secret(manifests: ManifestSet) -> Iterator[Finding]:
 )
 def ingress_backend(manifests: ManifestSet) -> Iterator[Finding]:
     for ingress in manifests.of("Ingress"):
+        for index, body in enumerate(items(ingress.spec.get("rules"))):
+            if not dig(body, "http.paths"):
+                yield ingress.finding(f"spec.rules[{index}]", body, "leads to no Service")
         for path, backend in backends(ingress):
             service = manifests.find("Service", backend.get("name"), ingress.namespace)
             if service is None:
@@ -140,7 +142,11 @@ def ingress_backend(manifests: ManifestSet) -> Iterator[Finding]:
 def service_pods(manifests: ManifestSet) -> Iterator[Finding]:
     for service in manifests.of("Service"):
         selector = service.spec.get("selector")
-        if service.spec.get("type") != "ExternalName" and selector and not manifests.behind(service):
+        slices = [each.labels.get("kubernetes.io/service-name") for each in manifests.of("EndpointSlice")]
+        by_hand = not selector and (
+            service.name in slices or manifests.find("Endpoints", service.name, service.namespace)
+        )
+        if service.spec.get("type") != "ExternalName" and not by_hand and not manifests.behind(service):
             yield service.finding("spec.selector", selector, "selects no pod")
 
 
@@ -307,9 +313,9 @@ def unique(manifests: ManifestSet) -> Iterator[Finding]:
     seen = Counter((each.body["apiVersion"], each.kind, each.namespace, each.name) for each in manifests.manifests)
     for identity, count in seen.items():
         if count > 1:
-            duplicate = manifests.find(*identity[1:2], identity[3], identity[2])
-            assert duplicate
-            yield duplicate.finding("metadata.name", identity[3], "is given twice")
+            _, kind, namespace, name = identity
+            if duplicate := manifests.find(kind, name, namespace):
+                yield duplicate.finding("metadata.name", name, "is given twice")
     for container in manifests.containers:
         for field, key in (("env", "name"), ("ports", "name"), ("ports", "containerPort")):
             entries = [mapping(entry) for entry in items(container.body.get(field))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from policy_tests.manifests import Finding, Manifest, ManifestSet, dig, items, mapping
 from policy_tests.rule import rule
@@ -16,8 +17,9 @@ SETTING = re.compile(
 URL = re.compile(r"\w+://[^\s/:@]+:(?P<value>[^\s/@]+)@")
 PLACEHOLDER = re.compile(r"(?i)|change[-_ ]?me.*|replace[-_ ]?me.*|<.*>|\$.*|x+|/.*|true|false|\d{0,4}|null|none")
 KNOWN = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_\w{36,}|\bgithub_pat_\w{40,}|\bglpat-[\w-]{20}"
-    r"|\bxox[abpors]-[\w-]{10,}|\bAIza[\w-]{35}|\bsk_live_\w{20,}|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]+|AGE-SECRET-KEY-1\w+"
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_\w{36,}|\bgithub_pat_\w{40,}"
+    r"|\bglpat-[\w-]{20}|\bxox[abpors]-[\w-]{10,}|\bAIza[\w-]{35}|\bsk_live_\w{20,}|AGE-SECRET-KEY-1\w+"
+    r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]+"
 )
 
 
@@ -60,7 +62,7 @@ def not_in_arguments(manifests: ManifestSet) -> Iterator[Finding]:
             places[f"{hook}.exec.command"] = dig(container.body, f"{hook}.exec.command")
         for path, words in places.items():
             texts = [str(word) for word in items(words)]
-            pairs = [f"{flag.lstrip('-')}={word}" for flag, word in zip(texts, texts[1:], strict=False) if flag[:1] == "-"]
+            pairs = [f"{flag.lstrip('-')}={word}" for flag, word in pairwise(texts) if flag[:1] == "-"]
             if any(spelt_out(text) for text in (*texts, *pairs)):
                 yield container.finding(path, "(not shown)", "holds a plain secret")
 

@@ -48,8 +48,9 @@ def database_on_a_claim(manifests: ManifestSet) -> Iterator[Finding]:
 )
 def one_writer(manifests: ManifestSet) -> Iterator[Finding]:
     for manifest, path, spec in claims(manifests):
-        if not set(items(spec.get("accessModes"))) <= {"ReadWriteOnce", "ReadWriteOncePod"}:
-            yield manifest.finding(f"{path}.accessModes", spec.get("accessModes"), "lets several nodes write")
+        modes = set(items(spec.get("accessModes")))
+        if not modes or modes - {"ReadWriteOnce", "ReadWriteOncePod"}:
+            yield manifest.finding(f"{path}.accessModes", spec.get("accessModes"), "is not for one node alone")
         if not dig(spec, "resources.requests.storage"):
             yield manifest.finding(f"{path}.resources.requests.storage", None, "is not set")
 

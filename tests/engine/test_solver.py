@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import pytest
+from ortools.sat.python import cp_model
+
+from app.engine.cost import evaluate
+from app.engine.formulation import Formulation
+from app.engine.instance import Instance
+from app.engine.solver import Progress, solve
+from app.engine.timetable import Lesson, Timetable
+from app.engine.xhstt import read_instances
+from tests.engine.conftest import EVENTS, EXAMPLES, Rule, School
+
+DAYS = '<TimeGroups><TimeGroup Reference="Mo"/><TimeGroup Reference="Tu"/></TimeGroups>'
+ONE = "<Minimum>1</Minimum><Maximum>1</Maximum>"
+BODIES = {
+    "AssignTime": "",
+    "SplitEvents": "<MinimumDuration>2</MinimumDuration><MaximumDuration>2</MaximumDuration>"
+    "<MinimumAmount>2</MinimumAmount><MaximumAmount>2</MaximumAmount>",
+    "DistributeSplitEvents": f"<Duration>1</Duration>{ONE}",
+    "PreferTimes": '<TimeGroups><TimeGroup Reference="Mo"/></TimeGroups>',
+    "SpreadEvents": f'<TimeGroups><TimeGroup Reference="Mo">{ONE}</TimeGroup></TimeGroups>',
+    "AvoidClashes": "",
+    "AvoidUnavailableTimes": '<Times><Time Reference="Mo2"/><Time Reference="Tu1"/></Times>',
+    "LimitIdleTimes": DAYS + "<Minimum>0</Minimum><Maximum>0</Maximum>",
+    "ClusterBusyTimes": DAYS + ONE,
+    "LimitBusyTimes": DAYS + "<Minimum>2</Minimum><Maximum>2</Maximum>",
+}
+# Where the body above cannot be kept by all events at once.
+KEPT = {
+    "SplitEvents": "<MinimumDuration>2</MinimumDuration><MaximumDuration>2</MaximumDuration>"
+    "<MinimumAmount>1</MinimumAmount><MaximumAmount>2</MaximumAmount>",
+    "DistributeSplitEvents": f"<Duration>2</Duration>{ONE}",
+}
+
+
+def example(name: str) -> Instance:
+    return read_instances((EXAMPLES / name).read_bytes(), name)[0]
+
+
+def some_timetable(instance: Instance, luck: random.Random) -> Timetable:
+    """Every event divided and placed by chance."""
+    lessons = set()
+    for event in instance.events:
+        left = event.duration
+        while left:
+            duration = luck.randint(1, left)
+            start = luck.randrange(len(instance.times) - duration + 1)
+            lesson = Lesson(event.id, instance.times[start].id, duration)
+            if lesson not in lessons:
+                lessons.add(lesson)
+                left -= duration
+    return Timetable(tuple(sorted(lessons)))
+
+
+def model_cost(instance: Instance, timetable: Timetable) -> int:
+    """The cost that the model gives to this very timetable."""
+    formulation = Formulation(instance)
+    held = {(each.event, each.duration, instance.time_index[each.time]) for each in timetable.lessons}
+    for event, lessons in formulation.starts.items():
+        for duration, start, variable in lessons:
+            formulation.model.add(variable == ((event, duration, start) in held))
+    solver = cp_model.CpSolver()
+    assert solver.solve(formulation.model) == cp_model.OPTIMAL
+    return solver.value(formulation.cost)
+
+
+@pytest.mark.parametrize("function", ["Linear", "Quadratic", "Step"])
+@pytest.mark.parametrize("tag", BODIES)
+def test_the_model_costs_what_the_judge_says(school: School, rule: Rule, tag: str, function: str) -> None:
+    instance = school(rule(tag, BODIES[tag], weight=3, function=function))
+    luck = random.Random(f"{tag} {function}")  # noqa: S311 - a repeatable choice, not a secret
+    timetables = [some_timetable(instance, luck) for _ in range(8)]
+    costs = [model_cost(instance, each) for each in timetables]
+    assert costs == [evaluate(instance, each).soft for each in timetables]
+
+
+@pytest.mark.parametrize("tag", BODIES)
+def test_a_required_constraint_is_kept(school: School, rule: Rule, tag: str) -> None:
+    # The tiny school's events, made such that every one of these constraints can be kept.
+    events = EVENTS.replace("<Duration>3<", "<Duration>4<").replace("<Duration>1<", "<Duration>2<")
+    instance = school(rule(tag, KEPT.get(tag, BODIES[tag]), required=True), events)
+    timetable = solve(instance, seconds=10, workers=1)
+    assert timetable is not None
+    assert evaluate(instance, timetable).hard == 0
+
+
+def test_no_timetable_where_the_required_constraints_leave_none(school: School, rule: Rule) -> None:
+    rules = rule("AvoidClashes", required=True) + rule(
+        "AvoidUnavailableTimes", "<TimeGroups><TimeGroup Reference='Mo'/></TimeGroups>", required=True
+    )
+    assert solve(school(rules), seconds=10, workers=1) is None
+
+
+def test_a_preassigned_event_starts_at_its_time_undivided(school: School, rule: Rule) -> None:
+    events = EVENTS.replace("<Duration>3</Duration>", '<Duration>3</Duration><Time Reference="Tu1"/>')
+    timetable = solve(school(rule("AvoidClashes", required=True), events), seconds=10, workers=1)
+    assert timetable is not None
+    assert Lesson("Math", "Tu1", 3) in timetable.lessons
+
+
+def test_the_best_is_found_and_proved(school: School, rule: Rule) -> None:
+    rules = rule("AvoidClashes", required=True) + rule(
+        "ClusterBusyTimes", DAYS + "<Minimum>0</Minimum><Maximum>0</Maximum>", weight=7
+    )
+    reports: list[Progress] = []
+    instance = school(rules)
+    best = solve(instance, seconds=10, workers=1, on_progress=reports.append)
+    # Four lessons do not fit a day of three: Ana comes twice, the class once.
+    assert (reports[-1].soft, reports[-1].bound, reports[-1].timetable) == (7 * (2 + 1), 7 * (2 + 1), best)
+
+
+def test_every_report_is_better_and_costs_what_the_judge_says() -> None:
+    instance = example("BrazilInstance1.xml")
+    reports: list[Progress] = []
+    solve(instance, seconds=3, on_progress=reports.append)
+    costs = [evaluate(instance, each.timetable) for each in reports]
+    assert [(0, each.soft) for each in reports] == [(cost.hard, cost.soft) for cost in costs]
+    assert all(later.soft < earlier.soft for earlier, later in pairwise(reports))
+
+
+def test_the_sample_school_has_a_timetable() -> None:
+    instance = example("escola-exemplo.xml")
+    reports: list[Progress] = []
+    timetable = solve(instance, seconds=30, stop=lambda: bool(reports), on_progress=reports.append)
+    assert timetable is not None
+    assert evaluate(instance, timetable).hard == 0
+
+
+def test_one_worker_repeats_itself(school: School, rule: Rule) -> None:
+    rules = rule("AvoidClashes", required=True) + rule("LimitIdleTimes", BODIES["LimitIdleTimes"])
+    runs: list[list[Timetable]] = []
+    for _ in range(2):
+        reports: list[Progress] = []
+        solve(school(rules), seconds=10, seed=4, workers=1, on_progress=reports.append)
+        runs.append([each.timetable for each in reports])
+    assert runs[0] == runs[1]
+
+
+def test_stopped_search_returns_the_best_so_far() -> None:
+    instance = example("BrazilInstance1.xml")
+    reports: list[Progress] = []
+    # Ten minutes are far more than the suite may take.
+    best = solve(instance, seconds=600, stop=lambda: bool(reports), on_progress=reports.append)
+    assert best == reports[-1].timetable
+
+
+def test_weights_beyond_what_the_solver_can_add_up_are_an_error(school: School, rule: Rule) -> None:
+    least = "<Minimum>999999</Minimum><Maximum>999999</Maximum>"
+    rules = rule("ClusterBusyTimes", DAYS + least, weight=999_999, function="Quadratic")
+    rules += "".join(rules.replace('Id="ClusterBusyTimes"', f'Id="{number}"') for number in range(9))
+    with pytest.raises(ValueError, match="weights too large"):
+        solve(school(rules), seconds=10, workers=1)
