@@ -55,11 +55,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
 def with_seconds(settings: Settings, seconds: float | None) -> Settings:
     """The settings, with another length of a generation where the command line gives one."""
-    if seconds is None:
-        return settings
-    if seconds <= 0:
-        raise CommandError(f"--seconds is {seconds:g}; it must be more than 0")
-    return settings.model_copy(update={"generation_seconds": seconds})
+    return settings if seconds is None else settings.model_copy(update={"generation_seconds": seconds})
 
 
 def stop_on_signals() -> threading.Event:
@@ -72,11 +68,14 @@ def stop_on_signals() -> threading.Event:
 
 def migrate(engine: Engine, settings: Settings, wait: float = 0) -> None:
     """Brings the schema up to date, and into an empty database the examples."""
-    database.migrate(engine, wait)
-    with sessionmaker(engine)() as session:
-        empty = session.scalar(select(StoredInstance.id).limit(1)) is None
-    if empty and settings.import_examples:
-        import_files(engine, sorted(instances.EXAMPLES.glob("*.xml")), settings)
+
+    def fill() -> None:
+        with sessionmaker(engine)() as session:
+            empty = session.scalar(select(StoredInstance.id).limit(1)) is None
+        if empty and settings.import_examples:
+            import_files(engine, sorted(instances.EXAMPLES.glob("*.xml")), settings)
+
+    database.migrate(engine, wait, fill)
 
 
 def import_files(engine: Engine, files: list[Path], settings: Settings) -> None:
@@ -91,8 +90,10 @@ def serve(host: str, port: int, reload: bool, settings: Settings) -> None:
     """Serves the pages; embedded, with a worker in a thread."""
     import uvicorn
 
-    url = f"http://{host}:{port}"
     listener = _listen(host, port)
+    # The system chooses where the port is 0.
+    port = listener.getsockname()[1]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     engine = database.connect(settings)
     if settings.embedded:
         migrate(engine, settings)
@@ -114,30 +115,29 @@ def serve(host: str, port: int, reload: bool, settings: Settings) -> None:
 
     stopping = threading.Event()
     thread = threading.Thread(target=worker.work, args=(engine, settings, stopping), name="worker")
-    if settings.embedded:
-        thread.start()
+    # uvicorn raises the signal that ended it once more, and by default that would end the process before the worker.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     config = uvicorn.Config(
         create(engine, settings), log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=10
     )
     try:
+        if settings.embedded:
+            thread.start()
         uvicorn.Server(config).run(sockets=[listener])
     finally:
         stopping.set()
-        if settings.embedded:
+        if thread.ident:
             thread.join()
 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
-        listener.close()
-        reason = getattr(error, "strerror", None) or error
+        # Python adds "(while attempting to bind on address ...)", which repeats what follows.
+        reason = str(getattr(error, "strerror", None) or error).partition(" (")[0]
         raise CommandError(f"cannot listen on {host}:{port}: {reason}; give another --port") from None
-    return listener
 
 
 def work(settings: Settings) -> None:
@@ -182,9 +182,10 @@ def generate_file(source: Path, target: Path | None, seed: int, settings: Settin
     """One search for one file: progress on standard error, solution in `target`, cost last on standard output."""
     stopping = stop_on_signals()
     data, instance = instances.read(source)
-    if target and not target.resolve().parent.is_dir():
-        raise CommandError(f"{target}: there is no folder {target.resolve().parent}")
+    if target and (target.is_dir() or not os.access(target.resolve().parent, os.W_OK)):
+        raise CommandError(f"cannot write {target}; give --out a file in a folder that is there and can be written to")
     best: tuple[Timetable, Cost] | None = None
+    failure = ""
     seconds = settings.generation_seconds
     try:
         found = search(
@@ -200,14 +201,17 @@ def generate_file(source: Path, target: Path | None, seed: int, settings: Settin
                     best = each.timetable, evaluate(instance, each.timetable)
                     _show(each.elapsed, seconds, best[1], each.bound)
     except SearchError as error:
-        raise CommandError(str(error)) from None
+        failure = str(error)
     if best is None:
-        raise CommandError(f"{source}: no timetable was found in {seconds:g} s that keeps every required constraint")
+        nothing = f"no timetable was found in {seconds:g} s that keeps every required constraint"
+        raise CommandError(f"{source}: {failure or nothing}")
     timetable, cost = best
     if target:
         today = datetime.now(UTC).date().isoformat()
         _write(target, write_solution(data, str(source), timetable, "School Scheduler", today))
     print(f"cost {cost.hard} {cost.soft}")
+    if failure:
+        raise CommandError(f"{source}: {failure}; the cost is that of the best timetable until then")
 
 
 def _show(elapsed: float, seconds: float, cost: Cost, bound: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,8 +61,8 @@ def now(session: Session) -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def migrate(engine: Engine, wait: float = 0) -> None:
-    """Brings the schema to this code's revision; a newer one is left as it is.
+def migrate(engine: Engine, wait: float = 0, fill: Callable[[], None] = lambda: None) -> None:
+    """Brings the schema to this code's revision, a newer one is left as it is; `fill` then adds what has to be in it.
 
     At most one process does so at a time, the others wait for it. The database is given `wait` seconds to come up.
 
@@ -74,6 +74,7 @@ def migrate(engine: Engine, wait: float = 0) -> None:
         try:
             with engine.connect() as connection, _lock(connection):
                 _upgrade(connection)
+                fill()
             return
         except OperationalError as error:
             if time.monotonic() >= deadline:
@@ -148,7 +149,9 @@ def _lock(connection: Connection) -> Iterator[None]:
     if connection.dialect.name != "mysql":
         yield
         return
-    if connection.execute(text("SELECT GET_LOCK(:name, 60)"), {"name": LOCK}).scalar_one() != 1:
+    # Three times, as each wait has to be shorter than the connection's read timeout.
+    waits = (connection.scalar(text("SELECT GET_LOCK(:name, 20)"), {"name": LOCK}) for _ in range(3))
+    if 1 not in waits:
         raise DatabaseError("another migration is running for more than a minute; look at its log, then try again")
     connection.commit()
     try:

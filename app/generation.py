@@ -25,6 +25,7 @@ Sessions = sessionmaker[Session]
 # A worker is heard of every second; one that is silent for this long has died, and its generation is claimed again.
 SILENCE = timedelta(seconds=60)
 ATTEMPTS = 3
+NOT_FOUND = "no timetable was found that keeps every required constraint"
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,7 @@ def run(
             # Not this attempt's fault, so it does not count.
             _write(sessions, claim, state="queued", attempts=claim.attempt - 1)
         else:
-            error = f"no timetable was found in {seconds:g} s that keeps every required constraint"
-            _write(sessions, claim, state="failed", error=error)
+            _write(sessions, claim, state="failed", error=NOT_FOUND)
     except SearchError as error:
         _write(sessions, claim, state="failed", error=str(error)[:500])
     except ClaimLostError:

@@ -42,7 +42,7 @@ def import_files(session: Session, paths: Iterable[Path]) -> list[StoredInstance
         found = session.scalar(select(StoredInstance).where(StoredInstance.sha256 == sha256))
         if found is None:
             found = StoredInstance(
-                name=instance.name,
+                name=instance.name[:200],
                 xhstt=data.decode("utf-8-sig"),
                 sha256=sha256,
                 created_at=database.now(session),

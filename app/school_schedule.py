@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -12,10 +13,14 @@ if not __package__:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command. Exit codes: 0 done, 1 it could not be done, 2 the command or a file is at fault."""
+    """Runs one command.
+
+    Exit codes: 0 done, or ended by SIGTERM; 1 it could not be done; 2 the command or a file is at fault; 130 Ctrl-C.
+    """
     options = parse(arguments)
     # Here, not above: --help need not wait for them.
     from pydantic import ValidationError
+    from sqlalchemy.exc import DBAPIError
 
     from app import commands, settings
     from app.database import DatabaseError
@@ -30,6 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
         return complain(str(error), 2)
     except (DatabaseError, commands.CommandError) as error:
         return complain(str(error), 1)
+    except DBAPIError as error:
+        return complain(f"the database cannot be used: {error.orig}", 1)
     except KeyboardInterrupt:
         return 130
 
@@ -50,7 +57,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     source = generate.add_mutually_exclusive_group(required=True)
     source.add_argument("--xhstt", type=Path, metavar="FILE", help="an instance in the XHSTT format")
     source.add_argument("--database", action="store_true", help="every instance of the database; the better is kept")
-    generate.add_argument("--seconds", type=float, help="how long to search each (GENERATION_SECONDS)")
+    generate.add_argument("--seconds", type=_seconds, help="how long to search each (GENERATION_SECONDS)")
     generate.add_argument("--seed", type=int, default=1, help="another seed, another search (%(default)s)")
     generate.add_argument("--out", type=Path, metavar="FILE", help="where to write the solution, in the XHSTT format")
 
@@ -59,7 +66,17 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
     migrate = commands.add_parser("migrate", help="create or update the tables, and import the examples")
     migrate.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="for the database to come up")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.command == "generate" and options.database and options.out:
+        generate.error("--out goes with --xhstt; what --database finds stays in the database")
+    return options
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no length of time; give more than 0")
+    return seconds
 
 
 def complain(message: str, code: int) -> int:

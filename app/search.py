@@ -56,14 +56,15 @@ def search(
         process.join()
         raise SearchError(f"the solver's process ended with code {process.exitcode}") from None
     finally:
-        process.terminate()
+        process.kill()
         process.join()
         here.close()
 
 
 def _search(connection: Connection, xhstt: str, seconds: float, seed: int, workers: int) -> None:
     # Ctrl-C and SIGTERM reach the whole group; the parent says when to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     # Here, not above: only this process needs the solver, and loading it takes a second.
     from app.engine.solver import Progress, solve
     from app.engine.xhstt import read_instances
@@ -81,5 +82,7 @@ def _search(connection: Connection, xhstt: str, seconds: float, seed: int, worke
         connection.send("end")
     except MemoryError:
         connection.send("the solver ran out of memory")
+    except ValueError as error:
+        connection.send(str(error))
     except BrokenPipeError:
         pass

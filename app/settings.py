@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     secrets_dir: Path | None = None
     data_dir: Path = Path("data")
     import_examples: bool = True
-    generation_seconds: float = Field(default=60, gt=0)
+    generation_seconds: float = Field(default=60, gt=0, allow_inf_nan=False)
     solver_workers: int = Field(default=2, ge=1)
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, cast
+from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
@@ -31,6 +33,7 @@ from app.web.school import progress, school
 log = logging.getLogger("app.request")
 HERE = Path(__file__).parent
 REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -49,6 +52,8 @@ def _session(request: Request) -> Iterator[Session]:
 
 
 Database = Annotated[Session, Depends(_session)]
+# What is beyond a database's integers is the number of no school.
+SchoolId = Annotated[int, PathParameter(ge=0, lt=2**31)]
 
 
 def create(engine: Engine, settings: Settings) -> FastAPI:
@@ -70,11 +75,11 @@ def create(engine: Engine, settings: Settings) -> FastAPI:
         return _page(request, session, session.scalar(select(StoredInstance).order_by(StoredInstance.id).limit(1)))
 
     @app.get("/schools/{school_id}")
-    def one_school(request: Request, session: Database, school_id: int) -> Response:
+    def one_school(request: Request, session: Database, school_id: SchoolId) -> Response:
         return _page(request, session, _stored(session, school_id))
 
     @app.get("/schools/{school_id}/progress")
-    def one_progress(request: Request, session: Database, school_id: int) -> Response:
+    def one_progress(request: Request, session: Database, school_id: SchoolId) -> Response:
         translate = translation.translations(translation.choose(request)).gettext
         state = progress(session, _stored(session, school_id).id, translate)
         return JSONResponse(asdict(state) | {"active": state.active}, headers={"Cache-Control": "no-store"})
@@ -134,8 +139,10 @@ def _render(request: Request, template: str, status: int = 200, **context: Any) 
 
 
 def _http_error(request: Request, error: Exception) -> Response:
-    status = cast(StarletteHTTPException, error).status_code
-    return _render(request, "error.html", status, status_code=status)
+    refused = cast(StarletteHTTPException, error)
+    response = _render(request, "error.html", refused.status_code, status_code=refused.status_code)
+    response.headers.update(refused.headers or {})
+    return response
 
 
 def _database_error(request: Request, error: Exception) -> Response:
@@ -162,15 +169,16 @@ def _observe(metrics: Metrics) -> Callable[[Request, Next], Awaitable[Response]]
             elapsed = time.perf_counter() - started
             # Files of a mounted folder have no route of their own, only the folder's prefix.
             route = getattr(request.scope.get("route"), "path", request.scope.get("root_path") or "unmatched")
-            metrics.requests.labels(request.method, route, status).inc()
-            metrics.duration.labels(request.method, route).observe(elapsed)
+            # A client may send any word as its method.
+            method = request.method if request.method in METHODS else "other"
+            metrics.requests.labels(method, route, status).inc()
+            metrics.duration.labels(method, route).observe(elapsed)
             extra = {"request_id": request.state.id, "route": route, "status": status, "seconds": round(elapsed, 4)}
             # Probes and scrapes come every few seconds and say nothing as long as they succeed.
             quiet = status < 400 and route in ("/health", "/ready", "/metrics")
-            line = "%s %s %d"
-            log.log(
-                logging.DEBUG if quiet else logging.INFO, line, request.method, request.url.path, status, extra=extra
-            )
+            # Quoted, as an address may have line breaks in it.
+            line = f"{request.method} {quote(request.url.path)} {status}"
+            log.log(logging.DEBUG if quiet else logging.INFO, line, extra=extra)
         response.headers["X-Request-ID"] = request.state.id
         for name, value in HEADERS.items():
             response.headers[name] = value

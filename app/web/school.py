@@ -101,6 +101,8 @@ def _message(newest: Generation) -> str:
             return _("Looking for a first timetable: {elapsed} s of {seconds} s.")
         case "running":
             return _("Looking for a better timetable: {elapsed} s of {seconds} s, cost {cost} so far.")
+        case "failed" if newest.error == generation.NOT_FOUND:
+            return _("No timetable that meets every requirement was found in {seconds} s.")
         case "failed":
             return _("The search failed: {error}")
         case _:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from pathlib import Path
 
-from babel.core import negotiate_locale
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from starlette.requests import Request
@@ -15,6 +15,8 @@ from starlette.requests import Request
 # The first is the default; messages are written in English in the source.
 LANGUAGES = {"pt-BR": "Português", "en": "English"}
 COOKIE = "language"
+# A language range of Accept-Language (RFC 9110, 12.5.4): its primary tag, and its quality.
+RANGE = re.compile(r"([a-z]+)[a-z0-9-]*\s*(?:;\s*q=([01](?:\.\d*)?))?", re.ASCII)
 
 
 def choose(request: Request) -> str:
@@ -22,11 +24,10 @@ def choose(request: Request) -> str:
     for asked in (request.query_params.get("lang"), request.cookies.get(COOKIE)):
         if asked in LANGUAGES:
             return asked
-    header = request.headers.get("accept-language", "")[:200]
-    preferred = [part.split(";")[0].strip() for part in header.split(",")]
+    ranges = RANGE.findall(request.headers.get("accept-language", "")[:200].lower())
     # A browser that asks for any Portuguese, or any English, gets the one that there is.
-    match = negotiate_locale([each.split("-")[0].lower() for each in preferred], ["pt", "en"], sep="-")
-    return "en" if match == "en" else "pt-BR"
+    known = [(float(quality or 1), language) for language, quality in ranges if language in ("pt", "en")]
+    return "en" if max(known, key=lambda each: each[0], default=(1, "pt"))[1] == "en" else "pt-BR"
 
 
 @cache

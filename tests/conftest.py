@@ -1,0 +1,103 @@
+"""A database, command lines, and a running server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, MetaData
+from sqlalchemy.orm import Session, sessionmaker
+
+from app import database
+from app.settings import Settings
+from tests.engine.conftest import Rule
+from tests.engine.conftest import archive as archive
+from tests.engine.conftest import rule as rule
+
+ROOT = Path(__file__).resolve().parent.parent
+BRAZIL = ROOT / "examples" / "BrazilInstance1.xml"
+SAMPLE = ROOT / "examples" / "escola-exemplo.xml"
+
+needs_mysql = pytest.mark.skipif("DB_HOST" not in os.environ, reason="needs a MySQL server; run make test-mysql")
+
+Start = Callable[..., subprocess.Popen[str]]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def impossible(rule: Rule) -> str:
+    """Constraints that no timetable of the tiny school keeps."""
+    monday = '<TimeGroups><TimeGroup Reference="Mo"/></TimeGroups>'
+    return rule("AvoidClashes", required=True) + rule("AvoidUnavailableTimes", monday, required=True)
+
+
+def address(server: subprocess.Popen[str]) -> str:
+    """Where `serve` says that it is."""
+    assert server.stdout
+    line = server.stdout.readline()
+    assert line.startswith("School Scheduler on http://127.0.0.1:"), line
+    return line.split()[-1]
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """An SQLite file in a new folder; for a test that is marked mysql the server DB_HOST, if there is one."""
+    settings = Settings(data_dir=tmp_path / "data", solver_workers=1)
+    marked = request.node.get_closest_marker("mysql")
+    return settings if marked else settings.model_copy(update={"db_host": None})
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Iterator[Engine]:
+    """A database without any table."""
+    engine = database.connect(settings)
+    tables = MetaData()
+    tables.reflect(engine)
+    tables.drop_all(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def sessions(engine: Engine) -> sessionmaker[Session]:
+    """Sessions on a migrated database without any row."""
+    database.migrate(engine)
+    return sessionmaker(engine)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a command with a data folder of its own; the environment's variables as keywords."""
+    with ExitStack() as running:
+
+        def start(*arguments: str | Path, **variables: str) -> subprocess.Popen[str]:
+            inherited = {name: value for name, value in os.environ.items() if not name.startswith("DB_")}
+            process = subprocess.Popen(
+                [sys.executable, "-m", "app.school_schedule", *map(str, arguments)],
+                cwd=ROOT,
+                env=inherited | {"DATA_DIR": str(tmp_path / "data")} | variables,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            running.enter_context(process)
+            running.callback(process.kill)
+            return process
+
+        yield start
+
+
+@pytest.fixture
+def run(start: Start) -> Run:
+    """Runs a command to its end."""
+
+    def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        process = start(*arguments, **variables)
+        output, errors = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+    return run

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import signal
+import socket
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from app import commands, database
+from app.commands import CommandError
+from app.engine.cost import evaluate
+from app.engine.xhstt import read_solutions
+from app.instances import read
+from app.models import Generation, StoredInstance
+from app.settings import Settings
+from tests.conftest import SAMPLE, Run, Start, address, impossible
+from tests.engine.conftest import Archive, Rule
+
+
+@pytest.fixture
+def queued(engine: Engine, settings: Settings) -> sessionmaker[Session]:
+    """The sample school in the data folder, with a generation that takes ten minutes."""
+    database.migrate(engine)
+    commands.import_files(engine, [SAMPLE], settings.model_copy(update={"generation_seconds": 600}))
+    return sessionmaker(engine)
+
+
+def wait_for_a_timetable(sessions: sessionmaker[Session]) -> None:
+    found = None
+    while not found:
+        time.sleep(0.1)
+        with sessions() as session:
+            found = session.scalar(select(Generation.timetable))
+
+
+def state(sessions: sessionmaker[Session]) -> str | None:
+    with sessions() as session:
+        return session.scalar(select(Generation.state))
+
+
+def printed_cost(instance: Path, solution: Path) -> str:
+    cost = evaluate(read(instance)[1], read_solutions(solution.read_bytes(), solution.name)[0])
+    return f"cost {cost.hard} {cost.soft}\n"
+
+
+def test_generate_writes_a_solution_of_the_cost_that_it_prints(
+    run: Run, archive: Archive, rule: Rule, tmp_path: Path
+) -> None:
+    tiny, solution = tmp_path / "tiny.xml", tmp_path / "solution.xml"
+    monday = '<TimeGroups><TimeGroup Reference="Mo"/></TimeGroups><Minimum>0</Minimum><Maximum>0</Maximum>'
+    tiny.write_bytes(archive(rule("AvoidClashes", required=True) + rule("ClusterBusyTimes", monday, weight=7)))
+    done = run("generate", "--xhstt", tiny, "--seconds", "600", "--out", solution)
+    assert (done.returncode, done.stdout) == (0, "cost 0 7\n")
+    assert printed_cost(tiny, solution) == "cost 0 7\n"
+
+
+def test_generate_told_to_end_writes_the_best_so_far(start: Start, tmp_path: Path) -> None:
+    process = start("generate", "--xhstt", SAMPLE, "--seconds", "600", "--out", tmp_path / "solution.xml")
+    assert process.stderr
+    assert json.loads(process.stderr.readline())["hard"] == 0
+    process.terminate()
+    output, _ = process.communicate()
+    assert (process.returncode, output) == (0, printed_cost(SAMPLE, tmp_path / "solution.xml"))
+
+
+def test_generate_whose_solver_dies_writes_the_best_so_far(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def kill(*_: object) -> None:
+        for child in multiprocessing.active_children():
+            child.kill()
+
+    monkeypatch.setattr(commands, "stop_on_signals", threading.Event)
+    # Called for each better timetable.
+    monkeypatch.setattr(commands, "_show", kill)
+    with pytest.raises(CommandError, match="the solver's process ended with code -9; the cost is that of the best"):
+        commands.generate_file(SAMPLE, tmp_path / "solution.xml", 1, settings)
+    assert capsys.readouterr().out == printed_cost(SAMPLE, tmp_path / "solution.xml")
+
+
+def test_generate_says_in_one_line_that_there_is_no_timetable(
+    run: Run, archive: Archive, rule: Rule, tmp_path: Path
+) -> None:
+    tiny = tmp_path / "tiny.xml"
+    tiny.write_bytes(archive(impossible(rule)))
+    done = run("generate", "--xhstt", tiny, "--seconds", "600")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"school_schedule: {tiny}: no timetable was found in 600 s that keeps every required constraint\n"
+    )
+
+
+def test_generate_refuses_a_target_before_it_searches(run: Run, tmp_path: Path) -> None:
+    done = run("generate", "--xhstt", SAMPLE, "--seconds", "5", "--out", tmp_path)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"school_schedule: cannot write {tmp_path}; give --out ")
+
+
+def test_what_was_imported_is_generated_from_the_database(run: Run, archive: Archive, tmp_path: Path) -> None:
+    (tmp_path / "tiny.xml").write_bytes(archive())
+    assert run("import", tmp_path / "tiny.xml").returncode == 0
+    done = run("generate", "--database")
+    assert (done.returncode, done.stdout) == (0, "Tiny: cost 0 0\n")
+
+
+def test_migrate_leaves_the_examples_out_where_they_are_not_wanted(engine: Engine, settings: Settings) -> None:
+    commands.migrate(engine, settings.model_copy(update={"import_examples": False}))
+    with sessionmaker(engine)() as session:
+        assert session.scalar(select(StoredInstance)) is None
+
+
+def test_work_told_to_end_keeps_the_best_so_far(start: Start, queued: sessionmaker[Session]) -> None:
+    worker = start("work")
+    wait_for_a_timetable(queued)
+    worker.terminate()
+    worker.communicate()
+    assert (worker.returncode, state(queued)) == (0, "done")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_serve_told_to_end_keeps_the_best_so_far(
+    start: Start, queued: sessionmaker[Session], number: signal.Signals, code: int
+) -> None:
+    server = start("serve", "--port", "0")
+    address(server)
+    wait_for_a_timetable(queued)
+    server.send_signal(number)
+    server.communicate()
+    assert (server.returncode, state(queued)) == (code, "done")
+
+
+def test_serve_on_a_folder_with_data_shows_these_and_adds_nothing(start: Start, queued: sessionmaker[Session]) -> None:
+    server = start("serve", "--port", "0")
+    with urllib.request.urlopen(address(server)) as page:  # noqa: S310
+        assert "Escola Municipal Monteiro Lobato" in page.read().decode()
+    with queued() as session:
+        assert session.scalar(select(func.count(StoredInstance.id))) == 1
+
+
+def test_serve_on_a_port_in_use_says_so_in_one_line(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = run("serve", "--port", str(port))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"school_schedule: cannot listen on 127.0.0.1:{port}: Address already in use; give another --port\n"
+    )
