@@ -5,7 +5,7 @@ ENV ?= dev
 REGISTRY ?= localhost:5001
 INGRESS ?= 127.0.0.1
 
-.PHONY: help run test check policy unit test-mysql up deploy smoke down generate requirements
+.PHONY: help run test check policy unit test-mysql up deploy rollback monitor status promote smoke generate down drills requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,7 +13,9 @@ help: ## this list
 run: .venv/app ## the product on http://127.0.0.1:8000: Python alone, SQLite in data/
 	@$(BIN)/python -m app.school_schedule serve
 
-test: check policy unit ## everything that needs no cluster
+test: ## everything that needs no cluster
+	@$(MAKE) --no-print-directory -j2 .venv/test .venv-checkov/ready
+	@$(MAKE) --no-print-directory check policy unit
 
 check: .venv/test ## style, types, workflows, Dockerfile, YAML
 	$(BIN)/ruff check
@@ -22,6 +24,7 @@ check: .venv/test ## style, types, workflows, Dockerfile, YAML
 	$(BIN)/yamllint --strict .
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/shellcheck .ci/run
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/actionlint
 	$(BIN)/zizmor --offline --persona=auditor --quiet .github
 
@@ -35,19 +38,34 @@ test-mysql: .venv/test ## the application's database tests on a throw-away MySQL
 	$(BIN)/python -m tests.mysql $(BIN)/python -m pytest tests -m mysql
 
 up: .venv/test ## ENV on a cluster of your own, from nothing to smoke-tested (docs/cluster.md)
-	$(BIN)/python -m delivery up $(ENV) --registry $(REGISTRY) --ingress $(INGRESS)
+	@$(BIN)/python -m delivery up $(ENV) --registry $(REGISTRY) --ingress $(INGRESS) $(OPTIONS)
 
-deploy: .venv/test ## IMAGE (NAME:TAG@sha256:DIGEST) to ENV
-	$(BIN)/python -m delivery deploy $(ENV) --image $(IMAGE)
+deploy: .venv/test ## IMAGE (NAME:TAG@sha256:DIGEST) to ENV; a release that fails goes back to the last good one
+	@$(BIN)/python -m delivery deploy $(ENV) --image '$(IMAGE)' $(OPTIONS)
 
-smoke: .venv/test ## the smoke tests of what `make deploy` put into ENV
-	$(BIN)/python -m pytest smoke_tests --env=$(ENV) --overlay=build/$(ENV)
+rollback: .venv/test ## ENV to the last good release before the newest
+	@$(BIN)/python -m delivery rollback $(ENV) $(OPTIONS)
 
-down: .venv/test ## delete ENV with all its data
-	$(BIN)/python -m delivery down $(ENV)
+monitor: .venv/test ## watch ENV for ten minutes
+	@$(BIN)/python -m delivery monitor $(ENV) $(OPTIONS)
+
+status: .venv/test ## releases and pods of ENV
+	@$(BIN)/python -m delivery status $(ENV)
+
+promote: .venv/test ## IMAGE (NAME:TAG) gets the tag TAG as well; nothing is built
+	@$(BIN)/python -m delivery promote --image '$(IMAGE)' --tag '$(TAG)'
+
+smoke: .venv/test ## the smoke tests of what `make up` or `make deploy` put into ENV
+	@$(BIN)/python -m pytest smoke_tests --env=$(ENV) --manifests=build/$(ENV)/manifests.yaml $(OPTIONS)
 
 generate: .venv/test ## one headless generation in ENV, now
-	$(BIN)/python -m delivery generate $(ENV)
+	@$(BIN)/python -m delivery generate $(ENV)
+
+down: .venv/test ## delete ENV with all its data
+	@$(BIN)/python -m delivery down $(ENV)
+
+drills: .venv/test ## break releases of ENV on a cluster of your own, and see each noticed and mended
+	@$(BIN)/python -m pytest drills --env=$(ENV) --registry=$(REGISTRY) --ingress=$(INGRESS) $(OPTIONS)
 
 requirements: .venv/test ## pin anew what requirements/*.in ask for
 	@for name in app test checkov; do \
@@ -55,22 +73,24 @@ requirements: .venv/test ## pin anew what requirements/*.in ask for
 	    --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
 
 # One virtual environment for the product and its tests, a second one for checkov, whose pins contradict OR-Tools'.
+# Byte code is made at the first import: most of what is installed is never imported.
+INSTALL := pip install --quiet --disable-pip-version-check --no-compile --require-hashes --requirement
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"{sys.executable} is Python {sys.version.split()[0]}; 3.11 or newer is needed: make PYTHON=python3.13 ...")'
 	@$(PYTHON) -m venv .venv
 
 .venv/app: requirements/app.txt | .venv/bin/python
 	@echo "Installing requirements/app.txt into .venv ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@$(BIN)/$(INSTALL) $<
 	@touch $@
 
 .venv/test: requirements/test.txt | .venv/bin/python
 	@echo "Installing requirements/test.txt into .venv ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@$(BIN)/$(INSTALL) $<
 	@touch $@ .venv/app
 
 .venv-checkov/ready: requirements/checkov.txt
 	@echo "Installing requirements/checkov.txt into .venv-checkov ..."
 	@$(PYTHON) -m venv .venv-checkov
-	@.venv-checkov/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@.venv-checkov/bin/$(INSTALL) $<
 	@touch $@

@@ -1,25 +1,24 @@
-"""Command line: python -m delivery COMMAND ENV."""
+"""Command line: python -m delivery COMMAND."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import subprocess
+import signal
 import sys
+from dataclasses import replace
+from types import FrameType
 
-from delivery import deploy, image, render
-from delivery.shell import ROOT, DeliveryError, kubectl, say
+from delivery import deploy, image, registry, release, render
+from delivery.shell import DeliveryError, kubectl, say
 
 
-def up(environment: str, registry: str, ingress: str) -> None:
+def up(environment: str, registry: str, options: deploy.Options) -> None:
     """From nothing to a smoked environment on a cluster of one's own."""
     kubectl("version", "--request-timeout=10s")
-    overlay = render.write_overlay(environment, image.build_and_push(registry), single_node=True)
-    deploy.apply(render.render(overlay), bootstrap=True)
-    options = [f"--env={environment}", f"--overlay={overlay}", f"--ingress={ingress}"]
-    if subprocess.run([sys.executable, "-m", "pytest", "smoke_tests", *options], cwd=ROOT, check=False).returncode:
-        raise DeliveryError(f"{environment} runs, but its smoke tests fail")
-    say(f"{environment} is up")
+    built = image.build_and_push(registry)
+    manifests = render.render(render.write_overlay(environment, built, single_node=True))
+    deploy.deploy(environment, manifests, str(built), options)
 
 
 def generate(environment: str) -> None:
@@ -33,40 +32,99 @@ def generate(environment: str) -> None:
     kubectl("-n", namespace, "wait", f"job/{name}", "--for=condition=Complete", "--timeout=30s")
 
 
-def main() -> int:
-    """Parses the command line; a DeliveryError becomes its message and exit code 1."""
-    parser = argparse.ArgumentParser(prog="delivery", description="Puts School Scheduler into a Kubernetes cluster.")
+def status(environment: str) -> None:
+    """The recorded releases, newest first, and the pods."""
+    namespace = f"school-scheduler-{environment}"
+    for each in release.read(namespace):
+        print(f"{each.number:>4}  {each.phase:7}  {each.at}  {each.image}  {each.commit[:12]}  {each.by}")
+    print(kubectl("-n", namespace, "get", "pods"), end="")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="delivery", description="Delivers School Scheduler to a Kubernetes cluster.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, text in (
-        ("up", "build, push, create credentials, apply, wait and smoke (a cluster of one's own)"),
-        ("deploy", "apply an image that a registry has, and wait"),
-        ("generate", "run the headless generation now"),
-        ("down", "delete the environment with all its data"),
-    ):
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("environment", choices=render.ENVIRONMENTS)
-        if name == "up":
-            registry, ingress = "host:port that docker and the cluster reach", "address of the ingress controller"
-            command.add_argument("--registry", default="localhost:5001", help=f"{registry} (%(default)s)")
-            command.add_argument("--ingress", default="127.0.0.1", help=f"{ingress} (%(default)s)")
-        if name == "deploy":
-            command.add_argument("--image", required=True, type=image.Image.parse, help="NAME:TAG@sha256:DIGEST")
-    options = parser.parse_args()
+        return command
+
+    def through_ingress(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        command.add_argument("--ingress", help="address of the ingress controller, where DNS does not know the host")
+        return command
+
+    def delivering(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        command.add_argument("--wait", type=float, default=60, help="seconds, for another delivery (%(default)s)")
+        return through_ingress(command)
+
+    creating = delivering(command("up", "build, push, create credentials, and deploy (a cluster of one's own)"))
+    creating.add_argument("--registry", default="localhost:5001", help="host:port that docker and the cluster reach")
+    deploying = delivering(command("deploy", "deliver an image; a release that fails goes back to the last good one"))
+    deploying.add_argument("--image", required=True, help="NAME:TAG@sha256:DIGEST")
+    deploying.add_argument("--single-node", action="store_true", help="at the sizes of `up`")
+    for each in (creating, deploying):
+        each.add_argument("--canary", type=float, default=0, metavar="MINUTES", help="watch one new pod first")
+        each.add_argument("--watch", type=float, default=0, metavar="MINUTES", help="watch the release after it")
+    returning = delivering(command("rollback", "go back to the last good release before the newest"))
+    returning.add_argument("--to", type=int, metavar="NUMBER", help="or to this one")
+    monitoring = through_ingress(command("monitor", "watch an environment; non-zero when something is wrong"))
+    monitoring.add_argument("--minutes", type=float, default=10, help="how long (%(default)s)")
+    command("status", "the recorded releases and the pods")
+    command("generate", "run the headless generation now")
+    command("down", "delete the environment with all its data")
+    promoting = commands.add_parser("promote", help="give an image another tag, without building it again")
+    promoting.add_argument("--image", required=True, metavar="NAME:TAG", help="the image")
+    promoting.add_argument("--tag", required=True, help="its new tag")
+    return parser
+
+
+def run(options: argparse.Namespace) -> None:
+    """Runs the command that was asked for."""
+    match options.command:
+        case "up":
+            up(options.environment, options.registry, replace(chosen(options), bootstrap=True))
+        case "deploy":
+            pinned = image.Image.parse(options.image)
+            overlay = render.write_overlay(options.environment, pinned, single_node=options.single_node)
+            deploy.deploy(options.environment, render.render(overlay), str(pinned), chosen(options))
+        case "rollback":
+            deploy.rollback(options.environment, options.to, deploy.Options(options.ingress, wait=options.wait))
+        case "monitor":
+            deploy.monitor_now(options.environment, options.minutes, options.ingress)
+        case "promote":
+            print(registry.promote(options.image, options.tag))
+        case "status":
+            status(options.environment)
+        case "generate":
+            generate(options.environment)
+        case "down":
+            kubectl("delete", "namespace", f"school-scheduler-{options.environment}", "--ignore-not-found")
+
+
+def chosen(options: argparse.Namespace) -> deploy.Options:
+    """The options of a delivery, from the command line."""
+    return deploy.Options(options.ingress, options.canary, options.watch, options.wait)
+
+
+def main() -> int:
+    """Parses the command line; a DeliveryError becomes its message and exit code 1."""
+    options = parser().parse_args()
+    # A pipeline that is cancelled sends SIGTERM; the lease is to be given back all the same.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        match options.command:
-            case "up":
-                up(options.environment, options.registry, options.ingress)
-            case "deploy":
-                overlay = render.write_overlay(options.environment, options.image, single_node=False)
-                deploy.apply(render.render(overlay), bootstrap=False)
-            case "generate":
-                generate(options.environment)
-            case "down":
-                kubectl("delete", "namespace", f"school-scheduler-{options.environment}", "--ignore-not-found")
+        run(options)
     except DeliveryError as error:
         print(f"delivery: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("delivery: interrupted; the same command again finishes the work", file=sys.stderr)
+        return 130
     return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -1,72 +1,199 @@
-"""Applying a rendered environment and waiting until it runs."""
+"""Delivering a release, and going back to the last one that was good when it is not."""
 
 from __future__ import annotations
 
-from typing import Any
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-import yaml
-
-from delivery import credentials
-from delivery.shell import DeliveryError, kubectl, say
-
-Manifest = dict[str, Any]
-WORKLOADS = ("StatefulSet", "Deployment")
+from delivery import canary, credentials, image, lease, monitor, release, rollout
+from delivery.release import Release
+from delivery.rollout import NOT_THE_NAMESPACE, Manifest
+from delivery.shell import ROOT, DeliveryError, say
+from delivery.site import connect
 
 
-def apply(rendered: str, *, bootstrap: bool) -> str:
-    """Applies `rendered` server-side, waits for every workload and returns the namespace.
+class ReleaseError(DeliveryError):
+    """A release failed; the monotonic clock when that was `noticed`, and when the way back had `ended`."""
 
-    With `bootstrap` the namespace comes first, and random credentials are created where there are none.
+    def __init__(self, message: str, noticed: float, ended: float) -> None:
+        super().__init__(message)
+        self.noticed, self.ended = noticed, ended
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a release is delivered.
+
+    Attributes:
+        ingress: address of the ingress controller, where DNS does not know the environment's host.
+        canary: minutes for which one new pod is watched before the rollout goes on; 0 for no canary.
+        watch: minutes for which the new release is watched before it counts as good.
+        wait: seconds to wait for another delivery to end.
+        bootstrap: begin, as an administrator, with the namespace and with random credentials where there are none.
     """
-    manifests: list[Manifest] = [manifest for manifest in yaml.safe_load_all(rendered) if manifest]
-    namespaces = [manifest for manifest in manifests if manifest["kind"] == "Namespace"]
-    if len(namespaces) != 1:
-        raise DeliveryError(f"the render has {len(namespaces)} Namespaces; an environment has exactly one")
-    namespace: str = namespaces[0]["metadata"]["name"]
-    if bootstrap:
-        _server_side(yaml.safe_dump(namespaces[0]))
-        credentials.ensure_database(namespace)
-        credentials.ensure_tls(namespace, tls_hosts(manifests))
-    say(f"applying {len(manifests)} objects to {namespace}")
-    _server_side(rendered)
-    for kind in WORKLOADS:
-        for manifest in manifests:
-            if manifest["kind"] == kind:
-                wait(namespace, f"{kind.lower()}/{manifest['metadata']['name']}")
-    return namespace
+
+    ingress: str | None = None
+    canary: float = 0
+    watch: float = 0
+    wait: float = 60
+    bootstrap: bool = False
 
 
-def tls_hosts(manifests: list[Manifest]) -> list[str]:
+def deploy(environment: str, manifests: Path, reference: str, options: Options) -> None:
+    """Delivers the render in the file `manifests` to its namespace; the deployer's rights are enough.
+
+    Raises:
+        ReleaseError: the release failed; the text says what runs now, and the cause why.
+        DeliveryError: the delivery did not begin.
+    """
+    text = manifests.read_text()
+    objects = rollout.read(text)
+    namespace = rollout.namespace_of(objects)["metadata"]["name"]
+    check(manifests)
+    if options.bootstrap:
+        bootstrap(text)
+    with lease.held(namespace, options.wait):
+        before = release.read(namespace)
+        print(rollout.difference(text) or "nothing changes" if before else f"{len(objects)} new objects", flush=True)
+        new = release.record(namespace, text, image=reference, commit=image.commit(), by=lease.who())
+        try:
+            if options.canary and release.last_good(before):
+                canary.start(namespace, objects)
+                watch(environment, namespace, objects, options, options.canary, "canary")
+            bring(namespace, text, before)
+            canary.stop(namespace)
+            smoke(environment, manifests, options.ingress)
+            if options.watch:
+                watch(environment, namespace, objects, options, options.watch)
+        except DeliveryError as error:
+            noticed = time.monotonic()
+            say(f"release {new.number} failed: {error}")
+            release.mark(namespace, new, "failed")
+            outcome = _return(environment, namespace, options)
+            raise ReleaseError(f"release {new.number} failed, and {outcome}", noticed, time.monotonic()) from error
+        release.mark(namespace, new, "good")
+        releases = release.read(namespace)
+        rollout.prune(namespace, [f"configmap/release-{each.number}" for each in release.forgotten(releases)])
+        say(f"release {new.number} of {environment} is good: {reference}")
+
+
+def rollback(environment: str, number: int | None, options: Options) -> None:
+    """Goes back to release `number`, or to the last good one before the newest.
+
+    Raises:
+        DeliveryError: there is none, and nothing was changed; or it does not run either.
+    """
+    namespace = f"school-scheduler-{environment}"
+    with lease.held(namespace, options.wait):
+        releases = release.read(namespace)
+        if number is None:
+            target = release.last_good(releases, before=releases[0].number) if releases else None
+        else:
+            target = next((each for each in releases if each.number == number), None)
+        if target is None:
+            what = f"no release {number}" if number else "no good release before the newest"
+            raise DeliveryError(f"{environment} has {what}; nothing was changed")
+        return_to(environment, namespace, target, releases, options)
+        for newer in releases:
+            if newer.number > target.number and newer.phase != "failed":
+                release.mark(namespace, newer, "failed")
+        release.mark(namespace, target, "good")
+        say(f"{environment} is back at release {target.number}: {target.image}")
+
+
+def return_to(environment: str, namespace: str, target: Release, releases: Sequence[Release], options: Options) -> None:
+    """Applies a recorded release, configuration included, removes what only others had, and verifies it."""
+    say(f"returning {environment} to release {target.number}: {target.image}")
+    canary.stop(namespace)
+    bring(namespace, target.manifests, releases)
+    file = ROOT / "build" / environment / f"release-{target.number}.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(target.manifests)
+    smoke(environment, file, options.ingress)
+
+
+def bring(namespace: str, manifests: str, releases: Sequence[Release]) -> None:
+    """Applies, waits, and then deletes what other releases have and this one has not."""
+    objects = rollout.read(manifests)
+    rollout.apply(manifests, NOT_THE_NAMESPACE)
+    rollout.wait(namespace, objects)
+    others: list[Manifest] = [each for other in releases for each in rollout.read(other.manifests)]
+    rollout.prune(namespace, rollout.surplus(objects, others))
+
+
+def bootstrap(manifests: str) -> None:
+    """An administrator's part: the namespace with its limits and rights, and credentials where there are none."""
+    objects = rollout.read(manifests)
+    rollout.apply(manifests, "--selector=app.kubernetes.io/component=namespace")
+    namespace = rollout.namespace_of(objects)["metadata"]["name"]
+    credentials.ensure_database(namespace)
+    credentials.ensure_tls(namespace, tls_hosts(objects))
+
+
+def tls_hosts(manifests: Sequence[Manifest]) -> list[str]:
     """The hosts that the Ingresses among `manifests` serve by TLS, in order."""
     ingresses = (manifest["spec"] for manifest in manifests if manifest["kind"] == "Ingress")
     return [host for spec in ingresses for entry in spec.get("tls", []) for host in entry["hosts"]]
 
 
-def wait(namespace: str, workload: str, seconds: int = 300) -> None:
-    """Waits for a rollout; a failed one is reported with its pods, latest events and last words."""
-    say(f"waiting for {workload}")
+def check(manifests: Path) -> None:
+    """Runs the policy suite on the very bytes that will be applied."""
+    _pytest("policy_tests", f"--manifests={manifests}", why="the render breaks the rules; nothing was applied")
+
+
+def smoke(environment: str, manifests: Path, ingress: str | None) -> None:
+    """Runs the smoke tests against the environment that `manifests` were applied to."""
+    options = [f"--env={environment}", f"--manifests={manifests}", *([f"--ingress={ingress}"] if ingress else [])]
+    _pytest("smoke_tests", *options, why="its smoke tests fail")
+
+
+def watch(
+    environment: str,
+    namespace: str,
+    objects: Sequence[Manifest],
+    options: Options,
+    minutes: float,
+    track: str | None = None,
+) -> None:
+    """Watches an environment and writes build/ENV/report.json; DeliveryError when something is wrong or not seen."""
+    site = connect(namespace, objects, options.ingress)
+    report = monitor.watch(environment, namespace, site, minutes, track)
+    file = ROOT / "build" / environment / "report.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(report.to_json() + "\n")
+    if report.problems:
+        raise DeliveryError("\n".join(report.problems))
+    say(f"{report.answers} requests in {report.seconds:.0f} s, {report.errors} of them failed; {file} has the report")
+
+
+def monitor_now(environment: str, minutes: float, ingress: str | None) -> None:
+    """Watches what the newest good release put into the cluster."""
+    namespace = f"school-scheduler-{environment}"
+    target = release.last_good(release.read(namespace))
+    if target is None:
+        raise DeliveryError(f"{environment} has no good release to watch")
+    watch(environment, namespace, rollout.read(target.manifests), Options(ingress), minutes)
+
+
+def _return(environment: str, namespace: str, options: Options) -> str:
+    """Returns to the last good release after a failure; what came of it, in words."""
+    releases = release.read(namespace)
+    target = release.last_good(releases)
+    if target is None:
+        canary.stop(namespace)
+        return "there is no good release to return to: it is left as it is"
     try:
-        kubectl("-n", namespace, "rollout", "status", workload, f"--timeout={seconds}s", timeout=seconds + 30)
+        return_to(environment, namespace, target, releases, options)
     except DeliveryError as error:
-        name = workload.partition("/")[2]
-        reports = [
-            kubectl("-n", namespace, "get", "pods", "-o", "wide"),
-            kubectl("-n", namespace, "events", "--types=Warning"),
-            *(_logs(namespace, pod) for pod in _pods(namespace) if pod.startswith(f"pod/{name}-")),
-        ]
-        raise DeliveryError("\n".join([str(error), *reports])) from None
+        return f"so did the return to release {target.number}: {error}"
+    return f"release {target.number} runs again"
 
 
-def _pods(namespace: str) -> list[str]:
-    return kubectl("-n", namespace, "get", "pods", "-o", "name").split()
-
-
-def _logs(namespace: str, pod: str) -> str:
-    try:
-        return kubectl("-n", namespace, "logs", pod, "--all-containers", "--ignore-errors", "--prefix", "--tail=15")
-    except DeliveryError as error:
-        return str(error)
-
-
-def _server_side(manifests: str) -> None:
-    kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=delivery", "-f", "-", stdin=manifests)
+def _pytest(*arguments: str, why: str) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    if subprocess.run(command, cwd=ROOT, check=False).returncode:
+        raise DeliveryError(why)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from delivery.shell import ROOT, DeliveryError, run, say
 
@@ -32,22 +34,30 @@ class Image:
 
 
 def build_and_push(registry: str) -> Image:
-    """Builds the working tree and pushes it to `registry` (host:port), tagged by its content.
+    """Builds the working tree and pushes it to `registry` (host:port).
 
     PYTHON_IMAGE in the environment replaces the Dockerfile's base image.
     """
-    arguments = ["--build-arg", f"COMMIT={commit()}"]
+    arguments = [f"COMMIT={commit()}"]
     if base := os.environ.get("PYTHON_IMAGE"):
-        arguments += ["--build-arg", f"PYTHON_IMAGE={base}"]
+        arguments.append(f"PYTHON_IMAGE={base}")
     say("building the image")
-    run("docker", "build", "--quiet", *arguments, "--tag", f"{NAME}:local", ".", timeout=1800)
-    identity = run("docker", "image", "inspect", "--format", "{{.Id}}", f"{NAME}:local").strip()
+    return push(build(ROOT, arguments), f"{registry}/{NAME}")
+
+
+def build(context: Path, arguments: Sequence[str]) -> str:
+    """Builds the Dockerfile of a folder with build arguments (NAME=VALUE); returns the image's id."""
+    options = [option for argument in arguments for option in ("--build-arg", argument)]
+    return run("docker", "build", "--quiet", *options, str(context), timeout=1800).strip()
+
+
+def push(identity: str, name: str) -> Image:
+    """Pushes an image to a repository, tagged by its content."""
     tag = "local-" + identity.removeprefix("sha256:")[:12]
-    name = f"{registry}/{NAME}"
     say(f"pushing {name}:{tag}")
-    run("docker", "tag", f"{NAME}:local", f"{name}:{tag}")
+    run("docker", "tag", identity, f"{name}:{tag}")
     run("docker", "push", "--quiet", f"{name}:{tag}")
-    digests = run("docker", "image", "inspect", "--format", '{{join .RepoDigests "\\n"}}', f"{name}:{tag}").split()
+    digests = run("docker", "image", "inspect", "--format", '{{join .RepoDigests " "}}', f"{name}:{tag}").split()
     digest = next(digest for digest in digests if digest.startswith(f"{name}@"))
     return Image(name, tag, digest.removeprefix(f"{name}@"))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import yaml
 
 from delivery.image import NAME, Image
-from delivery.shell import ROOT, DeliveryError, kubectl
+from delivery.shell import ROOT, kubectl
 
 ENVIRONMENTS = ("dev", "homolog", "preprod", "prod")
 
@@ -18,23 +19,25 @@ def overlay_image(environment: str) -> str:
     return str(next(image["newName"] for image in version["images"] if image["name"] == NAME))
 
 
-def write_overlay(environment: str, image: Image, *, single_node: bool) -> Path:
+def write_overlay(environment: str, image: Image, *, single_node: bool, build: Path = ROOT / "build") -> Path:
     """Writes `build/<env>` (not in Git) and returns its folder; `overlays/<env>` stays as it is."""
-    if environment not in ENVIRONMENTS:
-        raise DeliveryError(f"no environment {environment!r}; there are {', '.join(ENVIRONMENTS)}")
-    folder = ROOT / "build" / environment
+    folder = build / environment
     (folder / "version").mkdir(parents=True, exist_ok=True)
+    # Kustomize takes no absolute path.
+    root = os.path.relpath(ROOT, folder)
     renamed = {"name": overlay_image(environment), "newName": image.name, "newTag": image.tag, "digest": image.digest}
     _write(folder / "version", "v1alpha1", "Component", images=[renamed])
     # The environment variable IMAGE repeats the reference, so it is filled in again after the image has changed.
-    components = ["version", "../../components/version-env"] + ["../../components/single-node"] * single_node
-    _write(folder, "v1beta1", "Kustomization", resources=[f"../../overlays/{environment}"], components=components)
+    components = ["version", f"{root}/components/version-env"] + [f"{root}/components/single-node"] * single_node
+    _write(folder, "v1beta1", "Kustomization", resources=[f"{root}/overlays/{environment}"], components=components)
     return folder
 
 
-def render(overlay: Path) -> str:
-    """The overlay's manifests, as one multi-document YAML text."""
-    return kubectl("kustomize", str(overlay))
+def render(overlay: Path) -> Path:
+    """Renders an overlay once; returns the file that has its manifests, beside it."""
+    file = overlay / "manifests.yaml"
+    file.write_text(kubectl("kustomize", str(overlay)))
+    return file
 
 
 def _write(folder: Path, version: str, kind: str, **fields: object) -> None:

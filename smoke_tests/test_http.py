@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from smoke_tests.conftest import Environment, Site
+from delivery.site import Site
+from smoke_tests.conftest import Environment
 
 
 def test_page_is_served(site: Site) -> None:

@@ -1,0 +1,169 @@
+"""Watching an environment after a delivery, by requests of its own and by what its pods say.
+
+What cannot be seen is a failure: no requests answered, no metrics, or too few of either, is never a pass.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from delivery.shell import DeliveryError, kubectl, say
+from delivery.site import Site
+from delivery.traffic import Answer, traffic
+
+# Seconds that a judgement looks back on, and between two of them.
+WINDOW = 30.0
+EVERY = 5.0
+# Of the requests in a window.
+MOST_ERRORS = 0.01
+SLOWEST = 1.0
+FEWEST = 50
+FEWEST_OF_A_POD = 20
+SCRAPE = (
+    "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8000/metrics', timeout=5).read().decode(), end='')"
+)
+
+
+@dataclass(frozen=True)
+class PodState:
+    """A web pod at one moment: whether it is ready, and how often it was restarted.
+
+    Attributes:
+        requests, errors: answered since its start, and with a status of 500 or more; None where it gave no metrics.
+    """
+
+    ready: bool
+    restarts: int
+    requests: float | None = None
+    errors: float | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """All watched pods by name, at one moment of the monotonic clock; `problem` says why there are none to be seen."""
+
+    at: float
+    pods: dict[str, PodState] = field(default_factory=dict)
+    problem: str | None = None
+
+
+@dataclass
+class Report:
+    """What a watch saw: `problems` with their time, empty if all was well."""
+
+    environment: str
+    began: str
+    seconds: float = 0
+    answers: int = 0
+    errors: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2)
+
+
+def judge(answers: Iterable[Answer], looks: Iterable[Look], now: float) -> list[str]:
+    """What is wrong in the last WINDOW seconds before `now`; both lists have to reach back that far."""
+    recent = [answer for answer in answers if answer.at > now - WINDOW]
+    seen = [look for look in looks if look.at > now - WINDOW]
+    return [*_judge_answers(recent), *_judge_pods(seen)]
+
+
+def _judge_answers(answers: list[Answer]) -> Iterable[str]:
+    if len(answers) < FEWEST:
+        yield f"only {len(answers)} requests in {WINDOW:.0f} s were answered or refused; {FEWEST} are needed to tell"
+        return
+    errors = [answer for answer in answers if answer.error]
+    if len(errors) > MOST_ERRORS * len(answers):
+        share = len(errors) / len(answers)
+        yield f"{share:.1%} of {len(answers)} requests failed, such as {errors[-1].path}: {errors[-1].error}"
+    slow = sorted(answer.seconds for answer in answers)[int(0.95 * len(answers))]
+    if slow > SLOWEST:
+        yield f"95 % of requests were answered within {slow:.2f} s; {SLOWEST:.2f} s is the limit"
+
+
+def _judge_pods(looks: list[Look]) -> Iterable[str]:
+    good = [look for look in looks if not look.problem]
+    if not good:
+        yield f"the pods cannot be seen: {looks[-1].problem if looks else 'nobody looked'}"
+        return
+    first, last = good[0].pods, good[-1].pods
+    for name, state in last.items():
+        before = first.get(name)
+        if before and state.restarts > before.restarts:
+            yield f"{name} was restarted"
+        history = [look.pods[name] for look in good if name in look.pods]
+        # One failed scrape or probe may be chance; all of a window are not.
+        if before and not any(each.ready for each in history):
+            yield f"{name} was not ready for {WINDOW:.0f} s"
+        counted = [each for each in history if each.requests is not None and each.errors is not None]
+        if before and not counted:
+            yield f"{name} gave no metrics for {WINDOW:.0f} s"
+        elif len(counted) > 1:
+            answered = (counted[-1].requests or 0) - (counted[0].requests or 0)
+            failed = (counted[-1].errors or 0) - (counted[0].errors or 0)
+            if before and answered < FEWEST_OF_A_POD:
+                yield f"{name} answered only {answered:.0f} requests in {WINDOW:.0f} s, too few to tell"
+            if failed > max(1, MOST_ERRORS * answered):
+                yield f"{name} answered {failed:.0f} of {answered:.0f} requests with an error of its own"
+
+
+def watch(environment: str, namespace: str, site: Site, minutes: float, track: str | None = None) -> Report:
+    """Watches for `minutes`, or until something is wrong; of the web pods only those of `track`, if given."""
+    began = time.monotonic()
+    report = Report(environment, datetime.now(UTC).isoformat(timespec="seconds"))
+    looks: list[Look] = []
+    say(f"watching {environment} for {minutes:g} min")
+    with traffic(site) as answers:
+        while not report.problems and time.monotonic() < began + max(60 * minutes, WINDOW + EVERY):
+            time.sleep(EVERY)
+            looks.append(_look(namespace, track))
+            now = time.monotonic()
+            if now >= began + WINDOW:
+                moment = datetime.now(UTC).isoformat(timespec="seconds")
+                report.problems = [f"{moment} {problem}" for problem in judge(list(answers), looks, now)]
+    report.seconds = round(time.monotonic() - began, 1)
+    report.answers, report.errors = len(answers), sum(answer.error is not None for answer in answers)
+    return report
+
+
+def _look(namespace: str, track: str | None) -> Look:
+    selector = "app.kubernetes.io/component=web" + (f",track={track}" if track else "")
+    try:
+        pods = json.loads(kubectl("-n", namespace, "get", "pods", "-l", selector, "-o", "json", timeout=20))["items"]
+    except DeliveryError as error:
+        return Look(time.monotonic(), problem=str(error).splitlines()[-1])
+    watched = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    if not watched:
+        return Look(time.monotonic(), problem=f"there is no pod with {selector}")
+    return Look(time.monotonic(), {pod["metadata"]["name"]: _state(namespace, pod) for pod in watched})
+
+
+def _state(namespace: str, pod: dict[str, Any]) -> PodState:
+    containers = pod["status"].get("containerStatuses", [])
+    ready = bool(containers) and all(container["ready"] for container in containers)
+    restarts = sum(container["restartCount"] for container in containers)
+    command = ("exec", pod["metadata"]["name"], "-c", "web", "--", "python", "-c", SCRAPE)
+    try:
+        counted = list(requests_by_status(kubectl("-n", namespace, *command, timeout=20)))
+    except (DeliveryError, ValueError):
+        return PodState(ready, restarts)
+    if not counted:
+        return PodState(ready, restarts)
+    errors = sum(count for status, count in counted if status >= "500")
+    return PodState(ready, restarts, sum(count for _, count in counted), errors)
+
+
+def requests_by_status(metrics: str) -> Iterator[tuple[str, float]]:
+    """(status, count) of each series of http_requests_total in a text of metrics; ValueError if it is no such text."""
+    for family in text_string_to_metric_families(metrics):
+        for sample in family.samples:
+            if sample.name == "http_requests_total":
+                yield sample.labels["status"], sample.value

@@ -1,0 +1,63 @@
+"""An environment as a browser reaches it: through the ingress, by its own host name."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from delivery import credentials
+
+Manifest = dict[str, Any]
+
+
+class IngressAdapter(HTTPAdapter):
+    """Connects to one address for every URL, with the URL's own host in TLS and HTTP: curl's --resolve."""
+
+    def __init__(self, address: str, host: str) -> None:
+        self.address, self.host = address, host
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, server_hostname=self.host, assert_hostname=self.host, **options)
+
+    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+        request.headers["Host"] = self.host
+        request.url = str(request.url).replace(f"//{self.host}", f"//{self.address}", 1)
+        return super().send(request, *arguments, **options)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where an environment answers; the session trusts the authority in its Secret `web-tls`, if there is one."""
+
+    url: str
+    session: requests.Session = field(repr=False)
+
+    def get(self, path: str, timeout: float = 10) -> requests.Response:
+        return self.session.get(self.url + path, timeout=timeout)
+
+
+def connect(namespace: str, manifests: Iterable[Manifest], address: str | None = None) -> Site:
+    """The site of the Ingress among `manifests`; `address` is the ingress controller's where DNS does not know it."""
+    ingress = next(each for each in manifests if each["kind"] == "Ingress")["spec"]
+    host = ingress["rules"][0]["host"]
+    session = requests.Session()
+    if ingress.get("tls"):
+        authority = credentials.read(namespace, "web-tls").get("ca.crt")
+        if authority:
+            # requests reads it at every new connection, so it stays as long as the process.
+            bundle = Path(tempfile.mkdtemp(prefix="school-scheduler-"), "ca.crt")
+            bundle.write_text(authority)
+            session.verify = str(bundle)
+    if address:
+        # A proxy in the environment would carry the request away from that address.
+        session.trust_env = False
+        for scheme in ("http", "https"):
+            session.mount(f"{scheme}://{host}", IngressAdapter(address, host))
+    return Site(f"{'https' if ingress.get('tls') else 'http'}://{host}", session)

@@ -1,0 +1,102 @@
+"""Options and fixtures: an environment of a cluster of one's own, and releases of it that are made to fail."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from delivery import deploy, image, release, render, rollout
+from delivery.image import Image
+from delivery.shell import kubectl
+from delivery.site import connect
+from delivery.traffic import Answer, traffic
+
+HERE = Path(__file__).parent
+TIMES = pytest.StashKey[dict[str, tuple[float, float]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("drills")
+    group.addoption("--env", default="preprod", choices=render.ENVIRONMENTS, help="where; it is created (%(default)s)")
+    group.addoption("--quick", action="store_true", help="one drill of each kind")
+    group.addoption("--registry", default=os.environ.get("REGISTRY", "localhost:5001"), help="as for make up")
+    group.addoption("--ingress", default=os.environ.get("INGRESS", "127.0.0.1"), help="as for make up")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: one more drill of its kind; left out by --quick")
+    config.stash[TIMES] = {}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--quick"):
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if times := config.stash[TIMES]:
+        terminalreporter.section("seconds to notice a fault, and from then until the release before runs again")
+        for name, (noticed, recovered) in times.items():
+            terminalreporter.line(f"{name:30} {noticed:6.0f} {recovered:6.0f}")
+
+
+class Stage:
+    """An environment of a cluster of one's own, brought up with the application as it is in the working tree."""
+
+    def __init__(self, environment: str, registry: str, options: deploy.Options) -> None:
+        self.environment, self.registry, self.options = environment, registry, options
+        self.namespace = f"school-scheduler-{environment}"
+        self.good = image.build_and_push(registry)
+        self.deploy(self.good, bootstrap=True)
+
+    def render(self, built: Image, setting: str | None = None) -> Path:
+        """Renders the environment with an image and, if given, a line of configuration in place of its own."""
+        overlay = render.write_overlay(self.environment, built, single_node=True)
+        if setting:
+            file = overlay / "kustomization.yaml"
+            more = [{"name": "app-config", "behavior": "merge", "literals": [setting]}]
+            file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "configMapGenerator": more}))
+        return render.render(overlay)
+
+    def faulty(self, fault: str, after: int = 0) -> Image:
+        """An image of the application that has this fault some seconds after its start; `none` is a good one."""
+        arguments = [f"IMAGE={self.good}", f"FAULT={fault}", f"FAULT_AFTER={after}"]
+        return image.push(image.build(HERE, arguments), f"{self.registry}/{image.NAME}")
+
+    def deploy(self, built: Image, setting: str | None = None, **options: Any) -> None:
+        """Delivers as `make deploy` does, at the sizes for one node."""
+        deploy.deploy(self.environment, self.render(built, setting), str(built), replace(self.options, **options))
+
+    @contextmanager
+    def traffic(self) -> Iterator[list[Answer]]:
+        """Requests through the ingress, as users send them."""
+        manifests = rollout.read(self.render(self.good).read_text())
+        with traffic(connect(self.namespace, manifests, self.options.ingress)) as answers:
+            yield answers
+
+    def pods(self) -> dict[str, str]:
+        """The image of each web pod."""
+        selector = "app.kubernetes.io/component=web"
+        pods = json.loads(kubectl("-n", self.namespace, "get", "pods", "-l", selector, "-o", "json"))["items"]
+        return {
+            pod["metadata"]["name"]: pod["spec"]["containers"][0]["image"]
+            for pod in pods
+            if not pod["metadata"].get("deletionTimestamp")
+        }
+
+    def releases(self) -> list[release.Release]:
+        return release.read(self.namespace)
+
+
+@pytest.fixture(scope="session")
+def stage(pytestconfig: pytest.Config) -> Stage:
+    options = deploy.Options(ingress=pytestconfig.getoption("--ingress"))
+    return Stage(pytestconfig.getoption("--env"), pytestconfig.getoption("--registry"), options)

@@ -1,0 +1,56 @@
+"""Deliveries that meet one another, are killed half-way, break only configuration, or have nothing to return to."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from delivery import deploy, lease
+from delivery.deploy import ReleaseError
+from delivery.shell import ROOT, DeliveryError, kubectl
+from drills.conftest import Stage
+
+
+def configuration(stage: Stage) -> str:
+    return kubectl("-n", stage.namespace, "get", "deployment/web", "-o", "jsonpath={..configMapRef.name}")
+
+
+def test_a_release_that_breaks_only_its_configuration_returns_with_the_old_one(stage: Stage) -> None:
+    before = configuration(stage)
+    with pytest.raises(ReleaseError, match="runs again"):
+        stage.deploy(stage.good, setting="GENERATION_SECONDS=-1")
+    assert configuration(stage) == before
+    left = kubectl("-n", stage.namespace, "get", "configmaps", "-o", "name", "-l", "app.kubernetes.io/component=web")
+    assert left.split() == [f"configmap/{before.split()[0]}"]
+
+
+def test_a_second_delivery_does_not_begin_beside_the_first(stage: Stage) -> None:
+    before = [each.number for each in stage.releases()]
+    with lease.held(stage.namespace), pytest.raises(DeliveryError, match="is delivering to"):
+        stage.deploy(stage.good, wait=3)
+    assert [each.number for each in stage.releases()] == before
+
+
+@pytest.mark.slow
+def test_a_killed_delivery_is_finished_by_running_it_again(stage: Stage) -> None:
+    other = stage.faulty("none")
+    command = [sys.executable, "-m", "delivery", "deploy", stage.environment, f"--image={other}", "--single-node"]
+    command += ["--ingress", str(stage.options.ingress)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) as first:
+        assert first.stderr
+        while b"waiting for" not in first.stderr.readline():
+            assert first.poll() is None
+        first.kill()
+    assert stage.releases()[0].phase == "pending"
+    stage.deploy(other)
+    assert stage.releases()[0].phase == "good"
+    assert set(stage.pods().values()) == {str(other)}
+
+
+def test_a_rollback_to_a_release_that_is_not_there_changes_nothing(stage: Stage) -> None:
+    before = stage.pods()
+    with pytest.raises(DeliveryError, match="has no release 9999; nothing was changed"):
+        deploy.rollback(stage.environment, 9999, stage.options)
+    assert stage.pods() == before

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from delivery.image import Image
+from delivery.render import ENVIRONMENTS, render, write_overlay
+
+IMAGE = Image("localhost:5001/school-scheduler", "dev-17", "sha256:" + "0" * 64)
+
+
+def rendered(environment: str, build: Path, *, single_node: bool = False) -> list[dict[str, Any]]:
+    return list(
+        yaml.safe_load_all(render(write_overlay(environment, IMAGE, single_node=single_node, build=build)).read_text())
+    )
+
+
+def workloads(manifests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {each["metadata"]["name"]: each["spec"] for each in manifests if each["kind"] == "Deployment"}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_image_and_what_says_its_name_are_replaced_everywhere(environment: str, tmp_path: Path) -> None:
+    manifests = rendered(environment, tmp_path)
+    pods = [each["template"]["spec"] for each in workloads(manifests).values()]
+    pods += [each["spec"]["jobTemplate"]["spec"]["template"]["spec"] for each in manifests if each["kind"] == "CronJob"]
+    containers = [each for pod in pods for each in [*pod.get("initContainers", []), *pod["containers"]]]
+    named = [each["value"] for container in containers for each in container.get("env", []) if each["name"] == "IMAGE"]
+    assert {container["image"] for container in containers} == set(named) == {str(IMAGE)}
+    assert len(named) == 3
+
+
+def test_a_single_node_gets_small_requests_and_keeps_the_limits(tmp_path: Path) -> None:
+    small = workloads(rendered("prod", tmp_path, single_node=True))["worker"]
+    large = workloads(rendered("prod", tmp_path))["worker"]
+    resources = [spec["template"]["spec"]["containers"][0]["resources"] for spec in (small, large)]
+    assert (small["replicas"], large["replicas"]) == (1, 2)
+    assert resources[0]["requests"] != resources[1]["requests"]
+    assert resources[0]["limits"] == resources[1]["limits"]
