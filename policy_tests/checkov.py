@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +13,9 @@ import yaml
 
 from policy_tests.manifests import ManifestError, ManifestSet
 from policy_tests.render import ROOT
+
+PYTHON = ROOT / ".venv-checkov" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+WAITING = "import sys; from checkov.main import Checkov; sys.stdin.read(); sys.exit(Checkov(sys.argv[1:]).run())"
 
 
 @dataclass(frozen=True)
@@ -24,26 +27,39 @@ class Failure:
     title: str
 
 
-def program() -> str:
-    """checkov's own virtual environment comes first, as its pins contradict the application's."""
-    beside = ROOT / ".venv-checkov" / "bin" / "checkov"
-    if found := str(beside) if beside.exists() else shutil.which("checkov"):
-        return found
-    raise ManifestError("checkov is not installed; run `make policy`, which installs it")
+def arguments(folder: Path) -> list[str]:
+    options = ["--framework", "kubernetes", "--output", "json", "--quiet", "--compact", "--skip-download"]
+    return ["--directory", str(folder), *options]
 
 
-def failures(environments: Mapping[str, ManifestSet], folder: Path) -> list[Failure]:
-    """What checkov finds; the sets are written into the folder, a file each. Raises ManifestError."""
+def start(folder: Path) -> subprocess.Popen[str]:
+    """Starts a checkov that loads itself, which takes most of its time, and then waits for `failures`.
+
+    It runs in its own virtual environment, as its pins contradict the application's. Raises ManifestError.
+    """
+    if not PYTHON.exists():
+        raise ManifestError("checkov is not installed; run `make policy`, which installs it")
+    command = [str(PYTHON), "-W", "ignore", "-c", WAITING, *arguments(folder)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+
+def write(environments: Mapping[str, ManifestSet], folder: Path) -> None:
+    """The sets as checkov reads them, a file each."""
     for name, manifests in environments.items():
         bodies = [manifest.body for manifest in manifests.manifests]
         (folder / f"{name}.yaml").write_text(yaml.dump_all(bodies, Dumper=yaml.CSafeDumper))
-    options = ["--framework", "kubernetes", "--output", "json", "--quiet", "--compact", "--skip-download"]
-    done = subprocess.run([program(), "--directory", folder, *options], capture_output=True, text=True, check=False)
+
+
+def failures(process: subprocess.Popen[str], folder: Path, environments: Mapping[str, ManifestSet]) -> list[Failure]:
+    """What the waiting checkov finds in the rendered environments; raises ManifestError."""
+    write(environments, folder)
+    stdout, stderr = process.communicate("")
     try:
-        report = json.loads(done.stdout)
+        report = json.loads(stdout)
         seen = report["summary"]["resource_count"], report["summary"]["parsing_errors"]
     except (ValueError, KeyError, TypeError):
-        raise ManifestError(f"checkov gave no report: {(done.stderr or done.stdout).strip()[-300:]}") from None
+        raise ManifestError(f"checkov gave no report: {(stderr or stdout).strip()[-300:]}") from None
     if seen[0] < sum(len(manifests.manifests) for manifests in environments.values()) or seen[1]:
         raise ManifestError(f"checkov read only a part: {seen[0]} objects, {seen[1]} files that it could not read")
     return [

@@ -1,37 +1,64 @@
-"""Options, and one test for each environment and rule."""
+"""Options, and one test for each environment or given set."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-# Importing the package registers the rules.
-import policy_tests.rules  # noqa: F401
-from policy_tests.manifests import ManifestError, ManifestSet
+from policy_tests import checkov, schemas
+from policy_tests.check import check
+from policy_tests.manifests import KUBERNETES, Finding, ManifestError, ManifestSet
 from policy_tests.render import ENVIRONMENTS, read_environments, read_path
-from policy_tests.rule import RULES
+from policy_tests.rule import RULES, Rule
+from policy_tests.sarif import sarif
 from policy_tests.waivers import Waiver, read_waivers
 
-GIVEN = pytest.StashKey[dict[str, ManifestSet]]()
+BACKGROUND = ThreadPoolExecutor(1)
+READING = pytest.StashKey[Future[dict[str, ManifestSet]]]()
+Known = dict[tuple[str, str], list[Finding]]
+STARTED = pytest.StashKey[tuple[subprocess.Popen[str], TemporaryDirectory[str]]]()
+CHECKOV = pytest.StashKey[Future[list[checkov.Failure]]]()
+GIVEN = pytest.StashKey[dict[str, ManifestSet | ManifestError]]()
+FOUND = pytest.StashKey[list[tuple[str, Rule, Finding]]]()
+UNCHECKED = pytest.StashKey[set[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("policy tests")
     group.addoption("--env", action="append", choices=ENVIRONMENTS, help="only this environment; may be repeated")
     group.addoption("--manifests", metavar="PATH", help="other manifests: a file, a folder of rendered sets, or -")
+    group.addoption("--sarif", metavar="FILE", type=Path, help="write the findings there, for code scanning")
+    group.addoption(
+        "--kube-version",
+        action="append",
+        choices=schemas.supported(),
+        help=f"a Kubernetes that must accept the manifests; may be repeated (default: {' and '.join(KUBERNETES)})",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FOUND], config.stash[UNCHECKED] = [], set()
+    if not config.getoption("--manifests"):
+        # Overlays render while pytest collects, and checkov runs beside the rules.
+        config.stash[READING] = BACKGROUND.submit(read_environments, versions=kube_versions(config))
     if path := config.getoption("--manifests"):
         if config.getoption("--env"):
             raise pytest.UsageError("--manifests brings sets of its own; leave --env out")
         # pytest has closed standard input by now, and closes it again when the first test starts.
         config.pluginmanager.getplugin("capturemanager").suspend_global_capture(in_=True)
         try:
-            config.stash[GIVEN] = read_path(path)
+            config.stash[GIVEN] = read_path(path, kube_versions(config))
         except ManifestError as error:
             raise pytest.UsageError(str(error)) from None
+
+
+def kube_versions(config: pytest.Config) -> tuple[str, ...]:
+    return tuple(config.getoption("--kube-version") or KUBERNETES)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -40,33 +67,96 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if own and GIVEN in config.stash else None
 
 
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> None:
+    """Starts checkov as soon as its tests are seen, since it takes longer than everything else."""
+    config = parent.config
+    if file_path.name == "test_checkov.py" and STARTED not in config.stash and not config.getoption("--collect-only"):
+        folder = TemporaryDirectory()
+        try:
+            config.stash[STARTED] = checkov.start(Path(folder.name)), folder
+        except ManifestError as error:
+            config.stash[CHECKOV] = Future()
+            config.stash[CHECKOV].set_exception(error)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Lets checkov look while the rules do; what needs no overlay comes first, and what waits for checkov last."""
+    if STARTED in config.stash and any(item.path.name == "test_checkov.py" for item in items):
+        config.stash[CHECKOV] = BACKGROUND.submit(_checkov, config)
+    items.sort(key=_waits)
+
+
+def _checkov(config: pytest.Config) -> list[checkov.Failure]:
+    process, folder = config.stash[STARTED]
+    return checkov.failures(process, Path(folder.name), config.stash[READING].result())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Ends a checkov for whose findings nobody asked."""
+    if STARTED in config.stash:
+        process, folder = config.stash[STARTED]
+        process.kill()
+        folder.cleanup()
+
+
+def _waits(item: pytest.Item) -> int:
+    if item.path.name == "test_checkov.py":
+        return 2
+    return 1 if {"sets", "manifests"} & set(getattr(item, "fixturenames", ())) else 0
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Gives a test each environment as `name`, and with `rule` each rule that has a say about it."""
-    given = metafunc.config.stash.get(GIVEN, {})
-    names = list(given or metafunc.config.getoption("--env") or ENVIRONMENTS)
-    if {"name", "rule"} <= set(metafunc.fixturenames):
-        cases = [(name, rule) for name in names for rule in RULES.values() if not (given and rule.ours)]
-        metafunc.parametrize(("name", "rule"), cases, ids=[f"{name}-{rule.id}" for name, rule in cases])
-    elif "name" in metafunc.fixturenames:
-        metafunc.parametrize("name", names)
+    """Gives a test each environment, or each given set, as `name`."""
+    if "name" in metafunc.fixturenames:
+        given = metafunc.config.stash.get(GIVEN, {})
+        metafunc.parametrize("name", list(given or metafunc.config.getoption("--env") or ENVIRONMENTS))
 
 
 @pytest.fixture(scope="session")
 def sets(pytestconfig: pytest.Config) -> dict[str, ManifestSet]:
-    """What `--manifests` gave, or else every environment, rendered once."""
-    if given := pytestconfig.stash.get(GIVEN, {}):
-        return given
+    """Every environment, rendered once."""
     try:
-        return read_environments()
+        return pytestconfig.stash[READING].result()
     except ManifestError as error:
         pytest.exit(f"policy_tests: {error}", returncode=4)
 
 
 @pytest.fixture
-def manifests(sets: dict[str, ManifestSet], name: str) -> ManifestSet:
-    return sets[name]
+def manifests(request: pytest.FixtureRequest, pytestconfig: pytest.Config, name: str) -> ManifestSet:
+    """The environment or the given set of that name."""
+    chosen = pytestconfig.stash.get(GIVEN, {}).get(name) or request.getfixturevalue("sets")[name]
+    if isinstance(chosen, ManifestError):
+        pytest.fail(str(chosen), pytrace=False)
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def known(sets: dict[str, ManifestSet]) -> Known:
+    """What each rule finds in each environment, waived or not."""
+    found: Known = {(rule, name): [] for rule in RULES for name in sets}
+    for name, manifests in sets.items():
+        for rule, finding in check(manifests):
+            found[rule.id, name].append(finding)
+    return found
 
 
 @pytest.fixture(scope="session")
 def waivers() -> tuple[Waiver, ...]:
     return read_waivers()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if file := session.config.getoption("--sarif"):
+        found = session.config.stash[FOUND]
+        given = session.config.stash.get(GIVEN, {}).values()
+        refused = [str(each) for each in given if isinstance(each, ManifestError)]
+        file.write_text(json.dumps(sarif(found, refused), indent=1))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    unchecked = config.stash[UNCHECKED]
+    if unchecked:
+        terminalreporter.section("custom resources")
+        terminalreporter.line(
+            f"no schema and few rules know {', '.join(sorted(unchecked))}; their controllers check them"
+        )

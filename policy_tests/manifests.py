@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, TypeVar
 
 import yaml
 
 Body = dict[str, Any]
+Place = TypeVar("Place")
 
 LONG_RUNNING = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
 TEMPLATES = {
@@ -19,7 +20,28 @@ TEMPLATES = {
     **dict.fromkeys((*LONG_RUNNING, "Job", "ReplicationController"), "spec.template"),
 }
 CONTAINER_FIELDS = ("initContainers", "containers", "ephemeralContainers")
-CLUSTER_WIDE = ("Namespace", "ClusterRole", "ClusterRoleBinding", "PersistentVolume", "StorageClass", "PriorityClass")
+# The oldest version that the project is tried on (docs/cluster.md), and the newest that kubernetes-validate knows.
+KUBERNETES = ("1.34", "1.37")
+BUILT_IN_GROUPS = frozenset(
+    re.findall(
+        r"\S+|^",
+        """admissionregistration.k8s.io apiextensions.k8s.io apiregistration.k8s.io apps authentication.k8s.io
+        authorization.k8s.io autoscaling batch certificates.k8s.io coordination.k8s.io discovery.k8s.io events.k8s.io
+        extensions flowcontrol.apiserver.k8s.io networking.k8s.io node.k8s.io policy rbac.authorization.k8s.io
+        resource.k8s.io scheduling.k8s.io storage.k8s.io storagemigration.k8s.io""",
+    )
+)
+CLUSTER_WIDE = frozenset(
+    re.findall(
+        r"\w+",
+        """APIService CSIDriver CSINode CertificateSigningRequest ClusterRole ClusterRoleBinding ClusterTrustBundle
+        ComponentStatus CustomResourceDefinition DeviceClass FlowSchema IPAddress IngressClass MutatingAdmissionPolicy
+        MutatingAdmissionPolicyBinding MutatingWebhookConfiguration Namespace Node PersistentVolume PodSecurityPolicy
+        PriorityClass PriorityLevelConfiguration ResourceSlice RuntimeClass ServiceCIDR StorageClass
+        StorageVersionMigration ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding
+        ValidatingWebhookConfiguration VolumeAttachment VolumeAttributesClass""",
+    )
+)
 
 
 class ManifestError(ValueError):
@@ -38,9 +60,14 @@ def items(value: object) -> list[Any]:
 
 def dig(body: object, path: str) -> Any:
     """What stands at a dotted path of plain keys (`spec.template`), None if nothing does."""
-    for key in filter(None, path.split(".")):
+    for key in _keys(path):
         body = mapping(body).get(key)
     return body
+
+
+@cache
+def _keys(path: str) -> tuple[str, ...]:
+    return tuple(filter(None, path.split(".")))
 
 
 def join(*parts: str) -> str:
@@ -76,17 +103,30 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
-    """One Kubernetes object."""
+    """One Kubernetes object, and where it was read: a file, and the line on which the object begins."""
 
     body: Body = field(repr=False)
+    source: str = ""
+    line: int = 1
 
     @cached_property
     def kind(self) -> str:
         return str(self.body["kind"])
 
     @cached_property
+    def custom_group(self) -> str:
+        """The API group of a custom resource; empty for Kubernetes' own kinds, misspelt ones included."""
+        group = str(self.body["apiVersion"]).rpartition("/")[0]
+        return group if "." in group and group not in BUILT_IN_GROUPS else ""
+
+    @cached_property
+    def type(self) -> str:
+        """The kind, with the group behind it for a custom resource: `Service`, but `Service.serving.knative.dev`."""
+        return f"{self.kind}.{self.custom_group}".rstrip(".")
+
+    @cached_property
     def name(self) -> str:
-        return str(self.body["metadata"]["name"])
+        return str(self.body["metadata"].get("name") or self.body["metadata"]["generateName"])
 
     @cached_property
     def namespace(self) -> str:
@@ -101,15 +141,53 @@ class Manifest:
     def annotations(self) -> dict[str, str]:
         return mapping(self.body["metadata"].get("annotations"))
 
-    @property
+    @cached_property
     def spec(self) -> Body:
         return mapping(self.body.get("spec"))
+
+    @cached_property
+    def leaves(self) -> tuple[tuple[str, object], ...]:
+        """(path, value) of everything in the object that holds nothing more."""
+        return tuple(_leaves(self.body))
+
+    @property
+    def strings(self) -> Iterator[tuple[str, str]]:
+        """(path, text) of every string in the object."""
+        return ((path, value) for path, value in self.leaves if isinstance(value, str))
+
+    @cached_property
+    def text(self) -> str:
+        """Every string in the object, for a search that seldom finds anything."""
+        return "\n".join(text for _, text in self.strings)
+
+    @cached_property
+    def pod(self) -> Pod:
+        """The pods that a workload asks for."""
+        template = mapping(dig(self.body, TEMPLATES[self.kind]))
+        metadata = mapping(template.get("metadata"))
+        labels, annotations = mapping(metadata.get("labels")), mapping(metadata.get("annotations"))
+        return Pod(self, join(TEMPLATES[self.kind], "spec"), mapping(template.get("spec")), labels, annotations)
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.name}"
 
     def finding(self, path: str, value: object, message: str) -> Finding:
         return Finding(self, path, value, message)
+
+
+def _leaves(body: Body) -> Iterator[tuple[str, object]]:
+    pending: list[tuple[str, object]] = [("", body)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, dict) and value:
+            keys = [(key if isinstance(key, str) and "." not in key else None, key) for key in value]
+            pending += [(join(path, plain) if plain else f"{path}[{key}]", value[key]) for plain, key in reversed(keys)]
+        elif isinstance(value, list) and value:
+            names = [mapping(child).get("name", index) for index, child in enumerate(value)]
+            names = names if len(set(map(str, names))) == len(names) else list(range(len(value)))
+            pending += [(f"{path}[{name}]", child) for name, child in zip(names[::-1], value[::-1], strict=True)]
+        else:
+            yield path, value
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,25 +198,29 @@ class Container:
     role: str
     body: Body = field(repr=False)
 
-    @property
+    @cached_property
     def name(self) -> str:
         return str(self.body.get("name"))
 
-    @property
+    @cached_property
     def path(self) -> str:
         return join(self.pod.path, f"{self.role}[{self.name}]")
 
-    @property
+    @cached_property
     def long_running(self) -> bool:
         return self.pod.owner.kind in LONG_RUNNING and self.role == "containers"
 
-    @property
+    @cached_property
     def security(self) -> Body:
         return mapping(self.body.get("securityContext"))
 
-    @property
+    @cached_property
     def ports(self) -> list[Body]:
         return [mapping(port) for port in items(self.body.get("ports"))]
+
+    @cached_property
+    def mounts(self) -> list[Body]:
+        return [mapping(mount) for mount in items(self.body.get("volumeMounts"))]
 
     def finding(self, path: str, value: object, message: str) -> Finding:
         return self.pod.owner.finding(join(self.path, path), value, message)
@@ -152,6 +234,7 @@ class Pod:
     path: str
     spec: Body = field(repr=False)
     labels: dict[str, str]
+    annotations: dict[str, str]
 
     @cached_property
     def containers(self) -> tuple[Container, ...]:
@@ -159,16 +242,16 @@ class Pod:
             Container(self, role, mapping(body)) for role in CONTAINER_FIELDS for body in items(self.spec.get(role))
         )
 
-    @property
+    @cached_property
     def replicas(self) -> int:
         value = self.owner.spec.get("replicas", 1)
         return value if isinstance(value, int) else 1
 
-    @property
+    @cached_property
     def security(self) -> Body:
         return mapping(self.spec.get("securityContext"))
 
-    @property
+    @cached_property
     def volumes(self) -> list[Body]:
         return [mapping(volume) for volume in items(self.spec.get("volumes"))]
 
@@ -190,13 +273,16 @@ class ManifestSet:
     """Everything that is applied together.
 
     `environments` holds the rendered overlays in the order of promotion, this one included; it is empty for manifests
-    from elsewhere. `declared` holds objects that people make by hand, such as the example of a Secret.
+    from elsewhere. `declared` holds objects that people make by hand, such as the example of a Secret. `released` holds
+    the image digests that the environment runs or ever ran. `kubernetes` holds the versions that must accept the set.
     """
 
     name: str
     manifests: tuple[Manifest, ...]
     environments: Mapping[str, ManifestSet] = field(default_factory=dict, repr=False)
     declared: tuple[Manifest, ...] = ()
+    released: frozenset[str] = frozenset()
+    kubernetes: tuple[str, ...] = KUBERNETES
 
     @property
     def is_environment(self) -> bool:
@@ -213,12 +299,12 @@ class ManifestSet:
     def _by_kind(self) -> dict[str, list[Manifest]]:
         kinds: dict[str, list[Manifest]] = {}
         for manifest in self.manifests:
-            kinds.setdefault(manifest.kind, []).append(manifest)
+            kinds.setdefault(manifest.type, []).append(manifest)
         return kinds
 
     @cached_property
     def _by_identity(self) -> dict[tuple[str, str, str], Manifest]:
-        return {(each.kind, each.namespace, each.name): each for each in (*self.declared, *self.manifests)}
+        return {(each.type, each.namespace, each.name): each for each in (*self.declared, *self.manifests)}
 
     def of(self, *kinds: str) -> list[Manifest]:
         return [manifest for kind in kinds for manifest in self._by_kind.get(kind, ())]
@@ -228,28 +314,60 @@ class ManifestSet:
 
     @cached_property
     def pods(self) -> tuple[Pod, ...]:
-        return tuple(_pods(self.of(*TEMPLATES)))
+        return tuple(manifest.pod for manifest in self.of(*TEMPLATES))
 
     @cached_property
     def containers(self) -> tuple[Container, ...]:
         return tuple(container for pod in self.pods for container in pod.containers)
 
+    @cached_property
+    def _selected(self) -> dict[tuple[int, str], list[Pod]]:
+        return {}
+
     def select(self, selector: object, namespace: str) -> list[Pod]:
-        """The pods of the namespace that a label selector selects."""
-        chosen = mapping(selector)
-        return [pod for pod in self.pods if pod.owner.namespace == namespace and matches(chosen, pod.labels)]
+        """The pods of the namespace that a label selector selects; the selector is one that stands in the set."""
+        # Many rules ask for the same selectors, which live, at their addresses, as long as the set does.
+        key = (id(selector), namespace)
+        if key not in self._selected:
+            chosen = mapping(selector)
+            here = [pod for pod in self.pods if pod.owner.namespace == namespace]
+            self._selected[key] = [pod for pod in here if matches(chosen, pod.labels)]
+        return self._selected[key]
 
     def behind(self, service: Manifest) -> list[Pod]:
         """The pods that a Service sends to; none for a Service without a selector."""
-        selector = mapping(service.spec.get("selector"))
-        return self.select({"matchLabels": selector}, service.namespace) if selector else []
+        return self._behind.get(service, [])
 
+    @cached_property
+    def _behind(self) -> dict[Manifest, list[Pod]]:
+        return {
+            service: [
+                pod
+                for pod in self.pods
+                if pod.owner.namespace == service.namespace and matches({"matchLabels": selector}, pod.labels)
+            ]
+            for service in self.of("Service")
+            if (selector := mapping(service.spec.get("selector")))
+        }
 
-def _pods(owners: list[Manifest]) -> Iterator[Pod]:
-    for owner in owners:
-        template = mapping(dig(owner.body, TEMPLATES[owner.kind]))
-        labels = mapping(dig(template, "metadata.labels"))
-        yield Pod(owner, join(TEMPLATES[owner.kind], "spec"), mapping(template.get("spec")), labels)
+    @cached_property
+    def served(self) -> tuple[Pod, ...]:
+        """The pods behind any Service."""
+        chosen = {id(pod): pod for service in self.of("Service") for pod in self.behind(service)}
+        return tuple(chosen.values())
+
+    def lacking(
+        self, places: Iterable[Place], has: Callable[[Place], object], *, always: bool | None = None
+    ) -> list[Place]:
+        """The places without something that is a matter of custom.
+
+        This project's own manifests always keep the custom, unless `always` says otherwise. Manifests from elsewhere
+        keep it when they themselves mostly do: at least two places have it, and at most half as many lack it.
+        """
+        known = list(places)
+        without = [place for place in known if not has(place)]
+        kept = len(known) - len(without) >= max(2, 2 * len(without))
+        return without if (self.is_environment if always is None else always) or kept else []
 
 
 class _Loader(yaml.CSafeLoader):
@@ -264,41 +382,67 @@ class _Loader(yaml.CSafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# Kubernetes reads 0o440 as a number, and neither 2026-02-03 as a date nor 22:30 as a number to the base of 60.
+_INTEGER = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[1-9][0-9_]*|0)$")
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    first: [
+        (tag, _INTEGER if tag == "tag:yaml.org,2002:int" else pattern)
+        for tag, pattern in resolvers
+        if tag != "tag:yaml.org,2002:timestamp"
+    ]
     for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
 # A bare `=` is a type of its own in YAML 1.1, text for Kubernetes (https://github.com/yaml/pyyaml/issues/89).
 _Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: str(node.value))
 
 
-def read_yaml(text: str, source: str) -> list[Any]:
-    """The documents of a YAML text without the empty ones; raises ManifestError."""
+def read_documents(text: str, source: str) -> Iterator[tuple[Any, int, list[int]]]:
+    """(document, line, lines of a List's items) of each document that is not empty; raises ManifestError."""
     try:
-        return [document for document in yaml.load_all(text, _Loader) if document is not None]
+        loader = _Loader(text)
+        while loader.check_node():
+            node = loader.get_node()
+            assert node is not None
+            if (document := loader.construct_document(node)) is not None:
+                yield document, node.start_mark.line + 1, _item_lines(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         template = "; render it first, as this looks like a template" if re.search(r"\{\{.*\}\}", text) else ""
         raise ManifestError(f"{source}:{line}: not valid YAML: {error.problem}{template}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ManifestError(f"{source}:1: not valid YAML: {error}") from None
+
+
+def _item_lines(node: yaml.Node) -> list[int]:
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    lists = [value for key, value in pairs if key.value == "items" and isinstance(value, yaml.SequenceNode)]
+    return [item.start_mark.line + 1 for value in lists for item in value.value]
+
+
+def read_yaml(text: str, source: str) -> list[Any]:
+    """The documents of a YAML text without the empty ones; raises ManifestError."""
+    return [document for document, _, _ in read_documents(text, source)]
 
 
 def read_manifests(text: str, source: str) -> tuple[Manifest, ...]:
     """The Kubernetes objects of a multi-document YAML text, Lists taken apart; raises ManifestError."""
     found: list[Manifest] = []
-    pending = read_yaml(text, source)
-    while pending:
-        body = pending.pop(0)
-        if str(mapping(body).get("kind", "")).endswith("List") and "items" in body:
-            pending[:0] = items(body["items"])
-            continue
-        position = f"{source}: object {len(found) + 1}"
-        if not isinstance(body, dict) or not all(isinstance(body.get(key), str) for key in ("apiVersion", "kind")):
-            raise ManifestError(f"{position} is no Kubernetes object; give it apiVersion, kind and metadata.name")
-        if not isinstance(dig(body, "metadata.name"), str):
-            raise ManifestError(f"{position} ({body['kind']}) has no name; give it metadata.name")
-        found.append(Manifest(body))
+    for document, line, item_lines in read_documents(text, source):
+        listed = mapping(document)
+        if str(listed.get("kind", "")).endswith("List") and isinstance(listed.get("items"), list):
+            pending = list(zip(listed["items"], item_lines, strict=True))
+        else:
+            pending = [(document, line)]
+        found += [_manifest(body, source, at) for body, at in pending]
     if not found:
         raise ManifestError(f"{source}: nothing to check; give it rendered Kubernetes manifests")
     return tuple(found)
+
+
+def _manifest(body: object, source: str, line: int) -> Manifest:
+    if not isinstance(body, dict) or not all(isinstance(body.get(key), str) for key in ("apiVersion", "kind")):
+        template = "; render it first, as this looks like a template" if "{{" in str(body) else ""
+        raise ManifestError(f"{source}:{line}: no Kubernetes object, which has apiVersion, kind and metadata{template}")
+    if not any(isinstance(dig(body, f"metadata.{key}"), str) for key in ("name", "generateName")):
+        raise ManifestError(f"{source}:{line}: the {body['kind']} has no name; give it metadata.name")
+    return Manifest(body, source, line)

@@ -5,49 +5,67 @@ https://kubernetes.io/docs/concepts/services-networking/network-policies/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import lru_cache
 
 from policy_tests.manifests import Body, Manifest, ManifestSet, Pod, items, mapping, matches
 
 PEERS = {"Ingress": "from", "Egress": "to"}
 
 
+@lru_cache(maxsize=1024)
 def directions(policy: Manifest) -> list[str]:
     """policyTypes, or what Kubernetes takes when they are left out."""
     stated = policy.spec.get("policyTypes")
-    return items(stated) or ["Ingress", *(["Egress"] if policy.spec.get("egress") else [])]
+    implied = ["Ingress", "Egress"] if policy.spec.get("egress") else ["Ingress"]
+    return [each for each in items(stated) if each in PEERS] or implied
 
 
-def policy_rules(policy: Manifest) -> Iterator[tuple[str, str, Body]]:
+@lru_cache(maxsize=1024)
+def policy_rules(policy: Manifest) -> tuple[tuple[str, str, Body], ...]:
     """(direction, path, rule) of every rule that is in force."""
-    for direction in directions(policy):
-        key = str(direction).lower()
-        for index, body in enumerate(items(policy.spec.get(key))):
-            yield direction, f"spec.{key}[{index}]", mapping(body)
+    return tuple(
+        (direction, f"spec.{direction.lower()}[{index}]", mapping(body))
+        for direction in directions(policy)
+        for index, body in enumerate(items(policy.spec.get(direction.lower())))
+    )
 
 
-def policies_on(manifests: ManifestSet, pod: Pod, direction: str) -> list[Manifest]:
+@lru_cache(maxsize=1024)
+def policies_on(manifests: ManifestSet, direction: str, pod: Pod) -> list[Manifest]:
     """The policies that isolate the pod in that direction."""
     return [
         policy
         for policy in manifests.of("NetworkPolicy")
-        if policy.namespace == pod.owner.namespace
-        and direction in directions(policy)
-        and matches(mapping(policy.spec.get("podSelector")), pod.labels)
+        if direction in directions(policy) and pod in manifests.select(policy.spec.get("podSelector"), policy.namespace)
     ]
 
 
-def local_pods(manifests: ManifestSet, policy: Manifest, peer: object) -> list[Pod]:
-    """The pods of the policy's own namespace that a peer means."""
+def peer_namespaces(manifests: ManifestSet, policy: Manifest, peer: Body) -> set[str]:
+    """The namespaces of the set that a peer means."""
+    if "namespaceSelector" not in peer:
+        return {policy.namespace}
+    labels = {pod.owner.namespace: {"kubernetes.io/metadata.name": pod.owner.namespace} for pod in manifests.pods}
+    for namespace in manifests.of("Namespace"):
+        labels[namespace.name] = {**namespace.labels, "kubernetes.io/metadata.name": namespace.name}
+    return {name for name, own in labels.items() if matches(mapping(peer["namespaceSelector"]), own)}
+
+
+def inside(manifests: ManifestSet, policy: Manifest, peer: object) -> bool:
+    """Whether a peer means pods of this set alone, as far as the set tells; an empty namespaceSelector means more."""
+    chosen = mapping(peer)
+    if "ipBlock" in chosen or not chosen or chosen.get("namespaceSelector") == {}:
+        return False
+    known = {pod.owner.namespace for pod in manifests.pods}
+    return bool(peer_namespaces(manifests, policy, chosen) & known)
+
+
+def peer_pods(manifests: ManifestSet, policy: Manifest, peer: object) -> list[Pod]:
+    """The pods of the set that a peer means."""
     chosen = mapping(peer)
     if "ipBlock" in chosen or not chosen:
         return []
-    if "namespaceSelector" in chosen:
-        namespace = manifests.find("Namespace", policy.namespace, "")
-        labels = {**(namespace.labels if namespace else {}), "kubernetes.io/metadata.name": policy.namespace}
-        if not matches(mapping(chosen["namespaceSelector"]), labels):
-            return []
-    return manifests.select(chosen.get("podSelector"), policy.namespace)
+    namespaces = peer_namespaces(manifests, policy, chosen)
+    return [pod for name in sorted(namespaces) for pod in manifests.select(chosen.get("podSelector"), name)]
 
 
 def port_number(pod: Pod, wanted: object, protocol: str = "TCP") -> object:
@@ -65,13 +83,13 @@ def permits(manifests: ManifestSet, pod: Pod, direction: str, other: Pod, port: 
     called = pod if direction == "Ingress" else other
     protocol = port.get("protocol", "TCP")
     number = port_number(called, port.get("port"), protocol)
-    policies = policies_on(manifests, pod, direction)
+    policies = policies_on(manifests, direction, pod)
     for policy in policies:
         for rule_direction, _, body in policy_rules(policy):
             if rule_direction != direction:
                 continue
             peers, ports = items(body.get(PEERS[direction])), [mapping(each) for each in items(body.get("ports"))]
-            known = not peers or any(other in local_pods(manifests, policy, peer) for peer in peers)
+            known = not peers or any(other in peer_pods(manifests, policy, peer) for peer in peers)
             opened = any(each.get("protocol", "TCP") == protocol and _includes(each, number, called) for each in ports)
             if known and (opened or not ports or not port):
                 return True

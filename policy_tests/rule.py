@@ -27,17 +27,19 @@ class Rule:
     check: Check = field(repr=False)
     # Compares with this project's own environments, so it says nothing about manifests from elsewhere.
     ours: bool = False
+    # Says about an object what the rest of its set cannot change, so that the proof asks about changed objects alone.
+    per_object: bool = False
 
 
 def rule(
-    id: str, severity: Severity, *, why: str, fix: str, source: str, ours: bool = False
+    id: str, severity: Severity, *, why: str, fix: str, source: str, ours: bool = False, per_object: bool = False
 ) -> Callable[[Check], Check]:
     """Registers the decorated function in RULES."""
 
     def register(check: Check) -> Check:
         if id in RULES:
             raise ValueError(f"two rules are called {id}")
-        RULES[id] = Rule(id, severity, why, fix, source, check, ours)
+        RULES[id] = Rule(id, severity, why, fix, source, check, ours, per_object)
         return check
 
     return register
@@ -45,7 +47,11 @@ def rule(
 
 def explain(rule: Rule, environment: str, finding: Finding) -> str:
     """The finding in two lines: where and what, then why and how to fix it."""
-    value = json.dumps(finding.value, default=str)
-    seen = value if len(value) <= 120 else value[:117] + "..."
-    place = f"{environment} {finding.manifest} {finding.path or 'metadata.name'} = {seen}"
-    return f"{place}: {finding.message} ({rule.severity})\n    {rule.why} Fix: {rule.fix}"
+    place = f"{environment} {finding.manifest} {seen(finding)}"
+    return f"{place}: {finding.message} ({rule.severity}, {rule.id})\n    {rule.why} Fix: {rule.fix}"
+
+
+def seen(finding: Finding) -> str:
+    """The path and the value there, cut to a readable length."""
+    value = json.dumps(finding.value, default=str, ensure_ascii=False)
+    return f"{finding.path or 'metadata.name'} = {value if len(value) <= 120 else value[:117] + '...'}"

@@ -1,32 +1,19 @@
-"""Every rule, in every environment."""
+"""Every rule, in every environment or given set."""
 
 from __future__ import annotations
 
 import pytest
 
-from policy_tests import schemas
+from policy_tests.check import check
+from policy_tests.conftest import FOUND, UNCHECKED
 from policy_tests.manifests import ManifestSet
-from policy_tests.rule import Rule, explain
-from policy_tests.waivers import Waiver, waived
+from policy_tests.rule import explain
+from policy_tests.waivers import Waiver
 
 
-def test_rule(name: str, rule: Rule, manifests: ManifestSet, waivers: tuple[Waiver, ...]) -> None:
-    try:
-        found = list(rule.check(manifests))
-    except (AttributeError, TypeError):
-        if not any(schemas.errors(manifest, schemas.NEWEST) for manifest in manifests.manifests):
-            raise
-        pytest.fail(f"{name} has a field of the wrong type, so this rule cannot tell; see test_schema", pytrace=False)
-    findings = [
-        explain(rule, name, finding) for finding in found if not waived(waivers, rule.id, f"{name}/{finding.manifest}")
-    ]
-    if findings:
-        pytest.fail("\n".join(findings), pytrace=False)
-
-
-@pytest.mark.parametrize("version", [schemas.OLDEST, schemas.NEWEST])
-def test_schema(name: str, manifests: ManifestSet, version: str) -> None:
-    objects = manifests.manifests
-    errors = [f"{name} {manifest} {error}" for manifest in objects for error in schemas.errors(manifest, version)]
-    if errors:
-        pytest.fail("\n".join(errors), pytrace=False)
+def test_rules(name: str, manifests: ManifestSet, waivers: tuple[Waiver, ...], pytestconfig: pytest.Config) -> None:
+    found = list(check(manifests, waivers))
+    pytestconfig.stash[FOUND] += [(name, rule, finding) for rule, finding in found]
+    pytestconfig.stash[UNCHECKED] |= {manifest.type for manifest in manifests.manifests if manifest.custom_group}
+    if found:
+        pytest.fail("\n".join(explain(rule, name, finding) for rule, finding in found), pytrace=False)

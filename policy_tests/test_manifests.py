@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policy_tests.manifests import ManifestError, matches, read_manifests
+from policy_tests.manifests import ManifestError, ManifestSet, matches, read_manifests
 from policy_tests.quantity import quantity
 
 CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
@@ -19,9 +19,13 @@ CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
         ("a: [1\nb: 2\n", "x.yaml:2: not valid YAML"),
         (CONFIG + "data: {a: one, b: two, a: three}\n", "x.yaml:4: not valid YAML: the key 'a' is given twice"),
         ("kind: {{ .Values.kind }}\n{{- end }}", "render it first, as this looks like a template"),
-        ("just text", "x.yaml: object 1 is no Kubernetes object"),
-        (CONFIG + "---\nkind: Service\n", "x.yaml: object 2 is no Kubernetes object"),
-        ("apiVersion: v1\nkind: Service\n", r"x.yaml: object 1 \(Service\) has no name"),
+        (
+            "kind: '{{ .Values.kind }}'\n",
+            "x.yaml:1: no Kubernetes object.*render it first, as this looks like a template",
+        ),
+        ("just text", "x.yaml:1: no Kubernetes object"),
+        (CONFIG + "---\nkind: Service\n", "x.yaml:5: no Kubernetes object"),
+        ("apiVersion: v1\nkind: Service\n", "x.yaml:1: the Service has no name"),
     ],
 )
 def test_unusable_input_is_refused(text: str, message: str) -> None:
@@ -31,12 +35,26 @@ def test_unusable_input_is_refused(text: str, message: str) -> None:
 
 def test_a_list_is_taken_apart() -> None:
     listed = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n"
-    assert [str(manifest) for manifest in read_manifests(listed + "---\n" + CONFIG, "x")] == ["ConfigMap/a"] * 2
+    found = read_manifests(listed + "---\n" + CONFIG, "x")
+    assert [(str(manifest), manifest.line) for manifest in found] == [("ConfigMap/a", 4), ("ConfigMap/a", 6)]
 
 
-def test_a_date_stays_text() -> None:
-    (manifest,) = read_manifests(CONFIG + "data: {day: 2026-02-03}\n", "x")
-    assert manifest.body["data"] == {"day": "2026-02-03"}
+def test_a_custom_resource_is_not_taken_for_a_kind_of_kubernetes() -> None:
+    (manifest,) = read_manifests("apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: a}\n", "x")
+    assert ManifestSet("x", (manifest,)).of("Service") == []
+
+
+@pytest.mark.parametrize(
+    ("have", "have_not", "accused"), [(1, 0, 0), (1, 1, 0), (2, 1, 1), (2, 2, 0), (3, 2, 0), (4, 2, 2), (0, 3, 0)]
+)
+def test_a_custom_is_kept_where_most_keep_it(have: int, have_not: int, accused: int) -> None:
+    places = [True] * have + [False] * have_not
+    assert len(ManifestSet("x", ()).lacking(places, bool)) == accused
+
+
+def test_text_and_numbers_are_what_kubernetes_takes_them_for() -> None:
+    (manifest,) = read_manifests(CONFIG + "data: {day: 2026-02-03, time: 22:30, mode: 0o440, old: 0440}\n", "x")
+    assert manifest.body["data"] == {"day": "2026-02-03", "time": "22:30", "mode": 0o440, "old": 0o440}
 
 
 def test_a_key_may_be_overridden_through_a_merge() -> None:

@@ -2,43 +2,58 @@
 
 from __future__ import annotations
 
-import subprocess
+import io
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
-from policy_tests.manifests import ManifestError
+from policy_tests.manifests import ManifestError, ManifestSet
 from policy_tests.render import ROOT, kustomize, read_path
 
-POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: shell}\nspec: {hostPID: true}\n"
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: shell}\nspec:\n  hostPID: true\n  containers: [{name: a}]\n"
+MONITOR = "---\napiVersion: monitoring.coreos.com/v1\nkind: PodMonitor\nmetadata: {name: shell}\n"
 
 
-def run(text: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "policy_tests", "--manifests", "-"]
-    return subprocess.run(command, input=text, cwd=ROOT, capture_output=True, text=True, check=False)
+def test_standard_input_is_checked_and_reported_to_code_scanning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "findings.sarif"
+    monkeypatch.setattr(sys, "stdin", io.StringIO(POD + MONITOR))
+    options = ["--manifests", "-", "--sarif", str(file), "--kube-version", "1.37", "-p", "no:cacheprovider"]
+    assert pytest.main([str(ROOT / "policy_tests"), *options]) == 1
+    said = capsys.readouterr().out
+    assert "stdin Pod/shell spec.hostPID = true: shares a namespace with the node (critical, pods-no-host" in said
+    assert "no schema and few rules know PodMonitor.monitoring.coreos.com" in said
+    results = json.loads(file.read_text())["runs"][0]["results"]
+    assert [result["level"] for result in results if result["ruleId"] == "pods-no-host-namespaces"] == ["error"]
 
 
-def test_standard_input_is_checked() -> None:
-    done = run(POD)
-    assert done.returncode == 1
-    assert "stdin Pod/shell spec.hostPID = true: shares a namespace with the node (critical)\n    In the" in done.stdout
-
-
-def test_empty_standard_input_fails_in_one_line() -> None:
-    done = run("")
-    assert done.returncode == 4
-    assert "ERROR: standard input: nothing to check" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_empty_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("# nothing\n"))
+    with pytest.raises(ManifestError, match="standard input: nothing to check"):
+        read_path("-")
 
 
 def test_each_file_of_a_folder_is_one_set(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(POD)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "c.yml").write_text(POD + "---\n" + POD)
-    assert {name: len(manifests.manifests) for name, manifests in read_path(str(tmp_path)).items()} == {
+    sets = read_path(str(tmp_path))
+    assert {name: len(each.manifests) for name, each in sets.items() if isinstance(each, ManifestSet)} == {
         "a.yaml": 1,
         "b/c.yml": 2,
+    }
+
+
+@pytest.mark.parametrize("broken", [b"a: [", b"kind: Pod\nkind: Pod\n", b"", b"\xff\xfe\x00"])
+def test_a_broken_file_does_not_hide_the_others(tmp_path: Path, broken: bytes) -> None:
+    (tmp_path / "a.yaml").write_text(POD)
+    (tmp_path / "b.yaml").write_bytes(broken)
+    assert {name: type(each) for name, each in read_path(str(tmp_path)).items()} == {
+        "a.yaml": ManifestSet,
+        "b.yaml": ManifestError,
     }
 
 

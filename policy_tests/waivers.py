@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -33,6 +34,8 @@ def read_waivers(file: Path = FILE) -> tuple[Waiver, ...]:
     for entry in entries:
         if entry.keys() != FIELDS or not all(entry.values()):
             raise ManifestError(f"{file.name}: {entry}: a waiver has exactly {', '.join(sorted(FIELDS))}")
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d", entry["expires"]):
+            raise ManifestError(f"{file.name}: {entry}: expires is a date, YEAR-MONTH-DAY")
     return tuple(
         Waiver(entry["rule"], entry["object"], entry["reason"], date.fromisoformat(entry["expires"]))
         for entry in entries

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policy_tests.manifests import Body, Finding, Manifest, ManifestSet, items, mapping
+from policy_tests.manifests import TEMPLATES, Body, Finding, Manifest, ManifestSet, items, mapping
 from policy_tests.rule import rule
 
 READ = {"get", "list", "watch", "*"}
@@ -22,9 +22,11 @@ ESCALATION = (
     ({"serviceaccounts/token"}, {"create", "*"}),
     ({"nodes/proxy"}, {"get", "create", "update", "patch", "*"}),
     ({"certificatesigningrequests/approval"}, {"update", "patch", "*"}),
+    ({"signers"}, {"approve", "sign", "*"}),
     ({"mutatingwebhookconfigurations", "validatingwebhookconfigurations"}, WRITE),
     ({"persistentvolumes", "endpoints", "endpointslices"}, WRITE),
 )
+WORKLOADS = {f"{kind.lower()}s" for kind in TEMPLATES}
 INTO_PODS = {"pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers", "pods/proxy", "services/proxy"}
 
 
@@ -40,14 +42,17 @@ def grants(manifests: ManifestSet) -> Iterator[tuple[Manifest, str, Body, set[st
     "access-own-account",
     "medium",
     why="Whoever shares the account `default` shares every right that anybody ever gives it.",
-    fix="set serviceAccountName to an account of this workload alone.",
-    source="CIS 5.1.5; checkov CKV_K8S_41",
+    fix="set serviceAccountName, and not serviceAccount, to an account of this workload alone.",
+    source="CIS 5.1.5; checkov CKV_K8S_41; kube-linter deprecated-service-account-field",
+    per_object=True,
 )
 def own_account(manifests: ManifestSet) -> Iterator[Finding]:
     for pod in manifests.pods:
         name = pod.spec.get("serviceAccountName")
         if name in (None, "default"):
             yield pod.finding("serviceAccountName", name, "is the namespace's default account")
+        if "serviceAccount" in pod.spec:
+            yield pod.finding("serviceAccount", pod.spec["serviceAccount"], "is the deprecated name of the field")
 
 
 @rule(
@@ -80,6 +85,7 @@ def no_idle_token(manifests: ManifestSet) -> Iterator[Finding]:
     why="A wildcard grants also what the next version of Kubernetes invents, Secrets and exec included.",
     fix="name the apiGroups, the resources and the verbs.",
     source="CIS 5.1.3; 7 of 13 checkers",
+    per_object=True,
 )
 def no_wildcards(manifests: ManifestSet) -> Iterator[Finding]:
     for role, path, body, _, _ in grants(manifests):
@@ -94,6 +100,7 @@ def no_wildcards(manifests: ManifestSet) -> Iterator[Finding]:
     why="Whoever reads every Secret of a namespace is everybody in it.",
     fix="remove secrets, or name them in resourceNames with get alone.",
     source="CIS 5.1.2; 7 of 13 checkers",
+    per_object=True,
 )
 def no_secret_reading(manifests: ManifestSet) -> Iterator[Finding]:
     for role, path, body, resources, verbs in grants(manifests):
@@ -108,6 +115,7 @@ def no_secret_reading(manifests: ManifestSet) -> Iterator[Finding]:
     why="With these rights their holder gives itself all others.",
     fix="remove the rule; an administrator applies roles, bindings and webhooks.",
     source="Kubernetes: RBAC good practices; CIS 5.1.8-5.1.13",
+    per_object=True,
 )
 def no_escalation(manifests: ManifestSet) -> Iterator[Finding]:
     for role, path, body, resources, verbs in grants(manifests):
@@ -115,7 +123,8 @@ def no_escalation(manifests: ManifestSet) -> Iterator[Finding]:
             yield role.finding(f"{path}.verbs", sorted(verbs), "escalates")
         elif any(resources & risky and verbs & ways for risky, ways in ESCALATION):
             yield role.finding(path, body, "escalates")
-        if role.kind == "ClusterRole" and role.body.get("aggregationRule"):
+    for role in manifests.of("ClusterRole"):
+        if role.body.get("aggregationRule"):
             yield role.finding("aggregationRule", role.body["aggregationRule"], "collects rights from other roles")
 
 
@@ -125,6 +134,7 @@ def no_escalation(manifests: ManifestSet) -> Iterator[Finding]:
     why="Whoever runs a command in a pod has that pod's Secrets, and leaves no trace in Git.",
     fix="remove the resource; people get such rights for a time, from an administrator.",
     source="CIS 5.1.4; kubescape exec-into-container",
+    per_object=True,
 )
 def not_into_pods(manifests: ManifestSet) -> Iterator[Finding]:
     for role, path, _, resources, _ in grants(manifests):
@@ -133,11 +143,43 @@ def not_into_pods(manifests: ManifestSet) -> Iterator[Finding]:
 
 
 @rule(
+    "access-no-workload-creation",
+    "high",
+    why="Whoever creates a pod may mount every Secret of the namespace and use every ServiceAccount in it.",
+    fix="leave workloads to the pipeline's account, or remove create.",
+    source="Kubernetes: RBAC good practices; kube-linter access-to-create-pods; trivy KSV-0048",
+    per_object=True,
+)
+def no_workload_creation(manifests: ManifestSet) -> Iterator[Finding]:
+    for role, path, _, resources, verbs in grants(manifests):
+        if resources & WORKLOADS and verbs & {"create", "*"}:
+            yield role.finding(f"{path}.resources", sorted(resources & WORKLOADS), "creates workloads")
+
+
+@rule(
+    "access-no-deletion",
+    "medium",
+    why="Whoever deletes objects stops the service, and whoever deletes events removes the traces of it.",
+    fix="remove delete and deletecollection, or name what may be deleted in resourceNames.",
+    source="CIS 5.1; kubescape rule-excessive-delete-rights, rule-can-delete-k8s-events; trivy KSV-0042",
+    per_object=True,
+)
+def no_deletion(manifests: ManifestSet) -> Iterator[Finding]:
+    for role, path, body, resources, verbs in grants(manifests):
+        deletes = verbs & {"delete", "deletecollection", "*"}
+        # A lease is deleted by the leader that gives it up.
+        if deletes and resources - {"leases"} and (not body.get("resourceNames") or "deletecollection" in deletes):
+            yield role.finding(f"{path}.verbs", sorted(verbs), "deletes")
+
+
+@rule(
     "access-stays-in-the-namespace",
     "high",
     why="A right over the whole cluster reaches the other environments.",
     fix="use a Role and a RoleBinding.",
     source="this project: environments share a cluster; kubescape rule-list-all-cluster-admins",
+    ours=True,
+    per_object=True,
 )
 def stays_in_the_namespace(manifests: ManifestSet) -> Iterator[Finding]:
     for manifest in manifests.of("ClusterRole", "ClusterRoleBinding"):
@@ -150,6 +192,7 @@ def stays_in_the_namespace(manifests: ManifestSet) -> Iterator[Finding]:
     why="These bindings give an administrator's rights, or give rights to everybody.",
     fix="bind a Role of this namespace to one ServiceAccount.",
     source="CIS 5.1.1, 5.1.7; 7 of 13 checkers",
+    per_object=True,
 )
 def no_broad_bindings(manifests: ManifestSet) -> Iterator[Finding]:
     for binding in manifests.of("RoleBinding", "ClusterRoleBinding"):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from policy_tests.manifests import Finding, ManifestSet, Pod, dig, items, mapping
+from policy_tests.manifests import Container, Finding, Manifest, ManifestSet, Pod, dig, items, mapping
 from policy_tests.rule import rule
 
+# Five fields of numbers, names, lists, ranges and steps, or a macro.
+SCHEDULE = re.compile(r"@(yearly|annually|monthly|weekly|daily|midnight|hourly)|@every \S+|(?:\S+\s+){4}\S+")
+FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 MULTIPLIED = ("Deployment", "StatefulSet")
 
 
@@ -37,7 +41,10 @@ def two_replicas(manifests: ManifestSet) -> Iterator[Finding]:
     if manifests.is_environment and manifests.name != "prod":
         return
     for pod in manifests.pods:
-        if pod.owner.kind == "Deployment" and least_replicas(manifests, pod) < 2:
+        # Elsewhere a worker that nobody calls, or whatever owns a volume, may be alone.
+        alone = pod not in manifests.served or any("persistentVolumeClaim" in volume for volume in pod.volumes)
+        may = alone and not manifests.is_environment and not autoscalers(manifests, pod)
+        if pod.owner.kind == "Deployment" and least_replicas(manifests, pod) < 2 and not may:
             yield pod.owner.finding("spec.replicas", pod.owner.spec.get("replicas"), "is fewer than two")
 
 
@@ -51,8 +58,7 @@ def two_replicas(manifests: ManifestSet) -> Iterator[Finding]:
 def budget_exists(manifests: ManifestSet) -> Iterator[Finding]:
     budgets = manifests.of("PodDisruptionBudget")
     guarded = [pod for budget in budgets for pod in manifests.select(budget.spec.get("selector"), budget.namespace)]
-    served = [pod for service in manifests.of("Service") for pod in manifests.behind(service)]
-    for pod in served:
+    for pod in manifests.served:
         if pod.owner.kind in MULTIPLIED and least_replicas(manifests, pod) > 1 and pod not in guarded:
             yield pod.owner.finding("spec.replicas", pod.replicas, "has no PodDisruptionBudget")
 
@@ -69,13 +75,27 @@ def budget_allows_drains(manifests: ManifestSet) -> Iterator[Finding]:
         most, least = budget.spec.get("maxUnavailable"), budget.spec.get("minAvailable")
         if most in (0, "0", "0%"):
             yield budget.finding("spec.maxUnavailable", most, "allows no eviction")
-        if most is None and least is None:
-            yield budget.finding("spec", budget.spec, "sets neither minAvailable nor maxUnavailable")
+        if (most is None) == (least is None):
+            yield budget.finding("spec", budget.spec, "sets neither, or both, of minAvailable and maxUnavailable")
         for pod in manifests.select(budget.spec.get("selector"), budget.namespace):
             replicas = least_replicas(manifests, pod)
             needed = _rounded_up(least, replicas)
             if needed is not None and needed >= replicas:
                 yield budget.finding("spec.minAvailable", least, f"{pod.owner} has {replicas} replicas")
+
+
+@rule(
+    "availability-budget-evicts-the-sick",
+    "low",
+    why="Pods that never become ready block the drain of their node, unless the budget lets them go.",
+    fix="set unhealthyPodEvictionPolicy: AlwaysAllow.",
+    source="kube-linter pdb-unhealthy-pod-eviction-policy",
+)
+def budget_evicts_the_sick(manifests: ManifestSet) -> Iterator[Finding]:
+    field = "unhealthyPodEvictionPolicy"
+    budgets = manifests.of("PodDisruptionBudget")
+    for budget in manifests.lacking(budgets, lambda each: each.spec.get(field) == "AlwaysAllow"):
+        yield budget.finding(f"spec.{field}", budget.spec.get(field), "is not AlwaysAllow")
 
 
 def _rounded_up(value: object, replicas: int) -> int | None:
@@ -110,15 +130,21 @@ def autoscaler_consistent(manifests: ManifestSet) -> Iterator[Finding]:
     "medium",
     why="A Service loses requests when a rollout takes a pod away before its successor is ready.",
     fix="set strategy RollingUpdate with maxUnavailable: 0.",
-    source="redhat-cop; flagger: zero-downtime deployments",
+    source="kube-linter no-rolling-update-strategy; flagger: zero-downtime deployments",
 )
 def rolling_update(manifests: ManifestSet) -> Iterator[Finding]:
-    served = [pod for service in manifests.of("Service") for pod in manifests.behind(service)]
-    for pod in served:
+    for pod in manifests.served:
         strategy = mapping(pod.owner.spec.get("strategy"))
-        gentle = dig(strategy, "rollingUpdate.maxUnavailable") in (0, "0", "0%")
-        if pod.owner.kind == "Deployment" and (strategy.get("type") == "Recreate" or not gentle):
-            yield pod.owner.finding("spec.strategy", strategy, "takes pods away before others are ready")
+        most, surge = (dig(strategy, f"rollingUpdate.{name}") for name in ("maxUnavailable", "maxSurge"))
+        replicas = least_replicas(manifests, pod)
+        gentle = most in (0, "0", "0%")
+        if not manifests.is_environment:
+            gentle = most is None or (_rounded_up(most, replicas) or 0) < max(replicas, 2)
+        stuck = most in (0, "0", "0%") and surge in (0, "0", "0%")
+        # Elsewhere a single replica may own a volume that only one pod at a time can mount.
+        at_once = strategy.get("type") == "Recreate" and (replicas > 1 or manifests.is_environment)
+        if pod.owner.kind == "Deployment" and (at_once or not gentle or stuck):
+            yield pod.owner.finding("spec.strategy", strategy, "takes pods away before others are ready, or takes none")
 
 
 @rule(
@@ -131,7 +157,8 @@ def rolling_update(manifests: ManifestSet) -> Iterator[Finding]:
 def spread(manifests: ManifestSet) -> Iterator[Finding]:
     for pod in manifests.pods:
         apart = pod.spec.get("topologySpreadConstraints") or dig(pod.spec, "affinity.podAntiAffinity")
-        if pod.owner.kind in MULTIPLIED and least_replicas(manifests, pod) > 1 and not apart:
+        expected = manifests.is_environment or pod in manifests.served
+        if pod.owner.kind in MULTIPLIED and least_replicas(manifests, pod) > 1 and not apart and expected:
             yield pod.finding("topologySpreadConstraints", None, f"{pod.replicas} replicas may share a node")
 
 
@@ -143,12 +170,12 @@ def spread(manifests: ManifestSet) -> Iterator[Finding]:
     source="flagger: zero-downtime deployments; datree CONTAINERS_MISSING_PRESTOP_KEY",
 )
 def drain_before_stop(manifests: ManifestSet) -> Iterator[Finding]:
-    for service in manifests.of("Service"):
-        for pod in manifests.behind(service):
-            for container in pod.containers:
-                listens = pod.owner.kind == "Deployment" and container.long_running and container.ports
-                if listens and not dig(container.body, "lifecycle.preStop"):
-                    yield container.finding("lifecycle.preStop", None, "is missing behind a Service")
+    def drains(container: Container) -> object:
+        return dig(container.body, "lifecycle.preStop")
+
+    called = [each for pod in manifests.served if pod.owner.kind == "Deployment" for each in pod.containers]
+    for container in manifests.lacking([each for each in called if each.long_running and each.ports], drains):
+        yield container.finding("lifecycle.preStop", None, "is missing behind a Service")
 
 
 @rule(
@@ -157,6 +184,7 @@ def drain_before_stop(manifests: ManifestSet) -> Iterator[Finding]:
     why="When preStop lasts as long as the grace period, the process is killed in the middle of its work.",
     fix="set terminationGracePeriodSeconds well above the preStop sleep.",
     source="Kubernetes: pod termination; no checker has it",
+    per_object=True,
 )
 def graceful_stop(manifests: ManifestSet) -> Iterator[Finding]:
     for container in manifests.containers:
@@ -178,15 +206,59 @@ def graceful_stop(manifests: ManifestSet) -> Iterator[Finding]:
     source="KBVE/kbve #13135; gatekeeper-library; redhat-cop cronjob rules",
 )
 def jobs_end(manifests: ManifestSet) -> Iterator[Finding]:
-    for job in manifests.of("CronJob", "Job"):
-        path = "spec.jobTemplate.spec" if job.kind == "CronJob" else "spec"
-        spec = mapping(dig(job.body, path))
-        needed = ["activeDeadlineSeconds", "backoffLimit", *(["ttlSecondsAfterFinished"] if job.kind == "Job" else [])]
-        for name in needed:
-            if spec.get(name) is None:
-                yield job.finding(f"{path}.{name}", None, "is not set")
-        if job.kind == "CronJob" and job.spec.get("concurrencyPolicy") not in ("Forbid", "Replace"):
-            yield job.finding("spec.concurrencyPolicy", job.spec.get("concurrencyPolicy"), "lets runs pile up")
+    crons, jobs = manifests.of("CronJob"), manifests.of("Job")
+    needed = [
+        ("spec.jobTemplate.spec.activeDeadlineSeconds", crons, True),
+        ("spec.jobTemplate.spec.backoffLimit", crons, None),
+        ("spec.startingDeadlineSeconds", crons, None),
+        ("spec.concurrencyPolicy", crons, None),
+        ("spec.activeDeadlineSeconds", jobs, None),
+        ("spec.backoffLimit", jobs, None),
+        ("spec.ttlSecondsAfterFinished", jobs, None),
+    ]
+    for path, owners, always in needed:
+        for job in manifests.lacking(owners, _states(path), always=always):
+            yield job.finding(path, None, "is not set")
+    for cron in crons:
+        if cron.spec.get("concurrencyPolicy") == "Allow":
+            yield cron.finding("spec.concurrencyPolicy", "Allow", "lets runs pile up")
+
+
+def _states(path: str) -> Callable[[Manifest], bool]:
+    return lambda manifest: dig(manifest.body, path) is not None
+
+
+@rule(
+    "availability-schedule",
+    "high",
+    why="The API server refuses a schedule that is no schedule; one for a day that no month has never runs.",
+    fix="write five fields: minute, hour, day of the month, month, day of the week.",
+    source="Kubernetes: CronJob, schedule syntax; no checker has it",
+    per_object=True,
+)
+def schedule(manifests: ManifestSet) -> Iterator[Finding]:
+    for cron in manifests.of("CronJob"):
+        text = str(cron.spec.get("schedule"))
+        fields = text.split()
+        numbers = [[int(number) for number in re.findall(r"(?<![/\w])\d+", each)] for each in fields]
+        bounds = zip(FIELDS, numbers, strict=False)
+        within = all(least <= number <= most for (least, most), given in bounds for number in given)
+        if not SCHEDULE.fullmatch(text) or not within or fields[2:4] in (["30", "2"], ["31", "2"]):
+            yield cron.finding("spec.schedule", text, "is no schedule")
+        if cron.spec.get("suspend"):
+            yield cron.finding("spec.suspend", True, "never runs")
+
+
+@rule(
+    "availability-priority",
+    "low",
+    why="A pod without the priority of its neighbours is evicted before them, and scheduled after them.",
+    fix="set priorityClassName as the other workloads do.",
+    source="kube-linter priority-class-name; polaris priorityClassNotSet; kyverno require-pod-priorityclassname",
+)
+def priority(manifests: ManifestSet) -> Iterator[Finding]:
+    for pod in manifests.lacking(manifests.pods, lambda each: each.spec.get("priorityClassName"), always=False):
+        yield pod.finding("priorityClassName", None, "is missing, where the other pods have one")
 
 
 @rule(
@@ -195,6 +267,7 @@ def jobs_end(manifests: ManifestSet) -> Iterator[Finding]:
     why="The API server refuses a Job that always restarts, and a Deployment that does not.",
     fix="use Never or OnFailure for jobs, Always for everything else.",
     source="kyverno: restart policies; Kubernetes: pod lifecycle",
+    per_object=True,
 )
 def restart_policy(manifests: ManifestSet) -> Iterator[Finding]:
     for pod in manifests.pods:
@@ -210,6 +283,7 @@ def restart_policy(manifests: ManifestSet) -> Iterator[Finding]:
     why="A pod without a controller is gone with its node.",
     fix="make it a Deployment or a Job.",
     source="kyverno restrict-naked-pods; CIS 5.7",
+    per_object=True,
 )
 def no_naked_pods(manifests: ManifestSet) -> Iterator[Finding]:
     for pod in manifests.of("Pod", "ReplicaSet", "ReplicationController"):

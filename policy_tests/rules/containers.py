@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 from policy_tests.manifests import Container, Finding, ManifestSet, dig, mapping
@@ -10,7 +10,9 @@ from policy_tests.quantity import quantity
 from policy_tests.rule import rule
 
 LEAST = {"cpu": Decimal("0.001"), "memory": Decimal(2**20)}
-MOST = {"cpu": Decimal(256), "memory": Decimal(2**42)}
+MOST = {"cpu": Decimal(96), "memory": Decimal(2**42)}
+# How many times its request a container may use before a full node is likely to kill it, or to starve it.
+RATIO = {"cpu": 50, "memory": 16}
 
 
 def amounts(container: Container, bound: str) -> dict[str, object]:
@@ -24,6 +26,7 @@ def amounts(container: Container, bound: str) -> dict[str, object]:
     why="Without requests the scheduler overfills nodes and the pod is among the first to be evicted.",
     fix="set resources.requests.cpu and resources.requests.memory.",
     source="kube-linter unset-cpu-requirements; CIS 5.7; 12 of 13 checkers",
+    per_object=True,
 )
 def requests(manifests: ManifestSet) -> Iterator[Finding]:
     yield from _missing(manifests, "requests", "cpu", "memory")
@@ -35,6 +38,7 @@ def requests(manifests: ManifestSet) -> Iterator[Finding]:
     why="Without limits one container can take the whole node from its neighbours.",
     fix="set resources.limits.cpu and resources.limits.memory.",
     source="NSA/CISA Kubernetes Hardening Guidance; 13 of 13 checkers",
+    per_object=True,
 )
 def limits(manifests: ManifestSet) -> Iterator[Finding]:
     yield from _missing(manifests, "limits", "cpu", "memory")
@@ -55,8 +59,47 @@ def _missing(manifests: ManifestSet, bound: str, *resources: str) -> Iterator[Fi
     source="kube-score container-ephemeral-storage-request-and-limit",
 )
 def disk_bounded(manifests: ManifestSet) -> Iterator[Finding]:
-    yield from _missing(manifests, "requests", "ephemeral-storage")
-    yield from _missing(manifests, "limits", "ephemeral-storage")
+    for bound in ("requests", "limits"):
+        for container in manifests.lacking(manifests.containers, _bounds_disk(bound)):
+            yield container.finding(f"resources.{bound}.ephemeral-storage", None, "is not set")
+
+
+def _bounds_disk(bound: str) -> Callable[[Container], object]:
+    return lambda container: amounts(container, bound).get("ephemeral-storage")
+
+
+@rule(
+    "containers-requests-near-limits",
+    "medium",
+    why="A node full of pods that use far more than they requested kills them when they all do so at once.",
+    fix="raise the request or lower the limit.",
+    source="gatekeeper-library containerresourceratios; kyverno enforce-resources-as-ratio",
+    per_object=True,
+)
+def requests_near_limits(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        for resource, most in RATIO.items():
+            request = quantity(amounts(container, "requests").get(resource))
+            limit = quantity(amounts(container, "limits").get(resource))
+            if request and limit and limit > most * request:
+                path, value = f"resources.limits.{resource}", amounts(container, "limits")[resource]
+                yield container.finding(path, value, f"is more than {most} times the request")
+
+
+@rule(
+    "containers-database-memory-guaranteed",
+    "low",
+    why="A database that uses more memory than it requested is among the first that a full node kills.",
+    fix="set the database's memory request to its limit.",
+    source="kube-score container-memory-requests-equal-limits; kyverno memory-requests-equal-limits",
+    ours=True,
+    per_object=True,
+)
+def database_memory_guaranteed(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        request, limit = (amounts(container, bound).get("memory") for bound in ("requests", "limits"))
+        if container.pod.port(3306) and container.long_running and quantity(request) != quantity(limit):
+            yield container.finding("resources.requests.memory", request, f"is not the limit, {limit}")
 
 
 @rule(
@@ -65,6 +108,7 @@ def disk_bounded(manifests: ManifestSet) -> Iterator[Finding]:
     why="The API server refuses a request above its limit, and so the rollout stops.",
     fix="raise the limit or lower the request.",
     source="Kubernetes: resource management for pods and containers",
+    per_object=True,
 )
 def requests_within_limits(manifests: ManifestSet) -> Iterator[Finding]:
     for container in manifests.containers:
@@ -80,6 +124,7 @@ def requests_within_limits(manifests: ManifestSet) -> Iterator[Finding]:
     why="`memory: 128m` is an eighth of a byte and `cpu: 500` five hundred cores; neither pod ever starts.",
     fix="write CPU in cores or m, memory in Mi or Gi.",
     source="redhat-cop container_resources_memoryunit_incorrect, container_resources_requests_cpuunit_incorrect",
+    per_object=True,
 )
 def sane_quantities(manifests: ManifestSet) -> Iterator[Finding]:
     for container in manifests.containers:
@@ -99,12 +144,15 @@ def sane_quantities(manifests: ManifestSet) -> Iterator[Finding]:
     source="kyverno require-emptydir-requests-and-limits",
 )
 def scratch_space_bounded(manifests: ManifestSet) -> Iterator[Finding]:
-    for pod in manifests.pods:
-        for volume in pod.volumes:
-            # A volume without any source is an emptyDir too.
-            scratch = "emptyDir" in volume or volume.keys() == {"name"}
-            if scratch and not dig(volume, "emptyDir.sizeLimit"):
-                yield pod.finding(f"volumes[{volume.get('name')}].emptyDir", volume.get("emptyDir"), "has no sizeLimit")
+    # A volume without any source is an emptyDir too.
+    scratch = [
+        (pod, volume)
+        for pod in manifests.pods
+        for volume in pod.volumes
+        if "emptyDir" in volume or volume.keys() == {"name"}
+    ]
+    for pod, volume in manifests.lacking(scratch, lambda each: dig(each[1], "emptyDir.sizeLimit")):
+        yield pod.finding(f"volumes[{volume.get('name')}].emptyDir", volume.get("emptyDir"), "has no sizeLimit")
 
 
 @rule(
@@ -115,9 +163,12 @@ def scratch_space_bounded(manifests: ManifestSet) -> Iterator[Finding]:
     source="NSA/CISA Kubernetes Hardening Guidance; trivy KSV-0039, KSV-0040",
 )
 def namespace_bounded(manifests: ManifestSet) -> Iterator[Finding]:
-    for namespace in manifests.of("Namespace"):
-        for kind in ("ResourceQuota", "LimitRange"):
-            if not any(each.namespace == namespace.name for each in manifests.of(kind)):
+    for kind in ("ResourceQuota", "LimitRange"):
+        bounded = {each.namespace for each in manifests.of(kind)}
+        # Who bounds the containers of a namespace, elsewhere, surely meant to bound the namespace.
+        half = {each.namespace for each in manifests.of("LimitRange")} if kind == "ResourceQuota" else set()
+        for namespace in manifests.of("Namespace"):
+            if namespace.name not in bounded and (manifests.is_environment or namespace.name in half):
                 yield namespace.finding("", namespace.name, f"has no {kind}")
 
 

@@ -5,21 +5,27 @@ These rules know this project's names, so they leave manifests from elsewhere al
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from functools import lru_cache
 
-from policy_tests.manifests import CLUSTER_WIDE, Finding, Manifest, ManifestSet, Pod, dig, items, mapping
+from policy_tests.manifests import CLUSTER_WIDE, Finding, Manifest, ManifestSet, Pod, items, mapping
 from policy_tests.quantity import quantity
 from policy_tests.rule import rule
 from policy_tests.rules.availability import least_replicas
 from policy_tests.rules.containers import amounts
+from policy_tests.rules.images import parts
 from policy_tests.rules.ingress import hosts
-from policy_tests.rules.secrets import strings
 
 NAMESPACE = "school-scheduler-{}"
 LABELS = ("app.kubernetes.io/name", "app.kubernetes.io/component", "app.kubernetes.io/part-of", "environment")
+DEBUG = re.compile(
+    r"(?i)(?:\w+_)?DEBUG(?:_MODE)?=(?:true|1|yes|on)|(?:\w+_)?LOG_?LEVEL=(?:debug|trace)"
+    r"|(?:FLASK|NODE|APP|RAILS|RACK|DJANGO)_ENV=dev(?:elopment)?"
+)
+TESTING = ("dev", "test", "staging", "sandbox", "homolog")
 HASH = re.compile(r"-[bcdfghkmt2456789]{10}$")
 SOURCE = "this project: four environments in one cluster"
 
@@ -66,6 +72,7 @@ def own_namespace(manifests: ManifestSet) -> Iterator[Finding]:
     fix=f"set {', '.join(LABELS)} in a labels: entry of the kustomization.yaml.",
     source="Kubernetes: recommended labels",
     ours=True,
+    per_object=True,
 )
 def labels(manifests: ManifestSet) -> Iterator[Finding]:
     places = [(manifest, "metadata.labels", manifest.labels) for manifest in manifests.manifests]
@@ -89,6 +96,7 @@ def labels(manifests: ManifestSet) -> Iterator[Finding]:
     fix="name this environment's own, or use the short name of a Service.",
     source=SOURCE,
     ours=True,
+    per_object=True,
 )
 def keep_apart(manifests: ManifestSet) -> Iterator[Finding]:
     others = [other for other in manifests.environments.values() if other.name != manifests.name]
@@ -97,10 +105,15 @@ def keep_apart(manifests: ManifestSet) -> Iterator[Finding]:
     names = [rf"(?<![\w-]){re.escape(NAMESPACE.format(other.name))}" for other in others]
     names += [rf"(?<![\w.-]){re.escape(host)}" for host in sorted(foreign_hosts)]
     pattern = re.compile(rf"(?:{'|'.join(names)})(?![\w-])")
+    plain = [*(NAMESPACE.format(other.name) for other in others), *foreign_hosts]
     for manifest in manifests.manifests:
-        for path, text in strings(manifest):
+        for path, text in manifest.strings if any(name in manifest.text for name in plain) else ():
             if found := pattern.search(text):
                 yield manifest.finding(path, text, f"{found[0]} belongs to another environment")
+        # Where a secret store keeps an environment's secrets: `school-scheduler/prod/database`.
+        for path, text in manifest.strings if manifest.custom_group else ():
+            if "/" in text and (found_names := {other.name for other in others} & set(text.split("/"))):
+                yield manifest.finding(path, text, f"{found_names.pop()} is another environment")
 
 
 @rule(
@@ -142,6 +155,7 @@ def replicas_grow(manifests: ManifestSet) -> Iterator[Finding]:
     fix="set at least the requests and limits of the environment before.",
     source=SOURCE,
     ours=True,
+    per_object=True,
 )
 def resources_grow(manifests: ManifestSet) -> Iterator[Finding]:
     for before, here in pairs(manifests):
@@ -156,52 +170,80 @@ def resources_grow(manifests: ManifestSet) -> Iterator[Finding]:
                         yield container.finding(path, value, f"the environment before has {past[resource]}")
 
 
+# Fields that may differ between an environment and the one before it, as KIND PATH. Whatever guards is not among them.
+MAY_DIFFER = re.compile(
+    r"\w+ metadata\.annotations.*|(Deployment|StatefulSet) spec\.replicas"
+    r"|\w+ .*ontainers\[[^]]+\]\.(image|resources\..*|env\[IMAGE\]\.value)"
+    r"|\w+ .*resources\.requests\.storage"
+    r"|Ingress spec\.(rules\[0\]\.host|tls.*|ingressClassName)"
+    r"|(ConfigMap|Secret) (data|stringData).*"
+    r"|ResourceQuota spec\.hard.*|LimitRange spec\.limits.*"
+    r"|HorizontalPodAutoscaler spec\.(minReplicas|maxReplicas)"
+    r"|CronJob spec\.(schedule|suspend)"
+    r"|SealedSecret spec\.encryptedData.*|ExternalSecret spec\..*remoteRef\.key"
+)
+# An object of these kinds opens something; in production alone nobody has tried what it opens.
+OPENING = ("NetworkPolicy", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "Service", "Ingress")
+
+
 @rule(
-    "environments-prod-as-hard",
+    "environments-differ-as-allowed",
     "high",
-    why="Production guarded less than preproduction is guarded by settings that nobody tested.",
-    fix="set the field in base/, for both.",
+    why="What differs between environments beyond size, names and settings was not tried by the environment before.",
+    fix="make the change in base/, for all, or add the field to MAY_DIFFER with a reason.",
     source=SOURCE,
     ours=True,
+    per_object=True,
 )
-def prod_as_hard(manifests: ManifestSet) -> Iterator[Finding]:
+def differ_as_allowed(manifests: ManifestSet) -> Iterator[Finding]:
+    if not manifests.before:
+        return
+    earlier = {plain_name(manifest): manifest for manifest in manifests.before.manifests}
+    for manifest in manifests.manifests:
+        past = earlier.get(plain_name(manifest))
+        if past is None:
+            if manifests.name == "prod" and manifest.type in OPENING:
+                yield manifest.finding("metadata.name", manifest.name, f"is not in {manifests.before.name}")
+            continue
+        was, now = comparable(past, manifests.before.name), comparable(manifest, manifests.name)
+        for path in was.keys() | now.keys():
+            if was.get(path) != now.get(path) and not _may_differ(manifest.kind, path):
+                yield manifest.finding(path, now.get(path), f"{manifests.before.name} has {json.dumps(was.get(path))}")
+
+
+@lru_cache(maxsize=1024)
+def comparable(manifest: Manifest, environment: str) -> dict[str, object]:
+    """The object's leaves without the environment's own label and namespace, and without generated names' hashes."""
+    own = NAMESPACE.format(environment)
+    return {
+        path: HASH.sub("", value.replace(own, NAMESPACE)) if isinstance(value, str) else value
+        for path, value in manifest.leaves
+        if value != environment or not path.endswith("labels.environment")
+    }
+
+
+@lru_cache(maxsize=4096)
+def _may_differ(kind: str, path: str) -> bool:
+    return bool(MAY_DIFFER.fullmatch(f"{kind} {path}"))
+
+
+@rule(
+    "environments-promoted-digest",
+    "critical",
+    why="An image that preprod never ran passed no test that production relies on.",
+    fix="copy overlays/preprod/version/ to overlays/prod/version/; in CI fetch the whole history (fetch-depth: 0).",
+    source="this project: promotion copies a digest; kyverno ensure-production-matches-staging",
+    ours=True,
+    per_object=True,
+)
+def promoted_digest(manifests: ManifestSet) -> Iterator[Finding]:
     if not manifests.before or manifests.name != "prod":
         return
-    for before, here in pairs(manifests):
-        for name in ("securityContext", "automountServiceAccountToken", "enableServiceLinks", "hostUsers"):
-            if before.spec.get(name) != here.spec.get(name):
-                yield here.finding(name, here.spec.get(name), f"preprod has {before.spec.get(name)}")
-        earlier = {(each.role, each.name): each for each in before.containers}
-        for container in here.containers:
-            past = earlier.get((container.role, container.name))
-            if past and past.security != container.security:
-                yield container.finding("securityContext", container.security, f"preprod has {past.security}")
-    past_objects = {plain_name(manifest): manifest for manifest in manifests.before.manifests}
-    for manifest in manifests.manifests:
-        if past_object := past_objects.get(plain_name(manifest)):
-            for path, earlier_value, value in _guards(past_object, manifest):
-                if earlier_value != value:
-                    yield manifest.finding(path, value, f"preprod has {earlier_value}")
-
-
-GUARDS = {
-    "NetworkPolicy": ("spec.podSelector", "spec.policyTypes", "spec.ingress", "spec.egress"),
-    "Role": ("rules",),
-    "RoleBinding": ("roleRef",),
-    "Service": ("spec.type", "spec.externalIPs", "spec.clusterIP"),
-    "ServiceAccount": ("automountServiceAccountToken",),
-    "PodDisruptionBudget": ("spec.maxUnavailable", "spec.minAvailable"),
-    "StatefulSet": ("spec.persistentVolumeClaimRetentionPolicy",),
-}
-
-
-def _guards(before: Manifest, here: Manifest) -> Iterator[tuple[str, Any, Any]]:
-    for path in GUARDS.get(here.kind, ()):
-        yield path, dig(before.body, path), dig(here.body, path)
-    if here.kind == "Namespace":
-        prefix = "pod-security.kubernetes.io/"
-        for key in {key for key in (*before.labels, *here.labels) if key.startswith(prefix)}:
-            yield f"metadata.labels[{key}]", before.labels.get(key), here.labels.get(key)
+    ran = manifests.before.released | {parts(each.body.get("image"))[2] for each in manifests.before.containers}
+    for container in manifests.containers:
+        image = container.body.get("image")
+        if parts(image)[2] not in ran:
+            yield container.finding("image", image, f"{manifests.before.name} never had this digest")
 
 
 @rule(
@@ -211,6 +253,7 @@ def _guards(before: Manifest, here: Manifest) -> Iterator[tuple[str, Any, Any]]:
     fix="make the ConfigMap with configMapGenerator and leave its hash suffix on.",
     source="kustomize: configMapGenerator; argo-rollouts #2669",
     ours=True,
+    per_object=True,
 )
 def config_reaches_pods(manifests: ManifestSet) -> Iterator[Finding]:
     for config in manifests.of("ConfigMap"):
@@ -224,19 +267,21 @@ def config_reaches_pods(manifests: ManifestSet) -> Iterator[Finding]:
     why="Debug output shows personal data, and a server that reloads its code is not the one that was tested.",
     fix="remove the setting from preprod and prod.",
     source="OWASP: security misconfiguration",
-    ours=True,
+    per_object=True,
 )
 def no_debug(manifests: ManifestSet) -> Iterator[Finding]:
-    if manifests.name not in ("preprod", "prod"):
+    if manifests.is_environment and manifests.name not in ("preprod", "prod"):
         return
     for container in manifests.containers:
-        if "--reload" in (words := [*items(container.body.get("command")), *items(container.body.get("args"))]):
-            yield container.finding("args", words, "reloads code")
+        words = [*items(container.body.get("command")), *items(container.body.get("args"))]
+        if {"--reload", "--debug", "--inspect"} & set(map(str, words)):
+            yield container.finding("args", words, "is for development")
     settings = [(config, "data", mapping(config.body.get("data"))) for config in manifests.of("ConfigMap")]
     for container in manifests.containers:
         entries = {str(mapping(e).get("name")): mapping(e).get("value") for e in items(container.body.get("env"))}
         settings.append((container.pod.owner, f"{container.path}.env", entries))
     for manifest, path, values in settings:
-        for key in ("LOG_LEVEL", "DEBUG"):
-            if str(values.get(key, "")).lower() in ("debug", "true", "1"):
-                yield manifest.finding(f"{path}.{key}", values[key], "is for development")
+        testing = any(word in f"{manifest.namespace} {manifest.labels}" for word in TESTING)
+        for key, value in values.items():
+            if DEBUG.fullmatch(f"{key}={value}") and (manifests.is_environment or not testing):
+                yield manifest.finding(f"{path}.{key}", value, "is for development")

@@ -21,6 +21,7 @@ def hosts(ingress: Manifest) -> list[str]:
     why="Over plain HTTP everybody on the way reads the passwords and the timetable.",
     fix="add spec.tls with the hosts and a secretName.",
     source="NSA/CISA Kubernetes Hardening Guidance; 7 of 13 checkers",
+    per_object=True,
 )
 def tls(manifests: ManifestSet) -> Iterator[Finding]:
     if manifests.is_environment and manifests.name in PLAIN_HTTP_ALLOWED:
@@ -28,6 +29,9 @@ def tls(manifests: ManifestSet) -> Iterator[Finding]:
     for ingress in manifests.of("Ingress"):
         if not items(ingress.spec.get("tls")):
             yield ingress.finding("spec.tls", ingress.spec.get("tls"), "is missing")
+        for key in ("nginx.ingress.kubernetes.io/ssl-redirect", "nginx.ingress.kubernetes.io/force-ssl-redirect"):
+            if ingress.annotations.get(key) == "false":
+                yield ingress.finding(f"metadata.annotations[{key}]", "false", "serves HTTP")
 
 
 @rule(
@@ -36,6 +40,7 @@ def tls(manifests: ManifestSet) -> Iterator[Finding]:
     why="A host that no tls entry names is served with the controller's own certificate, which browsers refuse.",
     fix="add the host to spec.tls[].hosts.",
     source="kyverno ingress-host-match-tls",
+    per_object=True,
 )
 def tls_covers_hosts(manifests: ManifestSet) -> Iterator[Finding]:
     for ingress in manifests.of("Ingress"):
@@ -53,6 +58,7 @@ def tls_covers_hosts(manifests: ManifestSet) -> Iterator[Finding]:
     why="Without a host, or with a wildcard, the Ingress answers for names that belong to others.",
     fix="name each host, and use no defaultBackend.",
     source="kyverno disallow-empty-ingress-host, restrict-ingress-wildcard, restrict-ingress-defaultbackend",
+    per_object=True,
 )
 def hosts_explicit(manifests: ManifestSet) -> Iterator[Finding]:
     for ingress in manifests.of("Ingress"):
@@ -64,11 +70,29 @@ def hosts_explicit(manifests: ManifestSet) -> Iterator[Finding]:
 
 
 @rule(
+    "ingress-class",
+    "low",
+    why="Without a class it depends on the cluster which controller answers, or whether one does.",
+    fix="set spec.ingressClassName, as the other Ingresses do, instead of the annotation.",
+    source="Kubernetes: Ingress, deprecated annotation; kyverno restrict-ingress-classes",
+)
+def ingress_class(manifests: ManifestSet) -> Iterator[Finding]:
+    ingresses = manifests.of("Ingress")
+    for ingress in manifests.lacking(ingresses, lambda each: each.spec.get("ingressClassName"), always=False):
+        yield ingress.finding("spec.ingressClassName", None, "is not set, where the other Ingresses have one")
+    for ingress in ingresses:
+        if value := ingress.annotations.get("kubernetes.io/ingress.class"):
+            path = "metadata.annotations[kubernetes.io/ingress.class]"
+            yield ingress.finding(path, value, "is the deprecated way to name the class")
+
+
+@rule(
     "ingress-no-snippets",
     "high",
     why="Snippets put text into the controller's configuration and can read every Secret it knows (CVE-2021-25742).",
     fix="remove the annotation.",
-    source="CVE-2021-25742; checkov CKV_K8S_152-154",
+    source="CVE-2021-25742; checkov CKV_K8S_152-154; 7 of 13 checkers",
+    per_object=True,
 )
 def no_snippets(manifests: ManifestSet) -> Iterator[Finding]:
     for ingress in manifests.of("Ingress"):

@@ -26,10 +26,13 @@ def handlers(container: Container) -> Iterator[tuple[str, str, Body]]:
     why="A process that hangs is never restarted without one.",
     fix="add a livenessProbe that asks the process itself and nothing behind it.",
     source="kube-linter no-liveness-probe; 11 of 13 checkers",
+    per_object=True,
 )
 def liveness(manifests: ManifestSet) -> Iterator[Finding]:
     for container in manifests.containers:
-        if container.long_running and not container.body.get("livenessProbe"):
+        # Elsewhere a helper beside the main container, which comes first, may do without.
+        main = manifests.is_environment or container.ports or container.body is container.pod.spec["containers"][0]
+        if container.long_running and main and not container.body.get("livenessProbe"):
             yield container.finding("livenessProbe", None, "is missing")
 
 
@@ -41,10 +44,8 @@ def liveness(manifests: ManifestSet) -> Iterator[Finding]:
     source="kube-linter no-readiness-probe; 11 of 13 checkers",
 )
 def readiness(manifests: ManifestSet) -> Iterator[Finding]:
-    served = {id(pod) for service in manifests.of("Service") for pod in manifests.behind(service)}
-    for container in manifests.containers:
-        listens = container.ports and id(container.pod) in served
-        if container.long_running and listens and not container.body.get("readinessProbe"):
+    for container in (each for pod in manifests.served for each in pod.containers):
+        if container.long_running and container.ports and not container.body.get("readinessProbe"):
             yield container.finding("readinessProbe", None, "is missing behind a Service")
 
 
@@ -54,6 +55,7 @@ def readiness(manifests: ManifestSet) -> Iterator[Finding]:
     why="A pod that is only not ready, say because its database is away, is then also killed.",
     fix="let liveness ask less, or give it a higher failureThreshold.",
     source="kube-score pod-probes-identical; kyverno ensure-probes-different",
+    per_object=True,
 )
 def differ(manifests: ManifestSet) -> Iterator[Finding]:
     for container in manifests.containers:
@@ -68,6 +70,7 @@ def differ(manifests: ManifestSet) -> Iterator[Finding]:
     why="A database that recovers its log is slow to start, and liveness kills it each time before it has ended.",
     fix="add a startupProbe, or initialDelaySeconds to the livenessProbe.",
     source="Kubernetes: protect slow starting containers with startup probes",
+    per_object=True,
 )
 def slow_start(manifests: ManifestSet) -> Iterator[Finding]:
     for container in manifests.containers:
@@ -83,6 +86,7 @@ def slow_start(manifests: ManifestSet) -> Iterator[Finding]:
     why="The API server refuses a probe that has no action, or more than one.",
     fix="give it one of httpGet, exec with a command, tcpSocket and grpc.",
     source="Kubernetes: configure liveness, readiness and startup probes",
+    per_object=True,
 )
 def ask_something(manifests: ManifestSet) -> Iterator[Finding]:
     for container in manifests.containers:
@@ -99,6 +103,7 @@ def ask_something(manifests: ManifestSet) -> Iterator[Finding]:
     why="A probe of a port on which nothing listens fails for ever.",
     fix="name a port of the same container.",
     source="kube-linter liveness-port, readiness-port, startup-port",
+    per_object=True,
 )
 def port_exists(manifests: ManifestSet) -> Iterator[Finding]:
     for container in manifests.containers:
@@ -114,6 +119,7 @@ def port_exists(manifests: ManifestSet) -> Iterator[Finding]:
     why="A probe with a host makes the kubelet call any address, inside the node's network.",
     fix="remove host; the kubelet asks the pod.",
     source="Pod Security Standards: baseline (host probes and lifecycle hooks)",
+    per_object=True,
 )
 def ask_their_own_pod(manifests: ManifestSet) -> Iterator[Finding]:
     for container in manifests.containers:
@@ -123,16 +129,29 @@ def ask_their_own_pod(manifests: ManifestSet) -> Iterator[Finding]:
 
 
 @rule(
-    "probes-timeout-within-period",
+    "probes-sane-times",
     "low",
-    why="Probes that last longer than their period pile up on a slow pod.",
-    fix="set timeoutSeconds to at most periodSeconds.",
-    source="datree CONTAINERS_INCORRECT_TIMEOUTSECONDS_VALUE",
+    why="A probe that outlasts its period, kills at the first hiccup or begins after minutes does more harm than good.",
+    fix="set timeoutSeconds to at most periodSeconds, and let liveness fail for ten seconds or more before it kills.",
+    source="datree CONTAINERS_INCORRECT_TIMEOUTSECONDS_VALUE and its siblings",
+    per_object=True,
 )
-def timeout_within_period(manifests: ManifestSet) -> Iterator[Finding]:
+def sane_times(manifests: ManifestSet) -> Iterator[Finding]:
     for container in manifests.containers:
         for name in PROBES:
             probe = mapping(container.body.get(name))
+            times = {
+                field: probe.get(field) for field in ("initialDelaySeconds", "failureThreshold", "successThreshold")
+            }
             timeout, period = probe.get("timeoutSeconds", 1), probe.get("periodSeconds", 10)
-            if isinstance(timeout, int) and isinstance(period, int) and timeout > period:
+            if any(not isinstance(value, int | None) for value in (timeout, period, *times.values())):
+                continue
+            patience = period * (3 if times["failureThreshold"] is None else times["failureThreshold"])
+            if timeout > period:
                 yield container.finding(f"{name}.timeoutSeconds", timeout, f"is longer than the period of {period} s")
+            if name == "livenessProbe" and patience < 5:
+                yield container.finding(name, probe, f"kills after {patience} s")
+            if (times["initialDelaySeconds"] or 0) > 600 or period > 300:
+                yield container.finding(name, probe, "asks too late")
+            if name != "readinessProbe" and times["successThreshold"] not in (None, 1):
+                yield container.finding(f"{name}.successThreshold", times["successThreshold"], "must be 1")

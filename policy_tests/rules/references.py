@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
-from policy_tests.manifests import Body, Finding, Manifest, ManifestSet, Pod, dig, items, mapping
+from policy_tests.manifests import (
+    BUILT_IN_GROUPS,
+    Body,
+    Finding,
+    Manifest,
+    ManifestSet,
+    Pod,
+    dig,
+    items,
+    mapping,
+    matches,
+)
+from policy_tests.policies import permits, port_number
 from policy_tests.rule import rule
 from policy_tests.rules.network import backends
 
 # https://kubernetes.io/docs/reference/access-authn-authz/rbac/#user-facing-roles
-BUILT_IN_ROLES = ("cluster-admin", "admin", "edit", "view")
+BUILT_IN_ROLES = re.compile(r"cluster-admin|admin|edit|view|system:.*")
+# Put into every namespace by the cluster itself.
+BUILT_IN_CONFIG = ("kube-root-ca.crt", "openshift-service-ca.crt")
+# Where a custom resource names the Secret that its controller makes, the object's own name when it does not.
+SECRET_MAKERS = {
+    "SealedSecret.bitnami.com": "spec.template.metadata.name",
+    "ExternalSecret.external-secrets.io": "spec.target.name",
+    "VaultStaticSecret.secrets.hashicorp.com": "spec.destination.name",
+    "Certificate.cert-manager.io": "spec.secretName",
+}
+# Settings that hold the name of a host, or a URL.
+HOST_SETTING = re.compile(r"(?P<of>.*_|PG|DB|)(?:HOST|HOSTNAME|SERVER|ADDR|ADDRESS|ENDPOINT|URL|URI|DSN)")
+LOCAL = re.compile(r"(?i)localhost|host|ip6-.*|.*[$%{<].*|[\d.:\[\]]*")
+AUTHORITY = re.compile(r"(?:[\w+.-]+://)?(?:[^@/]*@)?(?P<host>[A-Za-z0-9][\w.-]*)(?::(?P<port>\d+))?(?:[/?].*)?")
 
 
 @dataclass(frozen=True)
@@ -24,8 +51,13 @@ class Mention:
     path: str
 
 
-def mentions(pod: Pod) -> Iterator[Mention]:
+@lru_cache(maxsize=1024)
+def mentions(pod: Pod) -> tuple[Mention, ...]:
     """Everything of ConfigMaps and Secrets that the pod needs in order to start."""
+    return tuple(_mentions(pod))
+
+
+def _mentions(pod: Pod) -> Iterator[Mention]:
     for container in pod.containers:
         inside = container.path.removeprefix(f"{pod.path}.")
         for entry in map(mapping, items(container.body.get("env"))):
@@ -51,14 +83,14 @@ def _mention(kind: str, reference: object, keys: list[Body], path: str) -> Itera
             yield Mention(kind, str(name), key, path)
 
 
-def _missing(manifests: ManifestSet, kind: str) -> Iterator[Finding]:
+def _missing(manifests: ManifestSet, kind: str, expected: Collection[str]) -> Iterator[Finding]:
+    """Mentions of what is neither in the set nor expected from elsewhere, and of keys that are not there."""
     for pod in manifests.pods:
         for mention in mentions(pod):
             if mention.kind != kind:
                 continue
             target = manifests.find(kind, mention.name, pod.owner.namespace)
-            # Secrets of manifests from elsewhere are rightly kept elsewhere.
-            if target is None and (kind != "Secret" or manifests.is_environment):
+            if target is None and mention.name not in expected:
                 yield pod.finding(mention.path, mention.name, f"there is no such {kind}")
             elif target and mention.key is not None:
                 fields = ("data", "stringData", "binaryData")
@@ -74,7 +106,7 @@ def _missing(manifests: ManifestSet, kind: str) -> Iterator[Finding]:
     source="kube-linter env-value-from",
 )
 def config(manifests: ManifestSet) -> Iterator[Finding]:
-    yield from _missing(manifests, "ConfigMap")
+    yield from _missing(manifests, "ConfigMap", BUILT_IN_CONFIG)
 
 
 @rule(
@@ -85,7 +117,22 @@ def config(manifests: ManifestSet) -> Iterator[Finding]:
     source="kube-linter env-value-from",
 )
 def secret(manifests: ManifestSet) -> Iterator[Finding]:
-    yield from _missing(manifests, "Secret")
+    made = set(secrets_made(manifests))
+    mentioned = {(pod.owner.namespace, each.name) for pod in manifests.pods for each in mentions(pod)}
+    # Secrets of manifests from elsewhere are rightly kept elsewhere, unless the set brings others; a registry's always.
+    pulled = {each.name for pod in manifests.pods for each in mentions(pod) if each.path.startswith("imagePull")}
+    kept_elsewhere = pulled if made & mentioned else {name for _, name in mentioned}
+    expected = set() if manifests.is_environment else kept_elsewhere
+    yield from _missing(manifests, "Secret", expected | {name for _, name in made})
+
+
+def secrets_made(manifests: ManifestSet) -> Iterator[tuple[str, str]]:
+    """(namespace, name) of the Secrets that are in the set, or that a controller makes from what is in it."""
+    for secret in (*manifests.of("Secret"), *manifests.declared):
+        yield secret.namespace, secret.name
+    for kind, path in SECRET_MAKERS.items():
+        for maker in manifests.of(kind):
+            yield maker.namespace, str(dig(maker.body, path) or maker.name)
 
 
 @rule(
@@ -96,11 +143,17 @@ def secret(manifests: ManifestSet) -> Iterator[Finding]:
     source="Kubernetes: Ingress, TLS; cert-manager: securing Ingress resources",
 )
 def tls_secret(manifests: ManifestSet) -> Iterator[Finding]:
-    for ingress in manifests.of("Ingress"):
-        issued = {"cert-manager.io/issuer", "cert-manager.io/cluster-issuer"} & ingress.annotations.keys()
+    made = set(secrets_made(manifests))
+    issuers = {"cert-manager.io/issuer", "cert-manager.io/cluster-issuer"}
+    ingresses = manifests.of("Ingress")
+    # Elsewhere whoever made the set may have made the Secret, unless the set shows how it is made.
+    shown = manifests.is_environment or bool(manifests.of("Certificate.cert-manager.io"))
+    shown = shown or any(issuers & each.annotations.keys() for each in ingresses)
+    for ingress in ingresses:
         for index, entry in enumerate(map(mapping, items(ingress.spec.get("tls")))):
             name = entry.get("secretName")
-            if manifests.is_environment and not issued and not manifests.find("Secret", name, ingress.namespace):
+            missing = not issuers & ingress.annotations.keys() and (ingress.namespace, name) not in made
+            if missing and shown:
                 yield ingress.finding(f"spec.tls[{index}].secretName", name, "nobody makes this Secret")
 
 
@@ -114,9 +167,12 @@ def tls_secret(manifests: ManifestSet) -> Iterator[Finding]:
 def ingress_backend(manifests: ManifestSet) -> Iterator[Finding]:
     for ingress in manifests.of("Ingress"):
         for index, body in enumerate(items(ingress.spec.get("rules"))):
-            if not dig(body, "http.paths"):
+            if not dig(body, "http.paths") and "defaultBackend" not in ingress.spec:
                 yield ingress.finding(f"spec.rules[{index}]", body, "leads to no Service")
         for path, backend in backends(ingress):
+            # An action of the AWS load balancer stands where a Service would.
+            if dig(backend, "port.name") == "use-annotation":
+                continue
             service = manifests.find("Service", backend.get("name"), ingress.namespace)
             if service is None:
                 yield ingress.finding(f"{path}.name", backend.get("name"), "there is no such Service")
@@ -175,7 +231,9 @@ def service_ports(manifests: ManifestSet) -> Iterator[Finding]:
     source="kube-linter non-existent-service-account",
 )
 def service_account(manifests: ManifestSet) -> Iterator[Finding]:
-    for pod in manifests.pods:
+    # Elsewhere the accounts may come from where the namespace comes from, all or none.
+    known = manifests.is_environment or manifests.of("ServiceAccount")
+    for pod in manifests.pods if known else ():
         name = pod.spec.get("serviceAccountName", "default")
         if name != "default" and not manifests.find("ServiceAccount", name, pod.owner.namespace):
             yield pod.finding("serviceAccountName", name, "there is no such ServiceAccount")
@@ -203,6 +261,7 @@ def headless_service(manifests: ManifestSet) -> Iterator[Finding]:
     why="The API server refuses a mount without a volume; a volume without a mount is a mistake in one of the names.",
     fix="give the volumeMount and the volume the same name.",
     source="redhat-cop container_volumemount_missing",
+    per_object=True,
 )
 def volumes(manifests: ManifestSet) -> Iterator[Finding]:
     for pod in manifests.pods:
@@ -210,8 +269,9 @@ def volumes(manifests: ManifestSet) -> Iterator[Finding]:
         claimed = {dig(claim, "metadata.name") for claim in items(pod.owner.spec.get("volumeClaimTemplates"))}
         mounted = set()
         for container in pod.containers:
-            mounts = [mapping(mount) for mount in items(container.body.get("volumeMounts"))]
+            mounts = container.mounts
             mounted |= {mount.get("name") for mount in mounts}
+            mounted |= {mapping(device).get("name") for device in items(container.body.get("volumeDevices"))}
             for path, count in Counter(mount.get("mountPath") for mount in mounts).items():
                 if count > 1:
                     yield container.finding("volumeMounts", path, "is mounted twice")
@@ -229,10 +289,18 @@ def volumes(manifests: ManifestSet) -> Iterator[Finding]:
     source="Kubernetes: persistent volumes",
 )
 def claims(manifests: ManifestSet) -> Iterator[Finding]:
-    for pod in manifests.pods:
+    generated = [
+        (owner.namespace, f"{dig(template, 'metadata.name')}-{owner.name}-")
+        for owner in manifests.of("StatefulSet")
+        for template in items(owner.spec.get("volumeClaimTemplates"))
+    ]
+    # Elsewhere the claims may be kept apart from what uses them, all or none.
+    known = manifests.is_environment or generated or manifests.of("PersistentVolumeClaim")
+    for pod in manifests.pods if known else ():
         for volume in pod.volumes:
-            name = dig(volume, "persistentVolumeClaim.claimName")
-            if name and not manifests.find("PersistentVolumeClaim", name, pod.owner.namespace):
+            name = str(dig(volume, "persistentVolumeClaim.claimName") or "")
+            made = any(space == pod.owner.namespace and name.startswith(start) for space, start in generated)
+            if name and not made and not manifests.find("PersistentVolumeClaim", name, pod.owner.namespace):
                 yield pod.finding(f"volumes[{volume.get('name')}]", name, "there is no such claim")
 
 
@@ -244,10 +312,20 @@ def claims(manifests: ManifestSet) -> Iterator[Finding]:
     source="kube-linter dangling-horizontalpodautoscaler; kubescape hpa-has-target",
 )
 def autoscaler_target(manifests: ManifestSet) -> Iterator[Finding]:
-    for autoscaler in manifests.of("HorizontalPodAutoscaler"):
-        target = mapping(autoscaler.spec.get("scaleTargetRef"))
-        if not manifests.find(str(target.get("kind")), target.get("name"), autoscaler.namespace):
-            yield autoscaler.finding("spec.scaleTargetRef", target, "there is no such workload")
+    scalers = {
+        "HorizontalPodAutoscaler": "spec.scaleTargetRef",
+        "ScaledObject.keda.sh": "spec.scaleTargetRef",
+        "VerticalPodAutoscaler.autoscaling.k8s.io": "spec.targetRef",
+    }
+    for kind, path in scalers.items():
+        for autoscaler in manifests.of(kind):
+            target = mapping(dig(autoscaler.body, path))
+            group = str(target.get("apiVersion") or "apps/v1").rpartition("/")[0]
+            # What scales a custom resource is for its controller to know.
+            ours = group in BUILT_IN_GROUPS or "." not in group
+            found = manifests.find(str(target.get("kind", "Deployment")), target.get("name"), autoscaler.namespace)
+            if ours and not (found and found.body["apiVersion"] == target.get("apiVersion", found.body["apiVersion"])):
+                yield autoscaler.finding(path, target, "there is no such workload")
 
 
 @rule(
@@ -261,45 +339,120 @@ def role_binding(manifests: ManifestSet) -> Iterator[Finding]:
     for binding in manifests.of("RoleBinding", "ClusterRoleBinding"):
         reference = mapping(binding.body.get("roleRef"))
         namespace = binding.namespace if reference.get("kind") == "Role" else ""
-        built_in = reference.get("kind") == "ClusterRole" and reference.get("name") in BUILT_IN_ROLES
+        built_in = reference.get("kind") == "ClusterRole" and BUILT_IN_ROLES.fullmatch(str(reference.get("name")))
         if not built_in and not manifests.find(str(reference.get("kind")), reference.get("name"), namespace):
             yield binding.finding("roleRef", reference, "there is no such role")
         for index, subject in enumerate(map(mapping, items(binding.body.get("subjects")))):
+            if subject.get("kind") != "ServiceAccount" or subject.get("name") == "default":
+                continue
             where = str(subject.get("namespace") or binding.namespace)
-            if subject.get("kind") == "ServiceAccount" and not manifests.find(
-                "ServiceAccount", subject.get("name"), where
-            ):
+            # Elsewhere a namespace of which the set has no account may have its own.
+            known = manifests.is_environment or any(each.namespace == where for each in manifests.of("ServiceAccount"))
+            if known and not manifests.find("ServiceAccount", subject.get("name"), where):
                 yield binding.finding(f"subjects[{index}]", subject, "there is no such ServiceAccount")
+    bound = {dig(binding.body, "roleRef.name") for binding in manifests.of("RoleBinding")}
+    for role in manifests.of("Role") if manifests.is_environment else ():
+        if role.name not in bound:
+            yield role.finding("metadata.name", role.name, "no RoleBinding names it")
 
 
 @rule(
-    "references-database-host",
+    "references-hosts",
     "high",
-    why="An application that asks for a database which is not in its namespace fails, or writes into another's.",
-    fix="set DB_HOST and DB_PORT to a Service of this namespace and its port.",
-    source="this project",
+    why="A program that asks for a host which is not there, or which its policies close, fails, or asks another's.",
+    fix="set the host and its port to those of a Service, and let the NetworkPolicies of both sides agree.",
+    source="this project; no checker has it",
 )
-def database_host(manifests: ManifestSet) -> Iterator[Finding]:
-    for manifest, path, settings in _settings(manifests):
-        host = str(settings.get("DB_HOST") or "")
-        if not host:
-            continue
-        name, _, rest = host.partition(".")
-        service = manifests.find("Service", name, manifest.namespace)
-        local = rest in ("", manifest.namespace) or rest.startswith(f"{manifest.namespace}.svc")
-        port = str(settings.get("DB_PORT", 3306))
-        if service is None or not local:
-            yield manifest.finding(f"{path}.DB_HOST", host, "is no Service of this namespace")
-        elif port not in [str(mapping(each).get("port")) for each in items(service.spec.get("ports"))]:
-            yield manifest.finding(f"{path}.DB_PORT", port, f"is no port of {service}")
+def hosts(manifests: ManifestSet) -> Iterator[Finding]:
+    for manifest, path, settings, pods in _settings(manifests):
+        for key, value in settings.items():
+            setting = HOST_SETTING.fullmatch(str(key))
+            match = AUTHORITY.fullmatch(str(value or ""))
+            own = key == "DB_HOST" and manifests.is_environment
+            if not setting or not match or (LOCAL.fullmatch(match["host"]) and not own):
+                continue
+            name, _, rest = match["host"].partition(".")
+            namespace = rest.partition(".")[0] or manifest.namespace
+            service = manifests.find("Service", name, namespace)
+            if not _in_cluster(manifests, rest, namespace):
+                # This project's database is in its environment's namespace; elsewhere it may be anywhere.
+                if own:
+                    yield manifest.finding(f"{path}.{key}", value, "is no Service of this namespace")
+                continue
+            if service is None:
+                yield manifest.finding(f"{path}.{key}", value, f"is no Service of {namespace}")
+                continue
+            port_key = f"{setting['of']}PORT"
+            port = str(match["port"] or settings.get(port_key) or "")
+            ports = [mapping(each) for each in items(service.spec.get("ports"))]
+            if port.isdigit() and port not in [str(each.get("port")) for each in ports]:
+                yield manifest.finding(f"{path}.{key if match['port'] else port_key}", port, f"is no port of {service}")
+                continue
+            called = [each for each in ports if port in ("", str(each.get("port")))]
+            for pod in pods:
+                if not _reaches(manifests, pod, service, called):
+                    yield manifest.finding(f"{path}.{key}", value, f"NetworkPolicies keep {pod.owner} from it")
 
 
-def _settings(manifests: ManifestSet) -> Iterator[tuple[Manifest, str, Body]]:
+def _in_cluster(manifests: ManifestSet, rest: str, namespace: str) -> bool:
+    """Whether what follows a host's first dot says that it is a Service of a namespace of this set."""
+    local = rest in ("", namespace, f"{namespace}.svc") or rest.startswith(f"{namespace}.svc.")
+    return local and any(namespace == each.namespace for each in manifests.manifests)
+
+
+def _reaches(manifests: ManifestSet, pod: Pod, service: Manifest, ports: list[Body]) -> bool:
+    """Whether the policies of both sides let the pod talk with the Service's pods on one of the ports."""
+    called = [(other, port) for other in manifests.behind(service) for port in ports if other is not pod]
+    for other, port in called:
+        protocol = port.get("protocol", "TCP")
+        target = {**port, "port": port_number(other, port.get("targetPort", port.get("port")), protocol)}
+        if permits(manifests, pod, "Egress", other, target) and permits(manifests, other, "Ingress", pod, target):
+            return True
+    return not called
+
+
+def _settings(manifests: ManifestSet) -> Iterator[tuple[Manifest, str, Body, list[Pod]]]:
+    """(object, path, settings, the pods that get them as variables) of every ConfigMap and every container."""
+    users: dict[tuple[str, object], list[Pod]] = {}
+    for container in manifests.containers:
+        for entry in items(container.body.get("envFrom")):
+            name = dig(entry, "configMapRef.name")
+            users.setdefault((container.pod.owner.namespace, name), []).append(container.pod)
     for config_map in manifests.of("ConfigMap"):
-        yield config_map, "data", mapping(config_map.body.get("data"))
+        pods = list(dict.fromkeys(users.get((config_map.namespace, config_map.name), [])))
+        yield config_map, "data", mapping(config_map.body.get("data")), pods
     for container in manifests.containers:
         entries = [mapping(entry) for entry in items(container.body.get("env"))]
-        yield container.pod.owner, f"{container.path}.env", {str(e.get("name")): e.get("value") for e in entries}
+        settings = {str(entry.get("name")): entry.get("value") for entry in entries}
+        yield container.pod.owner, f"{container.path}.env", settings, [container.pod]
+
+
+@rule(
+    "references-custom-resources",
+    "low",
+    why="A monitor or a route of a Service or a port that does not exist sees or serves nothing, without an error.",
+    fix="make the selector equal to the Service's labels, and name one of its ports.",
+    source="kube-linter dangling-servicemonitor; kubescape dangling-gateway-backend",
+)
+def custom_resources(manifests: ManifestSet) -> Iterator[Finding]:
+    for monitor in manifests.of("ServiceMonitor.monitoring.coreos.com"):
+        selector = mapping(monitor.spec.get("selector"))
+        services = [each for each in manifests.of("Service") if matches(selector, each.labels)]
+        names = {mapping(port).get("name") for service in services for port in items(service.spec.get("ports"))}
+        if not services and not monitor.spec.get("namespaceSelector"):
+            yield monitor.finding("spec.selector", selector, "selects no Service")
+        for index, endpoint in enumerate(map(mapping, items(monitor.spec.get("endpoints")))):
+            if services and endpoint.get("port", None) not in (None, *names):
+                yield monitor.finding(f"spec.endpoints[{index}].port", endpoint["port"], "is no port of the Service")
+    for route in manifests.of("HTTPRoute.gateway.networking.k8s.io", "GRPCRoute.gateway.networking.k8s.io"):
+        for index, body in enumerate(items(route.spec.get("rules"))):
+            for backend in map(mapping, items(dig(body, "backendRefs"))):
+                namespace = str(backend.get("namespace") or route.namespace)
+                target = manifests.find("Service", backend.get("name"), namespace)
+                known = any(namespace == each.namespace for each in manifests.of("Service"))
+                ports = [mapping(port).get("port") for port in items(target.spec.get("ports"))] if target else []
+                if backend.get("kind", "Service") == "Service" and known and backend.get("port") not in ports:
+                    yield route.finding(f"spec.rules[{index}].backendRefs", backend, "is no port of a Service")
 
 
 @rule(

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from itertools import pairwise
 
-from policy_tests.manifests import Finding, Manifest, ManifestSet, dig, items, mapping
+from policy_tests.manifests import Container, Finding, ManifestSet, dig, items, mapping
 from policy_tests.rule import rule
+from policy_tests.rules.pods import words
 
-SECRET_NAME = re.compile(r"(?i)(?:passw(?:or)?d|pwd|secret|token|api_?key|private_?key|credentials?)$")
+SECRET_NAME = re.compile(
+    r"(?i)(?:passw(?:or)?d|passphrase|pwd|secret|token|(?:api|private|access|secret|signing|encryption)[-_]?key|credentials?)$"
+)
 SETTING = re.compile(
     r"(?i)(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|private[_-]?key)[\"']?\s*[=:]\s*[\"']?(?P<value>[^\s\"']+)"
 )
 # user:password@ inside a URL.
 URL = re.compile(r"\w+://[^\s/:@]+:(?P<value>[^\s/@]+)@")
-PLACEHOLDER = re.compile(r"(?i)|change[-_ ]?me.*|replace[-_ ]?me.*|<.*>|\$.*|x+|/.*|true|false|\d{0,4}|null|none")
+PLACEHOLDER = re.compile(
+    r"(?i)|.*(?:change|replace|place-?holder|redacted|dummy|insert|to-?do|your[-_]).*|example(?:[-_.].*)?|<.*>|ENC\[.*|[$`%{].*|x+|\*+|/.*|file:.*"
+    r"|true|false|\d{0,4}|null|none"
+)
+# Keys of a Secret that say who and where, not the secret itself.
+OPEN_KEYS = re.compile(
+    r"(?i)(?:.*[-_.])?(?:user(?:name)?|host(?:name)?|port|data_?base|db|db_?name|schema|ca\.crt|tls\.crt)"
+)
 KNOWN = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_\w{36,}|\bgithub_pat_\w{40,}"
     r"|\bglpat-[\w-]{20}|\bxox[abpors]-[\w-]{10,}|\bAIza[\w-]{35}|\bsk_live_\w{20,}|AGE-SECRET-KEY-1\w+"
@@ -39,6 +50,7 @@ def spelt_out(text: str) -> bool:
     why="A password in a manifest is in Git for ever, and everybody who may read pods reads it.",
     fix="mount the Secret as a file and give the path.",
     source="CIS 5.4.1; kube-linter env-var-secret",
+    per_object=True,
 )
 def not_in_env(manifests: ManifestSet) -> Iterator[Finding]:
     for container in manifests.containers:
@@ -54,14 +66,11 @@ def not_in_env(manifests: ManifestSet) -> Iterator[Finding]:
     why="Arguments are in Git, and every process of the node can list them.",
     fix="let the program read a mounted file.",
     source="CIS 5.4.1; kubescape rule-credentials-in-env-var",
+    per_object=True,
 )
 def not_in_arguments(manifests: ManifestSet) -> Iterator[Finding]:
     for container in manifests.containers:
-        places = {"command": container.body.get("command"), "args": container.body.get("args")}
-        for hook in ("startupProbe", "readinessProbe", "livenessProbe", "lifecycle.preStop", "lifecycle.postStart"):
-            places[f"{hook}.exec.command"] = dig(container.body, f"{hook}.exec.command")
-        for path, words in places.items():
-            texts = [str(word) for word in items(words)]
+        for path, texts in words(container):
             pairs = [f"{flag.lstrip('-')}={word}" for flag, word in pairwise(texts) if flag[:1] == "-"]
             if any(spelt_out(text) for text in (*texts, *pairs)):
                 yield container.finding(path, "(not shown)", "holds a plain secret")
@@ -73,6 +82,7 @@ def not_in_arguments(manifests: ManifestSet) -> Iterator[Finding]:
     why="A ConfigMap is not encrypted at rest and far more people may read it than Secrets.",
     fix="move the value to a Secret that is made outside Git.",
     source="kubescape rule-credentials-configmap; trivy KSV-0109",
+    per_object=True,
 )
 def not_in_config_maps(manifests: ManifestSet) -> Iterator[Finding]:
     for config in manifests.of("ConfigMap"):
@@ -87,13 +97,25 @@ def not_in_config_maps(manifests: ManifestSet) -> Iterator[Finding]:
     why="base64 is no encryption: a Secret with real values in Git is published.",
     fix="make the Secret outside Git, or encrypt it with SOPS or Sealed Secrets.",
     source="CIS 5.4.2; kyverno no-secrets",
+    per_object=True,
 )
 def not_in_git(manifests: ManifestSet) -> Iterator[Finding]:
     for secret in (*manifests.of("Secret"), *(each for each in manifests.declared if each.kind == "Secret")):
         for field in ("data", "stringData"):
             for key, value in mapping(secret.body.get(field)).items():
-                if plain(value) and not str(value).startswith("ENC["):
+                open_key = OPEN_KEYS.fullmatch(str(key)) and not manifests.is_environment
+                if plain(_decoded(value) if field == "data" else value) and not open_key:
                     yield secret.finding(f"{field}[{key}]", "(not shown)", "is a real value")
+        if secret.body.get("type") == "kubernetes.io/service-account-token":
+            yield secret.finding("type", secret.body["type"], "asks for a token that never expires")
+
+
+def _decoded(value: object) -> object:
+    """What base64 hides; what is no base64 as it is."""
+    try:
+        return b64decode(str(value), validate=True).decode()
+    except ValueError:
+        return value
 
 
 @rule(
@@ -102,10 +124,11 @@ def not_in_git(manifests: ManifestSet) -> Iterator[Finding]:
     why="The text has the form of a key or token of a known service, which robots find within minutes.",
     fix="revoke it, then remove it.",
     source="datree ALL_EXPOSED_SECRET_*; gitleaks",
+    per_object=True,
 )
 def no_known_tokens(manifests: ManifestSet) -> Iterator[Finding]:
     for manifest in manifests.manifests:
-        for path, text in strings(manifest):
+        for path, text in manifest.strings if KNOWN.search(manifest.text) else ():
             if KNOWN.search(text):
                 yield manifest.finding(path, "(not shown)", "looks like a key or token")
 
@@ -118,23 +141,22 @@ def no_known_tokens(manifests: ManifestSet) -> Iterator[Finding]:
     source="CIS 5.4.1; checkov CKV_K8S_35",
 )
 def as_files(manifests: ManifestSet) -> Iterator[Finding]:
-    for container in manifests.containers:
-        for entry in map(mapping, items(container.body.get("env"))):
-            if reference := dig(entry, "valueFrom.secretKeyRef"):
-                yield container.finding(f"env[{entry.get('name')}]", reference, "is a secret in the environment")
-        for index, entry in enumerate(map(mapping, items(container.body.get("envFrom")))):
-            if reference := entry.get("secretRef"):
-                yield container.finding(f"envFrom[{index}]", reference, "is a secret in the environment")
+    files = [container for container in manifests.containers if _secret_files(container)]
+    users = [container for container in manifests.containers if container in files or any(_secret_variables(container))]
+    for container in manifests.lacking(users, lambda each: not any(_secret_variables(each))):
+        for path, reference in _secret_variables(container):
+            yield container.finding(path, reference, "is a secret in the environment")
 
 
-def strings(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """(path, text) of every string in the object."""
-    pending: list[tuple[str, object]] = [("", manifest.body)]
-    while pending:
-        path, value = pending.pop()
-        if isinstance(value, str):
-            yield path, value
-        elif isinstance(value, dict):
-            pending += [(f"{path}.{key}".lstrip("."), child) for key, child in value.items()]
-        elif isinstance(value, list):
-            pending += [(f"{path}[{index}]", child) for index, child in enumerate(value)]
+def _secret_files(container: Container) -> bool:
+    secret = {volume.get("name") for volume in container.pod.volumes if "secret" in volume}
+    return any(mount.get("name") in secret for mount in container.mounts)
+
+
+def _secret_variables(container: Container) -> Iterator[tuple[str, object]]:
+    for entry in map(mapping, items(container.body.get("env"))):
+        if reference := dig(entry, "valueFrom.secretKeyRef"):
+            yield f"env[{entry.get('name')}]", reference
+    for index, entry in enumerate(map(mapping, items(container.body.get("envFrom")))):
+        if reference := entry.get("secretRef"):
+            yield f"envFrom[{index}]", reference

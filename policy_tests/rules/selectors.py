@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policy_tests.manifests import LONG_RUNNING, Finding, ManifestSet, items, mapping, matches
-from policy_tests.policies import PEERS, local_pods, policy_rules
+from policy_tests.manifests import LONG_RUNNING, Body, Finding, ManifestSet, Pod, dig, items, mapping, matches
+from policy_tests.policies import PEERS, inside, peer_pods, policy_rules
 from policy_tests.rule import rule
 
 
@@ -15,6 +15,7 @@ from policy_tests.rule import rule
     why="The API server refuses a workload whose selector does not select its own pods.",
     fix="make spec.selector.matchLabels a part of spec.template.metadata.labels.",
     source="kube-linter mismatching-selector",
+    per_object=True,
 )
 def match_template(manifests: ManifestSet) -> Iterator[Finding]:
     for pod in manifests.pods:
@@ -35,7 +36,7 @@ def workloads_disjoint(manifests: ManifestSet) -> Iterator[Finding]:
         selector = mapping(pod.owner.spec.get("selector"))
         if pod.owner.kind in LONG_RUNNING and selector:
             for other in manifests.select(selector, pod.owner.namespace):
-                if other is not pod:
+                if other is not pod and other.owner.kind in LONG_RUNNING:
                     yield pod.owner.finding("spec.selector", selector, f"selects the pods of {other.owner} too")
 
 
@@ -84,7 +85,9 @@ def disruption_budgets(manifests: ManifestSet) -> Iterator[Finding]:
 def network_policies(manifests: ManifestSet) -> Iterator[Finding]:
     for policy in manifests.of("NetworkPolicy"):
         selector = policy.spec.get("podSelector")
-        if not manifests.select(selector, policy.namespace):
+        # Elsewhere an empty selector may be for pods of another set.
+        meant = selector or manifests.is_environment
+        if meant and not manifests.select(selector, policy.namespace):
             yield policy.finding("spec.podSelector", selector, "selects no pod")
 
 
@@ -99,8 +102,8 @@ def network_peers(manifests: ManifestSet) -> Iterator[Finding]:
     for policy in manifests.of("NetworkPolicy"):
         for direction, path, body in policy_rules(policy):
             for index, peer in enumerate(map(mapping, items(body.get(PEERS[direction])))):
-                inside = "podSelector" in peer and "namespaceSelector" not in peer
-                if inside and not local_pods(manifests, policy, peer):
+                known = peer.get("podSelector") and inside(manifests, policy, peer)
+                if known and not peer_pods(manifests, policy, peer):
                     place = f"{path}.{PEERS[direction]}[{index}].podSelector"
                     yield policy.finding(place, peer["podSelector"], "selects no pod")
 
@@ -119,3 +122,16 @@ def spreading(manifests: ManifestSet) -> Iterator[Finding]:
             if not selector or not matches(mapping(selector), pod.labels):
                 place = f"topologySpreadConstraints[{index}].labelSelector"
                 yield pod.finding(place, selector, "does not select the pods that it stands in")
+        for path, term in _apart(pod):
+            if not manifests.select(term.get("labelSelector"), pod.owner.namespace):
+                yield pod.finding(path, term.get("labelSelector"), "selects no pod")
+
+
+def _apart(pod: Pod) -> Iterator[tuple[str, Body]]:
+    """(path, term) of each term of the pod's anti-affinity that is about its own namespace."""
+    base = "affinity.podAntiAffinity"
+    for index, term in enumerate(items(dig(pod.spec, f"{base}.requiredDuringSchedulingIgnoredDuringExecution"))):
+        yield f"{base}.requiredDuringSchedulingIgnoredDuringExecution[{index}]", mapping(term)
+    for index, entry in enumerate(items(dig(pod.spec, f"{base}.preferredDuringSchedulingIgnoredDuringExecution"))):
+        path = f"{base}.preferredDuringSchedulingIgnoredDuringExecution[{index}].podAffinityTerm"
+        yield path, mapping(dig(entry, "podAffinityTerm"))
