@@ -5,7 +5,8 @@ ENV ?= dev
 REGISTRY ?= localhost:5001
 INGRESS ?= 127.0.0.1
 
-.PHONY: help run test check policy unit test-mysql up deploy rollback monitor status promote smoke generate down drills requirements
+.PHONY: help run test check policy unit test-mysql up deploy rollback monitor status promote smoke generate \
+  down diff load bench drills requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,10 +30,10 @@ check: .venv/test ## style, types, workflows, Dockerfile, YAML
 	$(BIN)/zizmor --offline --persona=auditor --quiet .github
 
 policy: .venv/test .venv-checkov/ready ## the rules over the manifests of every environment
-	$(BIN)/python -m pytest policy_tests
+	$(BIN)/python -m pytest policy_tests $(OPTIONS)
 
 unit: .venv/test ## the application's tests, on SQLite and in a real browser
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests $(OPTIONS)
 
 test-mysql: .venv/test ## the application's database tests on a throw-away MySQL in docker
 	$(BIN)/python -m tests.mysql $(BIN)/python -m pytest tests -m mysql
@@ -64,11 +65,22 @@ generate: .venv/test ## one headless generation in ENV, now
 down: .venv/test ## delete ENV with all its data
 	@$(BIN)/python -m delivery down $(ENV)
 
+diff: .venv/test ## what the working tree changes in each environment, against the checkout BASE, as Markdown
+	@$(BIN)/python -m policy_tests diff --base '$(BASE)' --head .
+
+load: .venv-load/ready ## visitors in ENV for two minutes; non-zero beyond load_tests/thresholds.py
+	@mkdir -p build/load
+	@ENV=$(ENV) .venv-load/bin/locust --locustfile load_tests/locustfile.py --headless --only-summary \
+	  --users 10 --spawn-rate 2 --run-time 2m --csv build/load/$(ENV) $(OPTIONS)
+
+bench: .venv/test .venv-checkov/ready ## the policy suite beside checkov, as ratios
+	@$(BIN)/python -m bench.policy
+
 drills: .venv/test ## break releases of ENV on a cluster of your own, and see each noticed and mended
 	@$(BIN)/python -m pytest drills --env=$(ENV) --registry=$(REGISTRY) --ingress=$(INGRESS) $(OPTIONS)
 
 requirements: .venv/test ## pin anew what requirements/*.in ask for
-	@for name in app test checkov; do \
+	@for name in app test checkov load; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
 
@@ -93,4 +105,10 @@ INSTALL := pip install --quiet --disable-pip-version-check --no-compile --requir
 	@echo "Installing requirements/checkov.txt into .venv-checkov ..."
 	@$(PYTHON) -m venv .venv-checkov
 	@.venv-checkov/bin/$(INSTALL) $<
+	@touch $@
+
+.venv-load/ready: requirements/load.txt
+	@echo "Installing requirements/load.txt into .venv-load ..."
+	@$(PYTHON) -m venv .venv-load
+	@.venv-load/bin/$(INSTALL) $<
 	@touch $@

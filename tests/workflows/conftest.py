@@ -1,0 +1,82 @@
+"""Workflows on this machine."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.workflows.act import REPOSITORY, Act, Run, definitions
+
+BUILT, PROVEN = ("sha256:" + digit * 64 for digit in "bf")
+ENVIRONMENTS = ("dev", "homolog", "preprod", "prod")
+# Each kubeconfig says whose it is.
+SECRETS = {f"KUBECONFIG_{name.upper()}": base64.b64encode(name.encode()).decode() for name in ENVIRONMENTS}
+
+Start = Callable[..., Run]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--registry` asks for the runs that deploy."""
+    parser.getgroup("workflows").addoption("--registry", help="host:port that docker and the cluster reach")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    deploys = collection_path.name == "test_cluster.py"
+    return True if deploys and not config.getoption("--registry", default=None) else None
+
+
+@pytest.fixture(scope="session")
+def act(tmp_path_factory: pytest.TempPathFactory) -> Act:
+    """Runs in which make, docker and gh only note how they were called."""
+    act = Act(tmp_path_factory.mktemp("act"), ("make", "docker", "gh"), {"BUILT": BUILT, "PROVEN": PROVEN})
+    act.commit(definitions())
+    return act
+
+
+@pytest.fixture(scope="session")
+def start(act: Act) -> Start:
+    """A run for an event. One that another test has asked for already is not run again."""
+    done: dict[str, Run] = {}
+
+    def start(workflow: str, event: str, payload: dict[str, Any], **options: Any) -> Run:
+        key = json.dumps([workflow, event, payload, options])
+        if key not in done:
+            done[key] = act.run(workflow, event, payload, **{"secrets": SECRETS, **options})
+        return done[key]
+
+    return start
+
+
+@pytest.fixture
+def push(start: Start) -> Start:
+    """A push to a ref, such as refs/heads/main."""
+    return lambda workflow, ref, **options: start(workflow, "push", {"ref": ref}, **options)
+
+
+@pytest.fixture
+def pull_request(start: Start) -> Start:
+    """A pull request to this repository, which is public, from it or from a fork."""
+
+    def pull_request(workflow: str, head: str = REPOSITORY) -> Run:
+        request = {"number": 1, "head": {"ref": "change", "repo": {"full_name": head}}, "base": {"ref": "develop"}}
+        repository = {"full_name": REPOSITORY, "visibility": "public"}
+        payload = {"number": 1, "pull_request": request, "repository": repository}
+        return start(workflow, "pull_request", payload, secrets={} if head != REPOSITORY else SECRETS)
+
+    return pull_request
+
+
+@pytest.fixture
+def by_hand(start: Start) -> Start:
+    """A run started by hand with these inputs."""
+
+    def by_hand(workflow: str, secrets: dict[str, str] = SECRETS, **inputs: str) -> Run:
+        payload = {"ref": "refs/heads/main", "inputs": inputs}
+        return start(workflow, "workflow_dispatch", payload, secrets=secrets)
+
+    return by_hand

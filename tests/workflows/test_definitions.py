@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.workflows.act import PIN, REPOSITORY, ROOT, definitions, portable
+
+TEXTS = {str(file.relative_to(ROOT / ".github")): file.read_text() for file in definitions()}
+GUIDE = (ROOT / "docs" / "github.md").read_text()
+
+
+def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Each value of a document with its path."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from leaves(value, (*path, str(key)))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from leaves(value, (*path, str(index)))
+    else:
+        yield path, str(node)
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_what_act_runs_differs_by_three_keys_and_the_spelling_of_this_repository(text: str) -> None:
+    ours = dict(leaves(yaml.safe_load(text)))
+    acts = dict(leaves(yaml.safe_load(portable(text))))
+    assert acts.keys() <= ours.keys()
+    missing = {(path[-1], ours[path]) for path in ours.keys() - acts.keys()}
+    assert missing <= {("queue", "max"), ("artifact-metadata", "write"), ("deployment", "False")}
+    changed = {(path[-1], ours[path], acts[path]) for path in acts if ours[path] != acts[path]}
+    assert changed == {
+        ("uses", value, f"{REPOSITORY}/{value[2:]}@self") for value in ours.values() if value.startswith("$/")
+    }
+
+
+def test_the_ledger_lists_the_actions_in_use_with_version_and_commit() -> None:
+    header, *rows = Path(ROOT / ".github" / "action-pins.tsv").read_text().splitlines()
+    assert header.split("\t") == ["action", "version", "sha"]
+    used = {(action, version, sha) for text in TEXTS.values() for action, sha, version in PIN.findall(text)}
+    assert [tuple(row.split("\t")) for row in rows] == sorted(used)
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_every_action_is_this_repository_s_or_pinned_by_commit(text: str) -> None:
+    external = re.findall(r"uses: (?!\$/)", text)
+    assert len(external) == len(PIN.findall(text))
+    assert all(re.fullmatch("[0-9a-f]{40}", sha) for _, sha, _ in PIN.findall(text))
+
+
+@pytest.mark.parametrize("kind", ["secrets", "vars"])
+def test_the_guide_names_each_secret_and_variable(kind: str) -> None:
+    used = {name for text in TEXTS.values() for name in re.findall(rf"\b{kind}\.([A-Z_]+)", text)}
+    (section,) = re.findall(
+        rf"^## {'Secrets' if kind == 'secrets' else 'Variables'}\n(.*?)(?=^## )", GUIDE, re.M | re.S
+    )
+    assert set(re.findall(r"^\| `([A-Z_]+)`", section, re.M)) == used
+
+
+def test_the_guide_lists_each_workflow() -> None:
+    listed = re.findall(r"^\| \[?`([a-z-]+)\.yml`", GUIDE, re.M)
+    assert sorted(listed) == sorted(
+        name.split("/")[1][: -len(".yml")] for name in TEXTS if name.startswith("workflows")
+    )
