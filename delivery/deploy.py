@@ -53,7 +53,7 @@ def deploy(environment: str, manifests: Path, reference: str, options: Options) 
     text = manifests.read_text()
     objects = rollout.read(text)
     namespace = rollout.namespace_of(objects)["metadata"]["name"]
-    check(manifests)
+    check(environment, manifests)
     if options.bootstrap:
         bootstrap(text)
     with lease.held(namespace, options.wait):
@@ -140,9 +140,14 @@ def tls_hosts(manifests: Sequence[Manifest]) -> list[str]:
     return [host for spec in ingresses for entry in spec.get("tls", []) for host in entry["hosts"]]
 
 
-def check(manifests: Path) -> None:
+def check(environment: str, manifests: Path) -> None:
     """Runs the policy suite on the very bytes that will be applied."""
-    _pytest("policy_tests", f"--manifests={manifests}", why="the render breaks the rules; nothing was applied")
+    _pytest(
+        "policy_tests",
+        f"--env={environment}",
+        f"--manifests={manifests}",
+        why="the render breaks the rules; nothing was applied",
+    )
 
 
 def smoke(environment: str, manifests: Path, ingress: str | None) -> None:

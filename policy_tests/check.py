@@ -7,12 +7,19 @@ from collections.abc import Iterable, Iterator
 # Importing the package registers the rules.
 import policy_tests.rules  # noqa: F401
 from policy_tests.manifests import Finding, ManifestSet
+from policy_tests.render import ENVIRONMENTS
 from policy_tests.rule import RULES, Rule
+from policy_tests.rules.environments import NAMESPACE
 from policy_tests.waivers import Waiver, waived
 
 
 def check(manifests: ManifestSet, waivers: Iterable[Waiver] = ()) -> Iterator[tuple[Rule, Finding]]:
-    """Every finding that is not waived, with the rule that it breaks."""
+    """Every finding that is not waived, with the rule that it breaks.
+
+    Waivers are for this project's objects, in its own environments or rendered into a file, not for their namesakes.
+    """
+    namespaces = {manifest.namespace for manifest in manifests.manifests} - {""}
+    waivers = waivers if namespaces <= {NAMESPACE.format(name) for name in ENVIRONMENTS} else ()
     for rule in RULES.values():
         if manifests.is_environment or not rule.ours:
             for finding in _findings(rule, manifests):

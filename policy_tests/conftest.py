@@ -13,7 +13,7 @@ import pytest
 from policy_tests import checkov, schemas
 from policy_tests.check import check
 from policy_tests.manifests import KUBERNETES, Finding, ManifestError, ManifestSet
-from policy_tests.render import ENVIRONMENTS, read_environments, read_path
+from policy_tests.render import ENVIRONMENTS, as_environment, read_environments, read_path
 from policy_tests.rule import RULES, Rule
 from policy_tests.sarif import sarif
 from policy_tests.waivers import Waiver, read_waivers
@@ -47,12 +47,13 @@ def pytest_configure(config: pytest.Config) -> None:
         # Overlays render while pytest collects, and checkov runs beside the rules.
         config.stash[READING] = BACKGROUND.submit(read_environments, versions=kube_versions(config))
     if path := config.getoption("--manifests"):
-        if config.getoption("--env"):
-            raise pytest.UsageError("--manifests brings sets of its own; leave --env out")
         # pytest has closed standard input by now, and closes it again when the first test starts.
         config.pluginmanager.getplugin("capturemanager").suspend_global_capture(in_=True)
         try:
-            config.stash[GIVEN] = read_path(path, kube_versions(config))
+            given = read_path(path, kube_versions(config))
+            config.stash[GIVEN] = (
+                as_environment(given, config.getoption("--env")) if config.getoption("--env") else given
+            )
         except ManifestError as error:
             raise pytest.UsageError(str(error)) from None
 

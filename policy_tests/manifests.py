@@ -78,15 +78,15 @@ def matches(selector: Body, labels: Mapping[str, str]) -> bool:
     """Whether a label selector (matchLabels, matchExpressions) selects the labels; an empty one selects everything."""
     if any(labels.get(key) != value for key, value in mapping(selector.get("matchLabels")).items()):
         return False
-    for expression in items(selector.get("matchExpressions")):
-        present = labels.get(expression.get("key"))
+    for expression in map(mapping, items(selector.get("matchExpressions"))):
+        present = labels.get(str(expression.get("key")))
         met = {
             "In": present in items(expression.get("values")),
             "NotIn": present not in items(expression.get("values")),
             "Exists": present is not None,
             "DoesNotExist": present is None,
         }
-        if not met.get(expression.get("operator"), False):
+        if not met.get(str(expression.get("operator")), False):
             return False
     return True
 
@@ -126,7 +126,7 @@ class Manifest:
 
     @cached_property
     def name(self) -> str:
-        return str(self.body["metadata"].get("name") or self.body["metadata"]["generateName"])
+        return str(self.body["metadata"].get("name") or self.body["metadata"].get("generateName"))
 
     @cached_property
     def namespace(self) -> str:
@@ -443,6 +443,7 @@ def _manifest(body: object, source: str, line: int) -> Manifest:
     if not isinstance(body, dict) or not all(isinstance(body.get(key), str) for key in ("apiVersion", "kind")):
         template = "; render it first, as this looks like a template" if "{{" in str(body) else ""
         raise ManifestError(f"{source}:{line}: no Kubernetes object, which has apiVersion, kind and metadata{template}")
-    if not any(isinstance(dig(body, f"metadata.{key}"), str) for key in ("name", "generateName")):
+    names = [dig(body, f"metadata.{key}") for key in ("name", "generateName")]
+    if not any(name and isinstance(name, str) for name in names):
         raise ManifestError(f"{source}:{line}: the {body['kind']} has no name; give it metadata.name")
     return Manifest(body, source, line)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -63,6 +64,20 @@ def read_environments(root: Path = ROOT, versions: Versions = KUBERNETES) -> dic
         own = _into(f"school-scheduler-{name}", declared)
         environments[name] = ManifestSet(name, manifests, environments, own, released(name, root), versions)
     return environments
+
+
+def as_environment(
+    given: Mapping[str, ManifestSet | ManifestError], names: Sequence[str]
+) -> dict[str, ManifestSet | ManifestError]:
+    """One given set as the render of the environment `names[0]`, which is compared with no other."""
+    sets = list(given.values())
+    if len(names) != 1 or len(sets) != 1 or isinstance(sets[0], ManifestError):
+        raise ManifestError("--env with --manifests says whose render it is; give one environment and one file")
+    (name,), declared = names, read_manifests((ROOT / DECLARED).read_text(), str(DECLARED))
+    environments: dict[str, ManifestSet] = {}
+    own = _into(f"school-scheduler-{name}", declared)
+    environments[name] = ManifestSet(name, sets[0].manifests, environments, own, kubernetes=sets[0].kubernetes)
+    return {**environments}
 
 
 def _into(namespace: str, manifests: tuple[Manifest, ...]) -> tuple[Manifest, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from policy_tests.manifests import ManifestError, ManifestSet
-from policy_tests.render import ROOT, kustomize, read_path
+from policy_tests.render import ROOT, kustomize, read_path, render
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: shell}\nspec:\n  hostPID: true\n  containers: [{name: a}]\n"
 MONITOR = "---\napiVersion: monitoring.coreos.com/v1\nkind: PodMonitor\nmetadata: {name: shell}\n"
@@ -34,6 +34,17 @@ def test_empty_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sys, "stdin", io.StringIO("# nothing\n"))
     with pytest.raises(ManifestError, match="standard input: nothing to check"):
         read_path("-")
+
+
+def test_a_render_can_be_judged_as_an_environment_s(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "rendered.yaml"
+    file.write_text(render("homolog").replace("namespace: school-scheduler-homolog", "namespace: elsewhere", 1))
+    options = ["--env", "homolog", "--manifests", str(file), "-p", "no:cacheprovider"]
+    assert pytest.main([str(ROOT / "policy_tests"), *options]) == 1
+    # One replica is enough there, and the namespace is that environment's.
+    said = capsys.readouterr().out
+    assert "environments-own-namespace" in said
+    assert "availability-two-replicas" not in said
 
 
 def test_each_file_of_a_folder_is_one_set(tmp_path: Path) -> None:

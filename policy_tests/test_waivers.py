@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
+from policy_tests.check import check
 from policy_tests.conftest import Known
-from policy_tests.manifests import ManifestError
+from policy_tests.manifests import Manifest, ManifestError, ManifestSet
 from policy_tests.rule import RULES
 from policy_tests.waivers import Waiver, read_waivers, waived
 
@@ -34,6 +35,15 @@ def test_a_waiver_covers_its_own_rule_and_objects_only(tmp_path: Path) -> None:
     assert waived(waivers, "probes-liveness", "prod/Deployment/worker")
     assert not waived(waivers, "probes-liveness", "prod/Deployment/web")
     assert not waived(waivers, "probes-readiness", "prod/Deployment/worker")
+
+
+@pytest.mark.parametrize(("namespace", "found"), [("school-scheduler-prod", 0), ("elsewhere", 1)])
+def test_a_waiver_covers_no_namesake_elsewhere(namespace: str, found: int) -> None:
+    metadata = {"name": "deployer", "namespace": namespace}
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata}
+    reading = Manifest({**role, "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list"]}]})
+    waiver = Waiver("access-no-secret-reading", "*/Role/deployer", "none", date(2999, 1, 31))
+    assert len(list(check(ManifestSet("x", (reading,)), [waiver]))) == found
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,14 @@ def no_idle_token(manifests: ManifestSet) -> Iterator[Finding]:
             mounted = account.body.get("automountServiceAccountToken")
         if mounted is not False and (pod.owner.namespace, name) not in bound:
             yield pod.finding("automountServiceAccountToken", mounted, "mounts a token that has no rights")
+    accounts = [each for each in manifests.of("ServiceAccount") if (each.namespace, each.name) not in bound]
+    for account in manifests.lacking(accounts, _mounts_nothing, always=False):
+        value = account.body.get("automountServiceAccountToken")
+        yield account.finding("automountServiceAccountToken", value, "is not false, as in the other accounts")
+
+
+def _mounts_nothing(account: Manifest) -> bool:
+    return account.body.get("automountServiceAccountToken") is False
 
 
 @rule(

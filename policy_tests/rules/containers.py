@@ -41,7 +41,10 @@ def requests(manifests: ManifestSet) -> Iterator[Finding]:
     per_object=True,
 )
 def limits(manifests: ManifestSet) -> Iterator[Finding]:
-    yield from _missing(manifests, "limits", "cpu", "memory")
+    yield from _missing(manifests, "limits", "memory")
+    # Elsewhere a limit of memory alone is a fair custom: a container that is throttled at every burst is slow as well.
+    for container in manifests.lacking(manifests.containers, lambda each: amounts(each, "limits").get("cpu")):
+        yield container.finding("resources.limits.cpu", None, "is not set")
 
 
 def _missing(manifests: ManifestSet, bound: str, *resources: str) -> Iterator[Finding]:

@@ -89,8 +89,8 @@ def known_registry(manifests: ManifestSet) -> Iterator[Finding]:
     shared = {name for name in private if sum(name == other for _, other in named) > 1}
     for container, name in named:
         closed = str(container.body.get("image")).startswith(("k8s.gcr.io/", "gcr.io/google-containers/"))
-        # Elsewhere one private registry is the custom; a second one, for a single image, is not.
-        stray = name in private and (manifests.is_environment or (name not in shared and bool(shared)))
+        # A private registry of one's own serves several containers; one for a single image is not that.
+        stray = name in private - shared and (manifests.is_environment or bool(shared))
         if closed or stray:
             yield container.finding("image", container.body.get("image"), f"{name} is no registry to pull from")
 

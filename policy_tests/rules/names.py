@@ -32,7 +32,6 @@ SHARED = ("app.kubernetes.io/part-of", "app.kubernetes.io/environment", "environ
     why="The API server refuses names, labels and ports beyond the characters and the length of DNS.",
     fix="use lower-case letters, digits and hyphens, at most 63 of them, 15 for the name of a port.",
     source="Kubernetes: object names, labels; RFC 1123; kube-score label-values; kube-linter invalid-target-ports",
-    per_object=True,
 )
 def valid(manifests: ManifestSet) -> Iterator[Finding]:
     for manifest in manifests.manifests:
@@ -52,6 +51,9 @@ def valid(manifests: ManifestSet) -> Iterator[Finding]:
                 yield container.finding(f"ports[{port['name']}].name", port["name"], "is no name of a port")
             if not _number(port.get("containerPort")):
                 yield container.finding("ports", port, "has no number between 1 and 65535")
+    listed = [(container, port) for container in manifests.containers for port in container.ports]
+    for container, port in manifests.lacking(listed, lambda each: each[1].get("name"), always=False):
+        yield container.finding("ports", port, "has no name, where the other ports have one")
     for service in manifests.of("Service"):
         ports = [mapping(port) for port in items(service.spec.get("ports"))]
         for port in ports:
@@ -112,8 +114,8 @@ def _carries(field: str, key: str) -> Callable[[Manifest], object]:
 def _strays(manifests: ManifestSet, key: str) -> Iterator[Finding]:
     """The one object whose label is not the one that all the others have."""
     labelled = [each for each in manifests.manifests if key in each.labels]
-    counts = Counter(each.labels[key] for each in labelled)
+    counts = Counter(str(each.labels[key]) for each in labelled)
     if len(labelled) > 3 and len(counts) == 2 and 1 in counts.values():
-        stray = next(each for each in labelled if counts[each.labels[key]] == 1)
+        stray = next(each for each in labelled if counts[str(each.labels[key])] == 1)
         usual = next(value for value in counts if value != stray.labels[key])
         yield stray.finding(f"metadata.labels[{key}]", stray.labels[key], f"is {usual} everywhere else")

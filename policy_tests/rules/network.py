@@ -337,6 +337,7 @@ def policy_ports_exist(manifests: ManifestSet) -> Iterator[Finding]:
                 called = []
             for index, port in enumerate(map(mapping, items(rule_body.get("ports")))):
                 wanted, protocol = port.get("port"), port.get("protocol", "TCP")
-                decided = called and wanted is not None and "endPort" not in port
+                listed = [pod for pod in called if any(container.ports for container in pod.containers)]
+                decided = listed and wanted is not None and "endPort" not in port
                 if decided and not any(pod.port(wanted, protocol) for pod in called):
                     yield policy.finding(f"{path}.ports[{index}].port", wanted, "no container listens there")

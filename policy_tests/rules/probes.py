@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from policy_tests.manifests import Body, Container, Finding, ManifestSet, dig, mapping
 from policy_tests.rule import rule
+from policy_tests.rules.network import database_ports
 
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
@@ -76,7 +77,9 @@ def slow_start(manifests: ManifestSet) -> Iterator[Finding]:
     for container in manifests.containers:
         live = mapping(container.body.get("livenessProbe"))
         patient = container.body.get("startupProbe") or live.get("initialDelaySeconds")
-        if container.pod.owner.kind == "StatefulSet" and container.long_running and live and not patient:
+        # Elsewhere a StatefulSet may be no database.
+        slow = container.pod.owner.kind == "StatefulSet" and (manifests.is_environment or database_ports(container.pod))
+        if slow and container.long_running and live and not patient:
             yield container.finding("startupProbe", None, "is missing before the livenessProbe")
 
 
@@ -109,7 +112,9 @@ def port_exists(manifests: ManifestSet) -> Iterator[Finding]:
     for container in manifests.containers:
         known = {value for port in container.ports for value in (port.get("name"), port.get("containerPort"))}
         for path, _, action in handlers(container):
-            if action.get("port") not in known - {None}:
+            # Elsewhere a container may leave the list of its ports out, which is for readers only.
+            unlisted = isinstance(action.get("port"), int) and not container.ports and not manifests.is_environment
+            if action.get("port") not in known - {None} and not unlisted:
                 yield container.finding(f"{path}.port", action.get("port"), "is no port of this container")
 
 
@@ -143,7 +148,7 @@ def sane_times(manifests: ManifestSet) -> Iterator[Finding]:
             times = {
                 field: probe.get(field) for field in ("initialDelaySeconds", "failureThreshold", "successThreshold")
             }
-            timeout, period = probe.get("timeoutSeconds", 1), probe.get("periodSeconds", 10)
+            timeout, period = probe.get("timeoutSeconds") or 1, probe.get("periodSeconds") or 10
             if any(not isinstance(value, int | None) for value in (timeout, period, *times.values())):
                 continue
             patience = period * (3 if times["failureThreshold"] is None else times["failureThreshold"])

@@ -12,16 +12,18 @@ from policy_tests.rule import rule
 from policy_tests.rules.pods import words
 
 SECRET_NAME = re.compile(
-    r"(?i)(?:passw(?:or)?d|passphrase|pwd|secret|token|(?:api|private|access|secret|signing|encryption)[-_]?key|credentials?)$"
+    r"(?i)(?:passw(?:or)?d|passphrase|pwd|secret|token|(?:^|[-_])pass|(?:api|private|access|secret|signing|encryption)[-_]?key"
+    r"|credentials?)$"
 )
 SETTING = re.compile(
-    r"(?i)(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|private[_-]?key)[\"']?\s*[=:]\s*[\"']?(?P<value>[^\s\"']+)"
+    r"(?i)(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|private[_-]?key)[\"']?[ \t]*[=:][ \t]*"
+    r"[\"']?(?P<value>[^\s\"',;)}\]]+)"
 )
 # user:password@ inside a URL.
-URL = re.compile(r"\w+://[^\s/:@]+:(?P<value>[^\s/@]+)@")
+URL = re.compile(r"\w+://[^\s/:@]*:(?P<value>[^\s/@]+)@")
 PLACEHOLDER = re.compile(
-    r"(?i)|.*(?:change|replace|place-?holder|redacted|dummy|insert|to-?do|your[-_]).*|example(?:[-_.].*)?|<.*>|ENC\[.*|[$`%{].*|x+|\*+|/.*|file:.*"
-    r"|true|false|\d{0,4}|null|none"
+    r"(?i)|.*(?:change|replace|place-?holder|redacted|dummy|insert|to-?do|your[-_]).*|example(?:[-_.].*)?|<.*>|ENC\[.*"
+    r"|[$`%{!&*].*|x+|/.*|file:.*|os\..*|.*getenv.*|process\.env.*|true|false|\d{0,4}|null|none"
 )
 # Keys of a Secret that say who and where, not the secret itself.
 OPEN_KEYS = re.compile(
@@ -29,7 +31,10 @@ OPEN_KEYS = re.compile(
 )
 KNOWN = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_\w{36,}|\bgithub_pat_\w{40,}"
-    r"|\bglpat-[\w-]{20}|\bxox[abpors]-[\w-]{10,}|\bAIza[\w-]{35}|\bsk_live_\w{20,}|AGE-SECRET-KEY-1\w+"
+    r"|\bglpat-[\w-]{20}|\bxox[abpors]-[\w-]{10,}|\bAIza[\w-]{35}|AGE-SECRET-KEY-1\w+"
+    r"|\b[sr]k_(?:live|test)_\w{20,}|\bnpm_\w{36}\b|\bdckr_pat_[\w-]{20,}|\bhv[sbr]\.[\w-]{20,}|\bNRAK-[A-Z0-9]{20,}"
+    r"|\.atlasv1\.\w{20,}|\bSG\.[\w-]{16,}\.[\w-]{16,}|\bSK[0-9a-f]{32}\b|\bya29\.[\w-]{20,}|\bdop_v1_\w{40,}"
+    r"|\b(?:api|sdk|mob)-[0-9a-f]{8}-[0-9a-f-]{27}\b|hooks\.slack\.com/services/T\w+/B\w+/\w+|\bATBB\w{20,}"
     r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]+"
 )
 
