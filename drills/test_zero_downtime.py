@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 
+import pytest
+
 from delivery import deploy, rollout
 from delivery.release import last_good
 from delivery.shell import DeliveryError, kubectl
@@ -18,13 +20,15 @@ def failed(answers: list[Answer]) -> list[Answer]:
 
 
 def test_rollout_loses_no_request(stage: Stage) -> None:
-    other = stage.faulty("none")
+    # An image that no other drill has, so that going back from it can be seen.
+    other = stage.faulty("none", after=1)
     with stage.traffic() as answers:
         stage.deploy(other)
     assert failed(answers) == []
     assert set(stage.pods().values()) == {str(other)}
 
 
+@pytest.mark.slow
 def test_rollback_loses_no_request_and_brings_the_release_before(stage: Stage) -> None:
     newest = stage.releases()[0]
     before = last_good(stage.releases(), before=newest.number)
@@ -35,6 +39,7 @@ def test_rollback_loses_no_request_and_brings_the_release_before(stage: Stage) -
     assert set(stage.pods().values()) == {before.image} != {newest.image}
 
 
+@pytest.mark.slow
 def test_canary_and_the_rollout_after_it_lose_no_request(stage: Stage) -> None:
     with stage.traffic() as answers:
         stage.deploy(stage.faulty("none"), canary=0.5)
@@ -42,6 +47,7 @@ def test_canary_and_the_rollout_after_it_lose_no_request(stage: Stage) -> None:
     assert not any("canary" in pod for pod in stage.pods())
 
 
+@pytest.mark.slow
 def test_evictions_of_a_drain_lose_no_request(stage: Stage) -> None:
     before = stage.pods()
     assert len(before) > 1
