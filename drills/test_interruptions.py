@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from delivery import deploy, lease
 from delivery.deploy import ReleaseError
+from delivery.release import last_good
 from delivery.shell import ROOT, DeliveryError, kubectl
 from drills.conftest import Stage
+from drills.slow_api import slow_api
 
 
 def configuration(stage: Stage) -> str:
@@ -47,6 +50,19 @@ def test_a_killed_delivery_is_finished_by_running_it_again(stage: Stage) -> None
     stage.deploy(other)
     assert stage.releases()[0].phase == "good"
     assert set(stage.pods().values()) == {str(other)}
+
+
+@pytest.mark.slow
+def test_a_rollback_works_while_the_api_answers_late_and_not_always(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.deploy(stage.faulty("none", after=2))
+    before = last_good(stage.releases(), before=stage.releases()[0].number)
+    assert before
+    with slow_api(tmp_path) as kubeconfig, monkeypatch.context() as there:
+        there.setenv("KUBECONFIG", str(kubeconfig))
+        deploy.rollback(stage.environment, None, stage.options)
+    assert set(stage.pods().values()) == {before.image}
 
 
 def test_a_rollback_to_a_release_that_is_not_there_changes_nothing(stage: Stage) -> None:
