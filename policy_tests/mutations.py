@@ -14,7 +14,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from policy_tests.manifests import Body, Manifest, ManifestSet, mapping, read_yaml
+from policy_tests.manifests import Body, Manifest, ManifestSet, mapping
+from policy_tests.reader import read_yaml
 from policy_tests.rules.environments import HASH
 
 FOLDER = Path(__file__).with_name("examples")

@@ -21,9 +21,8 @@ from policy_tests.manifests import (
     Manifest,
     ManifestError,
     ManifestSet,
-    read_documents,
-    read_manifests,
 )
+from policy_tests.reader import read_documents, read_manifests
 
 ROOT = Path(__file__).resolve().parent.parent
 # In the order of promotion.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from policy_tests.manifests import ManifestError, ManifestSet, matches, read_manifests
+from policy_tests.manifests import ManifestError, ManifestSet, matches
 from policy_tests.quantity import quantity
+from policy_tests.reader import read_manifests
 
 CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
 

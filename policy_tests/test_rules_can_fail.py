@@ -10,9 +10,10 @@ import pytest
 
 from policy_tests.check import check
 from policy_tests.conftest import Known
-from policy_tests.manifests import Finding, ManifestSet, read_yaml
+from policy_tests.manifests import Finding, ManifestSet
 from policy_tests.mutations import Example, apply, read_examples
 from policy_tests.mutators import mutants
+from policy_tests.reader import read_yaml
 from policy_tests.render import read_path
 from policy_tests.rule import RULES, explain
 

@@ -9,7 +9,8 @@ from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from policy_tests.manifests import ManifestError, mapping, read_yaml
+from policy_tests.manifests import ManifestError, mapping
+from policy_tests.reader import read_yaml
 
 FILE = Path(__file__).with_name("waivers.yaml")
 FIELDS = {"rule", "object", "reason", "expires"}

@@ -1,0 +1,178 @@
+"""Every Service, and every host name in a setting, leads to something that answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from policy_tests.manifests import (
+    Body,
+    Finding,
+    Manifest,
+    ManifestSet,
+    Pod,
+    dig,
+    items,
+    mapping,
+)
+from policy_tests.policies import permits, port_number
+from policy_tests.rule import rule
+from policy_tests.rules.network import backends
+
+# Settings that hold the name of a host, or a URL.
+HOST_SETTING = re.compile(r"(?P<of>.*_|PG|DB|)(?:HOST|HOSTNAME|SERVER|ADDR|ADDRESS|ENDPOINT|URL|URI|DSN)")
+LOCAL = re.compile(r"(?i)localhost|host|ip6-.*|.*[$%{<].*|[\d.:\[\]]*")
+AUTHORITY = re.compile(r"(?:[\w+.-]+://)?(?:[^@/]*@)?(?P<host>[A-Za-z0-9][\w.-]*)(?::(?P<port>\d+))?(?:[/?].*)?")
+
+
+@rule(
+    "references-ingress-backend",
+    "high",
+    why="An Ingress to a Service or a port that does not exist answers 503.",
+    fix="name an existing Service and one of its ports.",
+    source="kube-linter dangling-ingress; kube-score ingress-targets-service",
+)
+def ingress_backend(manifests: ManifestSet) -> Iterator[Finding]:
+    for ingress in manifests.of("Ingress"):
+        for index, body in enumerate(items(ingress.spec.get("rules"))):
+            if not dig(body, "http.paths") and "defaultBackend" not in ingress.spec:
+                yield ingress.finding(f"spec.rules[{index}]", body, "leads to no Service")
+        for path, backend in backends(ingress):
+            # An action of the AWS load balancer stands where a Service would.
+            if dig(backend, "port.name") == "use-annotation":
+                continue
+            service = manifests.find("Service", backend.get("name"), ingress.namespace)
+            if service is None:
+                yield ingress.finding(f"{path}.name", backend.get("name"), "there is no such Service")
+                continue
+            ports = [mapping(port) for port in items(service.spec.get("ports"))]
+            wanted = mapping(backend.get("port"))
+            if not any(
+                port.get(mine) == wanted[theirs]
+                for port in ports
+                for theirs, mine in (("name", "name"), ("number", "port"))
+                if theirs in wanted
+            ):
+                yield ingress.finding(f"{path}.port", wanted, f"is no port of {service}")
+
+
+@rule(
+    "references-service-pods",
+    "high",
+    why="A Service that selects no pod refuses every connection.",
+    fix="make spec.selector equal to labels of the pod template.",
+    source="kube-linter dangling-service; kube-score service-targets-pod",
+)
+def service_pods(manifests: ManifestSet) -> Iterator[Finding]:
+    for service in manifests.of("Service"):
+        selector = service.spec.get("selector")
+        slices = [each.labels.get("kubernetes.io/service-name") for each in manifests.of("EndpointSlice")]
+        by_hand = not selector and (
+            service.name in slices or manifests.find("Endpoints", service.name, service.namespace)
+        )
+        if service.spec.get("type") != "ExternalName" and not by_hand and not manifests.behind(service):
+            yield service.finding("spec.selector", selector, "selects no pod")
+
+
+@rule(
+    "references-service-ports",
+    "high",
+    why="A targetPort that the pods do not have refuses every connection.",
+    fix="name a container port of the selected pods.",
+    source="kube-linter invalid-target-ports",
+)
+def service_ports(manifests: ManifestSet) -> Iterator[Finding]:
+    for service in manifests.of("Service"):
+        for pod in manifests.behind(service):
+            for port in map(mapping, items(service.spec.get("ports"))):
+                target = port.get("targetPort", port.get("port"))
+                if not pod.port(target, port.get("protocol", "TCP")):
+                    path = f"spec.ports[{port.get('name') or port.get('port')}].targetPort"
+                    yield service.finding(path, target, f"is no container port of {pod.owner}")
+
+
+@rule(
+    "references-headless-service",
+    "high",
+    why="Without its headless Service a StatefulSet's pods have no DNS names of their own.",
+    fix="set serviceName to a Service with clusterIP: None that selects the pods.",
+    source="kube-score statefulset-has-servicename",
+)
+def headless_service(manifests: ManifestSet) -> Iterator[Finding]:
+    for pod in manifests.pods:
+        if pod.owner.kind == "StatefulSet":
+            name = pod.owner.spec.get("serviceName")
+            service = manifests.find("Service", name, pod.owner.namespace)
+            if service is None or service.spec.get("clusterIP") != "None" or pod not in manifests.behind(service):
+                yield pod.owner.finding("spec.serviceName", name, "is no headless Service of these pods")
+
+
+@rule(
+    "references-hosts",
+    "high",
+    why="A program that asks for a host which is not there, or which its policies close, fails, or asks another's.",
+    fix="set the host and its port to those of a Service, and let the NetworkPolicies of both sides agree.",
+    source="this project; no checker has it",
+)
+def hosts(manifests: ManifestSet) -> Iterator[Finding]:
+    for manifest, path, settings, pods in _settings(manifests):
+        for key, value in settings.items():
+            setting = HOST_SETTING.fullmatch(str(key))
+            match = AUTHORITY.fullmatch(str(value or ""))
+            own = key == "DB_HOST" and manifests.is_environment
+            if not setting or not match or (LOCAL.fullmatch(match["host"]) and not own):
+                continue
+            name, _, rest = match["host"].partition(".")
+            namespace = rest.partition(".")[0] or manifest.namespace
+            service = manifests.find("Service", name, namespace)
+            if not _in_cluster(manifests, rest, namespace):
+                # This project's database is in its environment's namespace; elsewhere it may be anywhere.
+                if own:
+                    yield manifest.finding(f"{path}.{key}", value, "is no Service of this namespace")
+                continue
+            if service is None:
+                yield manifest.finding(f"{path}.{key}", value, f"is no Service of {namespace}")
+                continue
+            port_key = f"{setting['of']}PORT"
+            port = str(match["port"] or settings.get(port_key) or "")
+            ports = [mapping(each) for each in items(service.spec.get("ports"))]
+            if port.isdigit() and port not in [str(each.get("port")) for each in ports]:
+                yield manifest.finding(f"{path}.{key if match['port'] else port_key}", port, f"is no port of {service}")
+                continue
+            called = [each for each in ports if port in ("", str(each.get("port")))]
+            for pod in pods:
+                if not _reaches(manifests, pod, service, called):
+                    yield manifest.finding(f"{path}.{key}", value, f"NetworkPolicies keep {pod.owner} from it")
+
+
+def _in_cluster(manifests: ManifestSet, rest: str, namespace: str) -> bool:
+    """Whether what follows a host's first dot says that it is a Service of a namespace of this set."""
+    local = rest in ("", namespace, f"{namespace}.svc") or rest.startswith(f"{namespace}.svc.")
+    return local and any(namespace == each.namespace for each in manifests.manifests)
+
+
+def _reaches(manifests: ManifestSet, pod: Pod, service: Manifest, ports: list[Body]) -> bool:
+    """Whether the policies of both sides let the pod talk with the Service's pods on one of the ports."""
+    called = [(other, port) for other in manifests.behind(service) for port in ports if other is not pod]
+    for other, port in called:
+        protocol = port.get("protocol", "TCP")
+        target = {**port, "port": port_number(other, port.get("targetPort", port.get("port")), protocol)}
+        if permits(manifests, pod, "Egress", other, target) and permits(manifests, other, "Ingress", pod, target):
+            return True
+    return not called
+
+
+def _settings(manifests: ManifestSet) -> Iterator[tuple[Manifest, str, Body, list[Pod]]]:
+    """(object, path, settings, the pods that get them as variables) of every ConfigMap and every container."""
+    users: dict[tuple[str, object], list[Pod]] = {}
+    for container in manifests.containers:
+        for entry in items(container.body.get("envFrom")):
+            name = dig(entry, "configMapRef.name")
+            users.setdefault((container.pod.owner.namespace, name), []).append(container.pod)
+    for config_map in manifests.of("ConfigMap"):
+        pods = list(dict.fromkeys(users.get((config_map.namespace, config_map.name), [])))
+        yield config_map, "data", mapping(config_map.body.get("data")), pods
+    for container in manifests.containers:
+        entries = [mapping(entry) for entry in items(container.body.get("env"))]
+        settings = {str(entry.get("name")): entry.get("value") for entry in entries}
+        yield container.pod.owner, f"{container.path}.env", settings, [container.pod]
