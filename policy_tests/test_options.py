@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from policy_tests import checkov
 from policy_tests.manifests import ManifestError, ManifestSet
-from policy_tests.render import ROOT, kustomize, read_path, render
+from policy_tests.render import ROOT, kustomize, read_path
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: shell}\nspec:\n  hostPID: true\n  containers: [{name: a}]\n"
 MONITOR = "---\napiVersion: monitoring.coreos.com/v1\nkind: PodMonitor\nmetadata: {name: shell}\n"
@@ -36,9 +37,12 @@ def test_empty_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         read_path("-")
 
 
-def test_a_render_can_be_judged_as_an_environment_s(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "rendered.yaml"
-    file.write_text(render("homolog").replace("namespace: school-scheduler-homolog", "namespace: elsewhere", 1))
+def test_a_render_can_be_judged_as_an_environment_s(
+    sets: dict[str, ManifestSet], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkov.write({"homolog": sets["homolog"]}, tmp_path)
+    file = tmp_path / "homolog.yaml"
+    file.write_text(file.read_text().replace("namespace: school-scheduler-homolog", "namespace: elsewhere", 1))
     options = ["--env", "homolog", "--manifests", str(file), "-p", "no:cacheprovider"]
     assert pytest.main([str(ROOT / "policy_tests"), *options]) == 1
     # One replica is enough there, and the namespace is that environment's.
