@@ -1,4 +1,4 @@
-"""`python -m bench.policy`: what the policy suite costs beside one checkov run over the same rendered files.
+"""What the policy suite costs beside one checkov run over the same rendered files.
 
 Both sides of the ratio are measured in turn, and the shortest of three runs counts, as whatever else the machine does
 only adds to it. On two free processors the suite runs beside checkov; on one they can only take turns.

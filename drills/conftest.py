@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bench.delivery import TIMES as FOR_BENCH
 from delivery import deploy, image, release, render, rollout
 from delivery.image import Image
 from delivery.shell import kubectl
@@ -43,6 +44,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if times := config.stash[TIMES]:
+        FOR_BENCH.parent.mkdir(exist_ok=True)
+        FOR_BENCH.write_text(json.dumps(times))
         terminalreporter.section("seconds to notice a fault, and from then until the release before runs again")
         for name, (noticed, recovered) in times.items():
             terminalreporter.line(f"{name:30} {noticed:6.0f} {recovered:6.0f}")

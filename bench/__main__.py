@@ -1,0 +1,10 @@
+"""`python -m bench`: every measurement, one after the other, since two at once would measure each other."""
+
+from __future__ import annotations
+
+import sys
+
+from bench import delivery, policy
+
+if __name__ == "__main__":
+    sys.exit(max([part.main() for part in (policy, delivery)]))
