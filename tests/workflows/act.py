@@ -136,8 +136,10 @@ class Act:
         # Given by the environment, so that they stand on no command line.
         command += [word for name in secrets for word in ("--secret", name)]
         path = f"{self.folder / 'programs'}:{os.environ['PATH']}"
-        # act looks for a docker that no job here runs in.
+        # act looks for a docker that no job here runs in; the caller's own cluster and base image are none of a job's.
         environment = {**os.environ, **secrets, "PATH": path, "DOCKER_HOST": "unix:///nonexistent"}
+        for name in ("KUBECONFIG", "PYTHON_IMAGE"):
+            environment.pop(name, None)
         done = subprocess.run(command, cwd=self.tree, env=environment, capture_output=True, text=True, check=False)
         return Run(
             passed=done.returncode == 0,
