@@ -1,4 +1,4 @@
-"""The cluster's API server as seen over a bad line: every answer comes late, and some connections break off."""
+"""The cluster's API server as seen over a slow line: every answer comes late."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,13 +16,11 @@ from delivery.shell import kubectl
 
 # Seconds before each piece of an answer; a command of kubectl's waits for about five.
 DELAY = 0.3
-# One connection in so many ends before it has answered.
-BROKEN = 7
 
 
 @contextmanager
 def slow_api(folder: Path) -> Iterator[Path]:
-    """A copy of the current kubeconfig, in `folder`, whose server is on the bad line."""
+    """A copy of the current kubeconfig, in `folder`, whose server is at the end of the slow line."""
     config = yaml.safe_load(kubectl("config", "view", "--raw", "--minify", "--flatten"))
     cluster = config["clusters"][0]["cluster"]
     server = urlsplit(cluster["server"])
@@ -41,21 +38,18 @@ def slow_api(folder: Path) -> Iterator[Path]:
 def _accept(listener: socket.socket, target: tuple[str, int]) -> None:
     # The listener is closed when the drill ends.
     with suppress(OSError):
-        for number in count(1):
+        while True:
             client, _ = listener.accept()
-            if number % BROKEN == 0:
-                client.close()
-                continue
             server = socket.create_connection(target)
             for source, sink, delay in ((client, server, 0.0), (server, client, DELAY)):
                 threading.Thread(target=_pass_on, args=(source, sink, delay), daemon=True).start()
 
 
 def _pass_on(source: socket.socket, sink: socket.socket, delay: float) -> None:
-    with suppress(OSError):
+    with source, suppress(OSError):
         while piece := source.recv(1 << 20):
             time.sleep(delay)
             sink.sendall(piece)
-    for each in (source, sink):
-        with suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR)
+    # The other direction ends too, and closes its own source.
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_RDWR)

@@ -53,7 +53,7 @@ def test_a_killed_delivery_is_finished_by_running_it_again(stage: Stage) -> None
 
 
 @pytest.mark.slow
-def test_a_rollback_works_while_the_api_answers_late_and_not_always(
+def test_a_rollback_works_while_the_api_answers_late(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.deploy(stage.faulty("none", after=2))
