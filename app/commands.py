@@ -21,6 +21,7 @@ from app import database, generation, instances, logs, worker
 from app.engine.cost import Cost, evaluate
 from app.engine.timetable import Timetable
 from app.engine.xhstt import write_solution
+from app.metrics import Metrics
 from app.models import Generation, StoredInstance
 from app.search import SearchError, search
 from app.settings import Settings
@@ -97,6 +98,7 @@ def serve(host: str, port: int, reload: bool, settings: Settings) -> None:
     engine = database.connect(settings)
     if settings.embedded:
         migrate(engine, settings)
+    metrics = measure(engine, settings)
     print(f"School Scheduler on {url}", flush=True)
     if reload:
         listener.close()
@@ -114,11 +116,15 @@ def serve(host: str, port: int, reload: bool, settings: Settings) -> None:
     from app.web.application import create
 
     stopping = threading.Event()
-    thread = threading.Thread(target=worker.work, args=(engine, settings, stopping), name="worker")
+    thread = threading.Thread(target=worker.work, args=(engine, settings, stopping, metrics), name="worker")
     # uvicorn raises the signal that ended it once more, and by default that would end the process before the worker.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     config = uvicorn.Config(
-        create(engine, settings), log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=10
+        create(engine, settings, metrics),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
     )
     try:
         if settings.embedded:
@@ -128,6 +134,17 @@ def serve(host: str, port: int, reload: bool, settings: Settings) -> None:
         stopping.set()
         if thread.ident:
             thread.join()
+
+
+def measure(engine: Engine, settings: Settings) -> Metrics:
+    """The metrics of this process, which are told where the settings name a port."""
+    metrics = Metrics(settings, engine)
+    if settings.metrics_port:
+        try:
+            metrics.serve(settings.metrics_port)
+        except OSError as error:
+            raise CommandError(f"cannot serve metrics on port {settings.metrics_port}: {error.strerror}") from None
+    return metrics
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -144,7 +161,8 @@ def work(settings: Settings) -> None:
     """Runs queued generations until a signal says to stop."""
     stopping = stop_on_signals()
     log.info("worker %s waits for generations", worker.name())
-    worker.work(database.connect(settings), settings, stopping, worker.HEARTBEAT)
+    engine = database.connect(settings)
+    worker.work(engine, settings, stopping, measure(engine, settings), worker.HEARTBEAT)
 
 
 def generate_all(settings: Settings, seed: int) -> None:

@@ -23,6 +23,8 @@ from app.settings import Settings
 
 log = logging.getLogger(__name__)
 LOCK = "school_schedule.migrate"
+# What one process may open at most, a third of them kept.
+CONNECTIONS = 15
 
 
 class DatabaseError(Exception):
@@ -49,7 +51,15 @@ def connect(settings: Settings) -> Engine:
     options = {"ssl": _tls(settings.db_tls_ca), "connect_timeout": 3, "read_timeout": 30, "write_timeout": 30}
     # READ COMMITTED: a claim must see what other workers have committed, and gap locks would only make them wait.
     return create_engine(
-        url, connect_args=options, pool_pre_ping=True, pool_recycle=1800, isolation_level="READ COMMITTED"
+        url,
+        connect_args=options,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        pool_size=CONNECTIONS // 3,
+        max_overflow=CONNECTIONS - CONNECTIONS // 3,
+        isolation_level="READ COMMITTED",
+        # What a statement carries is about people; it has no place in an error that is logged.
+        hide_parameters=True,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.engine import CursorResult, Result
 from sqlalchemy.orm import Session, sessionmaker
 
-from app import database, instances
+from app import database, instances, logs
 from app.engine.cost import evaluate
 from app.models import Generation, StoredInstance
 from app.search import SearchError, search
@@ -101,45 +102,67 @@ def claim(sessions: Sessions, worker: str, only: int | None = None) -> Claim | N
         return Claim(generation.id, worker, attempt) if _rows(changed) == 1 and not given_up else None
 
 
+@dataclass(frozen=True)
+class Run:
+    """How a run of a claimed generation ended: `outcome` is its new state, or `lost` if another worker has claimed it.
+
+    `seconds` is how long it took, `soft` the cost of the best timetable if there is one.
+    """
+
+    outcome: str
+    seconds: float
+    soft: int | None
+
+
 class ClaimLostError(Exception):
     """Another worker has the generation now."""
 
 
 def run(
     sessions: Sessions, claim: Claim, settings: Settings, stop: Callable[[], bool], tick: Callable[[], None]
-) -> None:
+) -> Run:
     """Runs a claimed generation to its end, its best timetable always in the row.
 
     Ended early by `stop`, it is done with the best so far, or queued again without one. `tick` is called every second.
     """
+    began = time.monotonic()
     with sessions() as session:
         generation = session.get_one(Generation, claim.id)
         seconds, seed, stored = generation.seconds, generation.seed, generation.instance
-        instance, xhstt = instances.load(stored), stored.xhstt
+        instance, xhstt, school = instances.load(stored), stored.xhstt, stored.id
         # What an earlier attempt found stays until something better comes.
         kept = None if generation.timetable is None else (generation.hard, generation.soft)
-    log.info("generation %d of %r: searching for %g s", claim.id, instance.name, seconds)
+    context = logs.CONTEXT.set({"job_id": claim.id, "school": school})
+    log.info("searching for %g s", seconds)
+    end: dict[str, object]
     try:
-        found = search(xhstt, seconds=seconds, seed=seed, workers=settings.solver_workers, stop=stop)
-        with closing(found):
-            for each in found:
-                tick()
-                cost = evaluate(instance, each.timetable) if each else None
-                if each and cost and (kept is None or (cost.hard, cost.soft) < kept):
-                    kept = (cost.hard, cost.soft)
-                    _write(sessions, claim, timetable=each.timetable.to_json(), hard=cost.hard, soft=cost.soft)
-                _write(sessions, claim, **({"elapsed": each.elapsed, "bound": each.bound} if each else {}))
-        if kept:
-            _write(sessions, claim, state="done")
-        elif stop():
-            # Not this attempt's fault, so it does not count.
-            _write(sessions, claim, state="queued", attempts=claim.attempt - 1)
-        else:
-            _write(sessions, claim, state="failed", error=NOT_FOUND)
-    except SearchError as error:
-        _write(sessions, claim, state="failed", error=str(error)[:500])
+        try:
+            found = search(xhstt, seconds=seconds, seed=seed, workers=settings.solver_workers, stop=stop)
+            with closing(found):
+                for each in found:
+                    tick()
+                    cost = evaluate(instance, each.timetable) if each else None
+                    if each and cost and (kept is None or (cost.hard, cost.soft) < kept):
+                        kept = (cost.hard, cost.soft)
+                        _write(sessions, claim, timetable=each.timetable.to_json(), hard=cost.hard, soft=cost.soft)
+                    _write(sessions, claim, **({"elapsed": each.elapsed, "bound": each.bound} if each else {}))
+            if kept:
+                end = {"state": "done"}
+            elif stop():
+                # Not this attempt's fault, so it does not count.
+                end = {"state": "queued", "attempts": claim.attempt - 1}
+            else:
+                end = {"state": "failed", "error": NOT_FOUND}
+        except SearchError as error:
+            end = {"state": "failed", "error": str(error)[:500]}
+        _write(sessions, claim, **end)
+        log.info("%s after %.0f s", end["state"], time.monotonic() - began)
     except ClaimLostError:
-        log.warning("generation %d was claimed by another worker; leaving it", claim.id)
+        end = {"state": "lost"}
+        log.warning("another worker has claimed it; leaving it")
+    finally:
+        logs.CONTEXT.reset(context)
+    return Run(str(end["state"]), time.monotonic() - began, kept[1] if kept else None)
 
 
 def _write(sessions: Sessions, claim: Claim, **values: object) -> None:
@@ -151,8 +174,6 @@ def _write(sessions: Sessions, claim: Claim, **values: object) -> None:
         changed = session.execute(update(Generation).where(*own).values(heartbeat_at=moment, **values))
         if _rows(changed) != 1:
             raise ClaimLostError
-    if "state" in values:
-        log.info("generation %d: %s", claim.id, values["state"])
 
 
 def _rows(result: Result[Any]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 from app.settings import Settings
@@ -12,17 +13,21 @@ from app.settings import Settings
 # What every record has; anything else was given as `extra` and belongs into the JSON object.
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
+# What the work at hand is about: request_id, or job_id and school; in every line that it leads to.
+CONTEXT: ContextVar[dict[str, object]] = ContextVar("CONTEXT", default={})  # noqa: B039 (it is never changed)
+
 
 class JsonFormatter(logging.Formatter):
-    """time, level, logger, message, the `extra` of the call, and the traceback of an error."""
+    """time, level, logger, message, CONTEXT, the `extra` of the call, and the traceback of an error."""
 
     def format(self, record: logging.LogRecord) -> str:
-        entry = {
+        entry: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
+        entry |= CONTEXT.get()
         entry |= {key: value for key, value in vars(record).items() if key not in STANDARD}
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)

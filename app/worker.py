@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import sessionmaker
 
 from app import database, generation
+from app.metrics import Metrics
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,9 @@ def name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"[:100]
 
 
-def work(engine: Engine, settings: Settings, stopping: threading.Event, heartbeat: Path | None = None) -> None:
+def work(
+    engine: Engine, settings: Settings, stopping: threading.Event, metrics: Metrics, heartbeat: Path | None = None
+) -> None:
     """Runs generations until `stopping` is set; outlives a database that is away or has no schema yet."""
     sessions = sessionmaker(engine)
 
@@ -39,7 +42,7 @@ def work(engine: Engine, settings: Settings, stopping: threading.Event, heartbea
         try:
             claim = None if database.problem(engine) else generation.claim(sessions, name())
             if claim:
-                generation.run(sessions, claim, settings, stopping.is_set, beat)
+                metrics.ran(generation.run(sessions, claim, settings, stopping.is_set, beat))
                 continue
         except DBAPIError as error:
             log.error("the database does not answer, trying again: %s", error.orig)

@@ -27,7 +27,7 @@ SLOWEST = 1.0
 FEWEST = 50
 FEWEST_OF_A_POD = 20
 SCRAPE = (
-    "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8000/metrics', timeout=5).read().decode(), end='')"
+    "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9000/metrics', timeout=5).read().decode(), end='')"
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from itertools import count
@@ -17,11 +18,12 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 
 from app import school_schedule
+from app.metrics import Metrics
 from app.web import application
 
 FAULT = os.environ["FAULT"]
 AFTER = float(os.environ["FAULT_AFTER"])
-OPERATORS = ("/health", "/ready", "/metrics")
+OPERATORS = ("/health", "/ready")
 Next = Callable[[Request], Awaitable[Response]]
 
 
@@ -35,8 +37,6 @@ def faulty(create: Callable[..., FastAPI]) -> Callable[..., FastAPI]:
         match FAULT:
             case "never-ready" if begun and path == "/ready":
                 return Response("not ready", 503)
-            case "no-metrics" if begun and path == "/metrics":
-                return Response("gone", 404)
             case "errors" if begun and path not in OPERATORS:
                 return Response("broken", 500)
             case "leak" if begun and path not in OPERATORS and next(number) % 20 == 0:
@@ -45,6 +45,10 @@ def faulty(create: Callable[..., FastAPI]) -> Callable[..., FastAPI]:
 
     def with_fault(*arguments: object) -> FastAPI:
         app = create(*arguments)
+        if FAULT == "no-metrics":
+            metrics = arguments[-1]
+            assert isinstance(metrics, Metrics)
+            threading.Timer(AFTER, metrics.registry.unregister, [metrics.requests]).start()
         # The innermost one, so that the application sees and counts what it answers.
         app.user_middleware.append(Middleware(BaseHTTPMiddleware, dispatch=fail))
         return app

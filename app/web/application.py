@@ -23,11 +23,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from app import __version__, database
+from app import __version__, database, logs
+from app.metrics import Metrics
 from app.models import StoredInstance
 from app.settings import Settings
 from app.web import translation
-from app.web.metrics import Metrics
 from app.web.school import progress, school
 
 log = logging.getLogger("app.request")
@@ -56,14 +56,13 @@ Database = Annotated[Session, Depends(_session)]
 SchoolId = Annotated[int, PathParameter(ge=0, lt=2**31)]
 
 
-def create(engine: Engine, settings: Settings) -> FastAPI:
-    """The application on a database; nothing is started or migrated by it."""
+def create(engine: Engine, settings: Settings, metrics: Metrics | None = None) -> FastAPI:
+    """The application on a database, counting in `metrics`; nothing is started or migrated by it."""
     app = FastAPI(title="School Scheduler", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     sessions = sessionmaker(engine)
-    metrics = Metrics(settings, sessions)
 
     app.state.sessions = sessions
-    app.middleware("http")(_observe(metrics))
+    app.middleware("http")(_observe(metrics or Metrics(settings, engine)))
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.exception_handler(StarletteHTTPException)(_http_error)
     # An address whose number is none names no page, as any other wrong one.
@@ -95,10 +94,6 @@ def create(engine: Engine, settings: Settings) -> FastAPI:
         except DBAPIError as error:
             problem = f"the database does not answer: {error.orig}"
         return PlainTextResponse(f"{problem or 'ready'}\n", status_code=503 if problem else 200)
-
-    @app.get("/metrics")
-    def exposed() -> Response:
-        return Response(metrics.expose(), media_type="text/plain; version=1.0.0; charset=utf-8")
 
     @app.get("/version")
     def version() -> Response:
@@ -147,7 +142,7 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 def _database_error(request: Request, error: Exception) -> Response:
     cause = cast(DBAPIError, error).orig
-    log.error("the database does not answer: %s", cause, extra={"request_id": request.state.id})
+    log.error("the database does not answer: %s", cause)
     return _render(request, "error.html", 503, status_code=503)
 
 
@@ -160,7 +155,9 @@ def _observe(metrics: Metrics) -> Callable[[Request, Next], Awaitable[Response]]
     async def observe(request: Request, call_next: Next) -> Response:
         started = time.perf_counter()
         given = request.headers.get("x-request-id", "")
-        request.state.id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        # For every line that the request leads to, uvicorn's about a failure of the application included.
+        logs.CONTEXT.set({"request_id": request_id})
         status = 500
         try:
             response = await call_next(request)
@@ -173,13 +170,16 @@ def _observe(metrics: Metrics) -> Callable[[Request, Next], Awaitable[Response]]
             method = request.method if request.method in METHODS else "other"
             metrics.requests.labels(method, route, status).inc()
             metrics.duration.labels(method, route).observe(elapsed)
-            extra = {"request_id": request.state.id, "route": route, "status": status, "seconds": round(elapsed, 4)}
-            # Probes and scrapes come every few seconds and say nothing as long as they succeed.
-            quiet = status < 400 and route in ("/health", "/ready", "/metrics")
+            extra = {"route": route, "status": status, "seconds": round(elapsed, 4)}
+            # Where it is no number the answer was 404.
+            if status != 404 and "school_id" in request.path_params:
+                extra["school"] = int(request.path_params["school_id"])
+            # Probes come every few seconds and say nothing as long as they succeed.
+            quiet = status < 400 and route in ("/health", "/ready")
             # Quoted, as an address may have line breaks in it.
             line = f"{request.method} {quote(request.url.path)} {status}"
             log.log(logging.DEBUG if quiet else logging.INFO, line, extra=extra)
-        response.headers["X-Request-ID"] = request.state.id
+        response.headers["X-Request-ID"] = request_id
         for name, value in HEADERS.items():
             response.headers[name] = value
         return response

@@ -1,25 +1,47 @@
 from __future__ import annotations
 
+import socket
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.testclient import TestClient
 
+from app import database
+from app.metrics import Metrics
+from app.settings import Settings
+from app.web.application import create
+from tests.conftest import Start, address
 from tests.web.conftest import Stored
 
 
-def samples(client: TestClient, name: str) -> dict[tuple[str, ...], float]:
+@pytest.fixture
+def metrics(engine: Engine, settings: Settings) -> Metrics:
+    return Metrics(settings, engine)
+
+
+@pytest.fixture
+def client(engine: Engine, settings: Settings, metrics: Metrics) -> Iterator[TestClient]:
+    with TestClient(create(engine, settings, metrics), raise_server_exceptions=False) as client:
+        yield client
+
+
+def samples(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
     """Value by the values of the labels, in alphabetical order of their names."""
-    families = text_string_to_metric_families(client.get("/metrics").text)
-    found = [sample for family in families for sample in family.samples if sample.name == name]
+    found = [sample for family in metrics.registry.collect() for sample in family.samples if sample.name == name]
     return {tuple(value for _, value in sorted(each.labels.items())): each.value for each in found}
 
 
 def test_requests_are_counted_by_route_and_never_by_address(
-    client: TestClient, sessions: sessionmaker[Session]
+    client: TestClient, metrics: Metrics, sessions: sessionmaker[Session]
 ) -> None:
-    for address in ("/schools/7", "/schools/8", "/nowhere", "/static/style.css", "/static/nothing"):
-        client.get(address)
-    assert samples(client, "http_requests_total") == {
+    for path in ("/schools/7", "/schools/8", "/nowhere", "/static/style.css", "/static/nothing"):
+        client.get(path)
+    assert samples(metrics, "http_requests_total") == {
         ("GET", "/schools/{school_id}", "404"): 2,
         ("GET", "unmatched", "404"): 1,
         ("GET", "/static", "200"): 1,
@@ -27,16 +49,20 @@ def test_requests_are_counted_by_route_and_never_by_address(
     }
 
 
-def test_a_method_that_a_client_made_up_is_no_label(client: TestClient) -> None:
+def test_a_method_that_a_client_made_up_is_no_label(client: TestClient, metrics: Metrics) -> None:
     client.request("MADEUP", "/health")
-    assert samples(client, "http_requests_total") == {("other", "/health", "405"): 1}
+    assert samples(metrics, "http_requests_total") == {("other", "/health", "405"): 1}
 
 
-def test_generations_are_counted_by_state(client: TestClient, stored: Stored) -> None:
+def test_the_pages_port_has_no_metrics(client: TestClient) -> None:
+    assert client.get("/metrics").status_code == 404
+
+
+def test_generations_are_counted_by_state(metrics: Metrics, stored: Stored) -> None:
     stored()
     stored(state="done")
     stored()
-    assert samples(client, "school_scheduler_generations") == {
+    assert samples(metrics, "school_scheduler_generations") == {
         ("queued",): 2,
         ("running",): 0,
         ("done",): 1,
@@ -44,6 +70,40 @@ def test_generations_are_counted_by_state(client: TestClient, stored: Stored) ->
     }
 
 
-def test_without_a_database_the_other_metrics_are_told(client: TestClient) -> None:
-    assert samples(client, "school_scheduler_generations") == {}
-    assert list(samples(client, "school_scheduler_build_info").values()) == [1]
+@pytest.mark.mysql
+def test_the_queue_is_as_old_as_its_oldest_generation(
+    metrics: Metrics, stored: Stored, sessions: sessionmaker[Session]
+) -> None:
+    with sessions() as session:
+        now = database.now(session)
+    stored(requested_at=now.replace(year=now.year - 1), state="done")
+    stored(requested_at=now.replace(year=now.year - 2))
+    stored(heartbeat_at=now.replace(year=now.year - 3), state="running")
+    years = 365 * 86400
+    assert 2 * years <= samples(metrics, "school_scheduler_generation_queue_age_seconds")[()] < 2.1 * years
+    assert 3 * years <= samples(metrics, "school_scheduler_generation_silence_seconds")[()] < 3.1 * years
+
+
+def test_without_a_database_the_other_metrics_are_told(metrics: Metrics) -> None:
+    assert samples(metrics, "school_scheduler_generations") == {}
+    assert list(samples(metrics, "school_scheduler_build_info").values()) == [1]
+
+
+def test_when_all_connections_are_taken_the_scrape_does_not_wait_for_one(
+    metrics: Metrics, engine: Engine, sessions: sessionmaker[Session]
+) -> None:
+    with ExitStack() as taken:
+        for _ in range(database.CONNECTIONS):
+            taken.enter_context(engine.connect()).execute(text("SELECT 1"))
+        used = samples(metrics, "school_scheduler_database_connections")
+        assert samples(metrics, "school_scheduler_generations") == {}
+    assert used == {("idle",): 0, ("limit",): database.CONNECTIONS, ("used",): database.CONNECTIONS}
+
+
+def test_serve_tells_its_metrics_on_a_port_of_their_own(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address(start("serve", "--port", "0", METRICS_PORT=str(port), IMPORT_EXAMPLES="false"))
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        names = {family.name for family in text_string_to_metric_families(answer.read().decode())}
+    assert {"school_scheduler_build_info", "school_scheduler_generations"} <= names
