@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import pytest
+
+from app.school import edit
+from app.school.message import SchoolError
+from app.school.model import Lesson, Placement, Plan, Resource, School, Subject
+
+
+def test_an_id_is_never_used_twice(school: School) -> None:
+    without = edit.remove(edit.put(school, "rooms", Resource(id="", name="Sala")), "rooms", "r16")
+    assert edit.put(without, "rooms", Resource(id="", name="Sala")).rooms[-1].id == "r17"
+
+
+@pytest.mark.parametrize("name", ["Ana", "ana", " ÁNA "])
+def test_two_of_a_kind_have_different_names(school: School, name: str) -> None:
+    with pytest.raises(SchoolError, match="is there already"):
+        edit.put(school, "teachers", Resource(id="", name=name))
+
+
+def test_what_has_lessons_is_not_removed(school: School) -> None:
+    for kind, identifier in (("classes", "c6"), ("teachers", "t7"), ("subjects", "s10")):
+        with pytest.raises(SchoolError, match="has lessons"):
+            edit.remove(school, kind, identifier)  # type: ignore[arg-type]
+
+
+def test_what_has_no_lessons_is_removed(school: School) -> None:
+    assert edit.remove(school, "rooms", "r9").rooms == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"classes": ()}, "needs a class"),
+        ({"subject": "s99"}, "has just removed"),
+        ({"weekly": 0}, "between 1 and 6"),
+        ({"weekly": 7}, "between 1 and 6"),
+        ({"weekly": 3, "doubles": 2}, "room for at most 1 double"),
+    ],
+)
+def test_a_lesson_that_cannot_be_is_refused(school: School, values: dict[str, object], complaint: str) -> None:
+    with pytest.raises(SchoolError, match=complaint):
+        edit.put_lesson(school, school.lessons[1].model_copy(update=values))
+
+
+def test_parallel_lessons_are_equally_many(school: School) -> None:
+    school = edit.put_lesson(school, school.lessons[0].model_copy(update={"parallel": "A"}))
+    with pytest.raises(SchoolError, match="equally many"):
+        edit.put_lesson(school, school.lessons[1].model_copy(update={"parallel": "A"}))
+
+
+def test_nobody_is_in_two_parallel_lessons(school: School) -> None:
+    school = edit.put_lesson(school, school.lessons[2].model_copy(update={"parallel": "A"}))
+    with pytest.raises(SchoolError, match="Ana cannot be in two"):
+        edit.put_lesson(school, Lesson(id="", subject="s11", classes=("c6",), teachers=("t7",), parallel="A"))
+
+
+def test_a_shorter_week_takes_marks_and_placements_along(school: School) -> None:
+    school = edit.set_marks(school, "teachers", "t7", {"d1p1": "never", "d2p1": "avoid"})
+    placements = (Placement(lesson="l15", time="d2p1", duration=1), Placement(lesson="l14", time="d1p1", duration=1))
+    school = edit.put_plan(school, Plan(id="", name="Plano", placements=placements))
+    shorter = edit.set_week(school, school.week.model_copy(update={"days": school.week.days[:1]}))
+    assert shorter.teachers[0].marks == {"d1p1": "never"}
+    assert [each.time for each in shorter.plans[0].placements] == ["d1p1"]
+
+
+def test_fewer_lessons_a_week_take_placements_along(school: School) -> None:
+    placements = tuple(Placement(lesson="l14", time=time, duration=1) for time in ("d1p1", "d2p1"))
+    school = edit.put_plan(school, Plan(id="", name="Plano", placements=placements))
+    changed = edit.put_lesson(school, school.lessons[1].model_copy(update={"weekly": 1}))
+    assert changed.plans[0].placements == placements[:1]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"days": ()}, "at least one day"),
+        ({"closed": frozenset(f"d{day}p{period}" for day in (1, 2) for period in (1, 2, 3))}, "closed; open some"),
+    ],
+)
+def test_a_week_without_a_time_is_refused(school: School, change: dict[str, object], complaint: str) -> None:
+    with pytest.raises(SchoolError, match=complaint):
+        edit.set_week(school, school.week.model_copy(update=change))
+
+
+def test_lessons_of_the_day_do_not_overlap(school: School) -> None:
+    one, two, *_ = school.week.periods
+    overlapping = (one, two.model_copy(update={"begins": "07:40"}))
+    with pytest.raises(SchoolError, match="begins before the lesson above"):
+        edit.set_week(school, school.week.model_copy(update={"periods": overlapping}))
+
+
+def test_a_school_comes_back_from_its_document(school: School) -> None:
+    assert School.model_validate_json(school.model_dump_json(exclude_defaults=True)) == school
+
+
+def test_a_new_subject_is_added_and_an_old_one_renamed(school: School) -> None:
+    renamed = edit.put(school, "subjects", Subject(id="s10", name="Artes"))
+    assert [each.name for each in renamed.subjects] == ["Artes", "Física", "Inglês"]

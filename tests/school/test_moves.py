@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+
+from app.engine.cost import evaluate
+from app.school import edit, lowering, moves
+from app.school.model import Placement, Plan, School
+from tests.school.test_lowering import GOOD
+
+
+@pytest.fixture
+def plan() -> Plan:
+    placements = tuple(Placement(lesson=x, time=y, duration=z) for x, y, z in GOOD)
+    return Plan(id="v1", name="Plano", placements=placements)
+
+
+def test_every_target_costs_what_the_evaluator_says(school: School, plan: Plan) -> None:
+    school = edit.set_marks(school, "teachers", "t8", {"d2p3": "never", "d1p2": "avoid"})
+    problem = lowering.instance(school)
+    before = evaluate(problem, lowering.timetable(plan.placements))
+    for lesson in plan.placements:
+        for each in moves.targets(school, problem, plan, lesson, "c6"):
+            after = moves.swapped(plan, lesson, each.swap) if each.swap else moves.moved(plan, lesson, each.time)
+            judged = evaluate(problem, lowering.timetable(after.placements))
+            assert (each.hard, each.soft) == (judged.hard - before.hard, judged.soft - before.soft), (lesson, each)
+
+
+def test_a_double_lesson_is_not_offered_where_it_has_no_room(school: School, plan: Plan) -> None:
+    offered = {each.time for each in moves.targets(school, lowering.instance(school), plan, plan.placements[0], "c6")}
+    assert offered == {"d1p2", "d2p1", "d2p2"}
+
+
+def test_an_equally_long_lesson_is_swapped(school: School, plan: Plan) -> None:
+    english = plan.placements[3]
+    (target,) = (
+        each for each in moves.targets(school, lowering.instance(school), plan, english, "c6") if each.time == "d2p1"
+    )
+    assert target.swap == plan.placements[2]
+    assert {each.id for each in moves.swapped(plan, english, target.swap).placements} == {
+        "l13@d1p1", "l14@d1p3", "l14@d2p2", "l15@d2p1",
+    }  # fmt: skip
+
+
+def test_a_locked_lesson_is_not_swapped_away(school: School, plan: Plan) -> None:
+    locked = edit.placed(plan, plan.placements[2], then=[plan.placements[2].model_copy(update={"locked": True})])
+    found = moves.targets(school, lowering.instance(school), locked, plan.placements[3], "c6")
+    assert {each.time for each in found if each.swap} == {"d1p3"}
+
+
+def test_what_has_no_time_yet_is_told(school: School, plan: Plan) -> None:
+    assert moves.unplaced(school, plan) == []
+    left = moves.unplaced(school, edit.placed(plan, plan.placements[0], plan.placements[3]))
+    assert left == [
+        Placement(lesson="l13", time="", duration=2), Placement(lesson="l15", time="", duration=1)
+    ]  # fmt: skip
+
+
+def test_a_lesson_without_a_time_is_placed(school: School, plan: Plan) -> None:
+    left = edit.placed(plan, plan.placements[3])
+    (english,) = moves.unplaced(school, left)
+    found = {each.time: each.verdict for each in moves.targets(school, lowering.instance(school), left, english, "c6")}
+    assert (found["d2p2"], found["d1p3"]) == ("free", "breaks")
