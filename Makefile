@@ -7,7 +7,7 @@ INGRESS ?= 127.0.0.1
 # Some containers forbid byte code; without it every command here takes three times as long to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test check policy unit test-mysql up deploy rollback monitor status promote smoke generate \
+.PHONY: help run test check policy unit test-mysql up deploy rollback monitor observability status promote smoke generate \
   down diff load bench drills requirements
 
 help: ## this list
@@ -51,6 +51,9 @@ rollback: .venv/test ## ENV to the last good release before the newest
 
 monitor: .venv/test ## watch ENV for ten minutes
 	@$(BIN)/python -m delivery monitor $(ENV) $(OPTIONS)
+
+observability: .venv/test ## watch ENV: metrics, logs, dashboards, and alerts to the address WEBHOOK (docs/observability.md)
+	@$(BIN)/python -m delivery observability $(ENV) $(if $(WEBHOOK),--webhook '$(WEBHOOK)') $(OPTIONS)
 
 status: .venv/test ## releases and pods of ENV
 	@$(BIN)/python -m delivery status $(ENV)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
 from prometheus_client.core import GaugeMetricFamily
@@ -19,6 +21,7 @@ from app.models import Generation
 from app.settings import Settings
 
 STATES = ("queued", "running", "done", "failed")
+OUTCOMES = ("done", "failed", "queued", "lost")
 # Seconds: pages take milliseconds, and the last limit is beyond what a client waits for.
 ANSWERED = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 SEARCHED = (1, 5, 15, 30, 60, 120, 300, 900, 3600)
@@ -61,13 +64,18 @@ class Metrics:
             registry=self.registry,
         )
         self.records = Counter("school_scheduler_log_records", "Lines of the log.", ("level",), registry=self.registry)
+        # An alert cannot see the first of what was never there before.
         for level in ("warning", "error"):
             self.records.labels(level)
+        for outcome in OUTCOMES:
+            self.runs.labels(outcome)
         build = Gauge(
             "school_scheduler_build_info", "What runs.", ("version", "commit", "image"), registry=self.registry
         )
         build.labels(__version__, settings.commit, settings.image).set(1)
         self.registry.register(_Database(engine))
+        if settings.tls_certificate:
+            self.registry.register(_Certificate(settings.tls_certificate))
         ProcessCollector(registry=self.registry)
 
     def ran(self, run: Run) -> None:
@@ -92,6 +100,26 @@ class _Counting(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.records.labels(record.levelname.lower()).inc()
+
+
+class _Certificate(Collector):
+    """When a certificate expires; read at each scrape, as it is renewed in place."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        yield GaugeMetricFamily(
+            "school_scheduler_certificate_expiry_timestamp_seconds", "When the certificate that browsers see expires."
+        )
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        if self.file.exists():
+            (family,) = self.describe()
+            # The only decoder of the standard library: undocumented, and the same since Python 2.6.
+            decoded = ssl._ssl._test_decode_cert(str(self.file))  # type: ignore[attr-defined]
+            family.add_metric((), ssl.cert_time_to_seconds(decoded["notAfter"]))
+            yield family
 
 
 class _Database(Collector):

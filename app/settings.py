@@ -20,6 +20,7 @@ class Settings(BaseSettings):
         secrets_dir: a folder whose files `db_user` and `db_password` give those values.
         generation_seconds: how long one generation may search.
         image, commit: what runs, for /version.
+        tls_certificate: a file with the certificate that browsers are shown, whose expiry is among the metrics.
         metrics_port: where web and worker answer /metrics, on all addresses; without it nowhere.
     """
 
@@ -36,6 +37,7 @@ class Settings(BaseSettings):
     solver_workers: int = Field(default=2, ge=1)
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    tls_certificate: Path | None = None
     metrics_port: int | None = Field(default=None, ge=1, lt=65536)
     image: str = "unknown"
     commit: str = "unknown"

@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from types import FrameType
 
-from delivery import deploy, image, registry, release, render
+from delivery import deploy, image, observability, registry, release, render
 from delivery.shell import DeliveryError, kubectl, say
 
 
@@ -70,6 +70,8 @@ def parser() -> argparse.ArgumentParser:
     returning.add_argument("--to", type=int, metavar="NUMBER", help="or to this one")
     monitoring = through_ingress(command("monitor", "watch an environment; non-zero when something is wrong"))
     monitoring.add_argument("--minutes", type=float, default=10, help="how long (%(default)s)")
+    watching = command("observability", "install what watches an environment: metrics, logs, alerts, dashboards")
+    watching.add_argument("--webhook", metavar="URL", help="who is told of alerts; needed the first time")
     command("status", "the recorded releases and the pods")
     command("generate", "run the headless generation now")
     command("down", "delete the environment with all its data")
@@ -92,6 +94,8 @@ def run(options: argparse.Namespace) -> None:
             deploy.rollback(options.environment, options.to, deploy.Options(options.ingress, wait=options.wait))
         case "monitor":
             deploy.monitor_now(options.environment, options.minutes, options.ingress)
+        case "observability":
+            observability.install(options.environment, options.webhook)
         case "promote":
             print(registry.promote(options.image, options.tag))
         case "status":

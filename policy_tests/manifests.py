@@ -350,8 +350,9 @@ class ManifestSet:
 
     @cached_property
     def served(self) -> tuple[Pod, ...]:
-        """The pods behind any Service."""
-        chosen = {id(pod): pod for service in self.of("Service") for pod in self.behind(service)}
+        """The pods behind any Service that asks whether they are ready; one that lists them all is for no users."""
+        services = [each for each in self.of("Service") if not each.spec.get("publishNotReadyAddresses")]
+        chosen = {id(pod): pod for service in services for pod in self.behind(service)}
         return tuple(chosen.values())
 
     def lacking(

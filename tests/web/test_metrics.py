@@ -4,6 +4,8 @@ import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,6 +19,20 @@ from app.settings import Settings
 from app.web.application import create
 from tests.conftest import Start, address
 from tests.web.conftest import Stored
+
+# Signed by itself, valid until 2126-11-01 03:53:08 UTC.
+CERTIFICATE = """\
+-----BEGIN CERTIFICATE-----
+MIIBeTCCAR+gAwIBAgIUCbb1+9DxlIli08bpmDDhitBSw8QwCgYIKoZIzj0EAwIw
+ETEPMA0GA1UEAwwGc2Nob29sMCAXDTI2MTEyNTAzNTMwOFoYDzIxMjYxMTAxMDM1
+MzA4WjARMQ8wDQYDVQQDDAZzY2hvb2wwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AASNxnmy3LQ6CKut8bqMkoARL2A1W8j4DoMSEaQrozeLCwFZOu03noaE/YmyHtnv
+nK3hiQm0WM6mHP/PkPfz5LCbo1MwUTAdBgNVHQ4EFgQUODQX0KfaXpOodAVQ7Vdu
+ySDod68wHwYDVR0jBBgwFoAUODQX0KfaXpOodAVQ7VduySDod68wDwYDVR0TAQH/
+BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiA7blpLThumWzxYqO/B325vmzWVIJi8
+GS1Xu+433uQzEwIhAPyQkc6puPt80svkiPEGfU9E9hmo+4+uzF/uj4WvSSid
+-----END CERTIFICATE-----
+"""
 
 
 @pytest.fixture
@@ -98,6 +114,17 @@ def test_when_all_connections_are_taken_the_scrape_does_not_wait_for_one(
         used = samples(metrics, "school_scheduler_database_connections")
         assert samples(metrics, "school_scheduler_generations") == {}
     assert used == {("idle",): 0, ("limit",): database.CONNECTIONS, ("used",): database.CONNECTIONS}
+
+
+def test_the_expiry_of_the_certificate_is_told_as_long_as_there_is_one(
+    engine: Engine, settings: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "tls.crt"
+    metrics = Metrics(settings.model_copy(update={"tls_certificate": file}), engine)
+    assert samples(metrics, "school_scheduler_certificate_expiry_timestamp_seconds") == {}
+    file.write_text(CERTIFICATE)
+    expiry = samples(metrics, "school_scheduler_certificate_expiry_timestamp_seconds")[()]
+    assert datetime.fromtimestamp(expiry, UTC).isoformat() == "2126-11-01T03:53:08+00:00"
 
 
 def test_serve_tells_its_metrics_on_a_port_of_their_own(start: Start) -> None:
