@@ -46,9 +46,9 @@ def _check(watched: str) -> None:
     if not kubectl("get", "namespace", watched, "--ignore-not-found", "-o", "name").strip():
         raise DeliveryError(f"there is no namespace {watched}; deliver the environment first")
     known = credentials.read(watched, "db-credentials")
-    missing = [key for key in ("exporter-user", "exporter-password") if key not in known]
+    missing = [key for key in ("exporter-user", "exporter-password", "ca.crt") if key not in known]
     if missing:
-        raise DeliveryError(f"Secret {watched}/db-credentials lacks {' and '.join(missing)}; see docs/observability.md")
+        raise DeliveryError(f"Secret {watched}/db-credentials lacks {', '.join(missing)}; see docs/observability.md")
 
 
 def _configuration(webhook: str | None) -> str | None:

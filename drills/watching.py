@@ -1,0 +1,107 @@
+"""What watches the environment of a drill, and what it says: Prometheus, Loki, and whoever is told of alerts."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import pytest
+import yaml
+
+from delivery import observability
+from delivery.observability import LOGS, NAMESPACE
+from delivery.shell import ROOT, kubectl
+from drills.conftest import Stage
+
+HERE = Path(__file__).parent
+Found = TypeVar("Found")
+
+
+class Watch:
+    """Everything of observability/ beside the stage's environment, with a receiver for its alerts."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        observability.install(stage.environment, "http://alert-receiver:8080/", _without_grafana())
+        self._receive()
+
+    def _receive(self) -> None:
+        pod, service, policy = yaml.safe_load_all((HERE / "receiver.yaml").read_text())
+        container = pod["spec"]["containers"][0]
+        container["image"] = str(self.stage.good)
+        container["command"][-1] = (HERE / "receiver.py").read_text()
+        kubectl("-n", NAMESPACE, "delete", "pod/alert-receiver", "--ignore-not-found")
+        text = yaml.safe_dump_all([pod, service, policy])
+        kubectl("-n", NAMESPACE, "apply", "-f", "-", stdin=text)
+        kubectl("-n", NAMESPACE, "wait", "pod/alert-receiver", "--for=condition=Ready", "--timeout=2m")
+
+    def told(self, alert: str, status: str) -> list[dict[str, str]]:
+        """The alerts of that name and status (firing, resolved) that the receiver was told about the environment."""
+        lines = map(json.loads, kubectl("-n", NAMESPACE, "logs", "alert-receiver").splitlines())
+        return [
+            each
+            for each in lines
+            if (each["status"], each["alertname"], each["namespace"]) == (status, alert, self.stage.namespace)
+        ]
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """What Prometheus answers at this moment: series with `metric` and `value`."""
+        answer: list[dict[str, Any]] = _ask("prometheus-0:9090", "api/v1/query", query=expression)["result"]
+        return answer
+
+    def series(self, selector: str) -> list[dict[str, str]]:
+        """The labels of every series of the last hour."""
+        answer: list[dict[str, str]] = _ask(
+            "prometheus-0:9090", "api/v1/series", **{"match[]": selector, "start": f"{time.time() - 3600:.0f}"}
+        )
+        return answer
+
+    def lines(self, query: str) -> list[str]:
+        """The lines of the last hour that Loki finds, newest first."""
+        streams = _ask("loki-0:3100", "loki/api/v1/query_range", query=query, since="1h", limit="200")["result"]
+        found = [entry for stream in streams for entry in stream["values"]]
+        return [line for _, line in sorted(found, reverse=True)]
+
+    def usage(self) -> tuple[float, float]:
+        """(cores, MiB) that all of it uses now, as metrics-server tells."""
+        selectors = [(NAMESPACE, ""), (LOGS, ""), (self.stage.namespace, "app.kubernetes.io/name=mysqld-exporter")]
+        cores = memory = 0.0
+        for namespace, selector in selectors:
+            for line in kubectl("top", "pods", "-n", namespace, "-l", selector, "--no-headers").splitlines():
+                _, used, held = line.split()
+                cores += int(used.removesuffix("m")) / 1000
+                memory += int(held.removesuffix("Mi"))
+        return cores, memory
+
+
+def until(question: Callable[[], Found], seconds: float = 420) -> Found:
+    """Asks every two seconds until the answer is not empty; fails after that many seconds."""
+    deadline = time.monotonic() + seconds
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
+        time.sleep(2)
+    return answer
+
+
+def _ask(pod: str, path: str, **parameters: str) -> Any:
+    address = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/proxy/{path}?{urlencode(parameters)}"
+    return json.loads(kubectl("get", "--raw", address))["data"]
+
+
+def _without_grafana() -> Path:
+    """An overlay that does not start Grafana: what it would draw, the drills ask for themselves."""
+    folder = ROOT / "build" / "observability"
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"resources": ["../../observability"], "replicas": [{"name": "grafana", "count": 0}]}
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def watch(stage: Stage) -> Iterator[Watch]:
+    yield Watch(stage)
+    kubectl("-n", NAMESPACE, "delete", "pod/alert-receiver", "service/alert-receiver", "networkpolicy/alert-receiver")

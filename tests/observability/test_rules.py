@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from observability.expressions import RULES, rules
+from tests.conftest import ROOT
+
+TESTS = RULES.parent / "tests"
+RUNBOOKS = ROOT / "docs" / "runbooks"
+ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}
+needs_promtool = pytest.mark.skipif(
+    not shutil.which("promtool"), reason="RULES NOT TESTED: there is no promtool; install Debian's package prometheus"
+)
+
+
+def promtool(*arguments: str | Path) -> None:
+    done = subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def cases() -> list[tuple[str, bool]]:
+    """(alert, whether it fires) of every case."""
+    files = [yaml.safe_load(file.read_text()) for file in TESTS.glob("*.yaml")]
+    found = [each for file in files for test in file["tests"] for each in test["alert_rule_test"]]
+    return [(each["alertname"], bool(each["exp_alerts"])) for each in found]
+
+
+@needs_promtool
+@pytest.mark.parametrize("name", sorted(file.name for file in RULES.glob("*.yaml")))
+def test_alerts_fire_and_stay_silent_as_their_cases_say(name: str) -> None:
+    promtool("test", "rules", TESTS / name)
+
+
+@needs_promtool
+def test_prometheus_accepts_its_configuration(tmp_path: Path) -> None:
+    text = (RULES.parent / "prometheus.yaml").read_text().replace("/etc/prometheus/rules", str(RULES))
+    (tmp_path / "prometheus.yaml").write_text(text)
+    promtool("check", "config", tmp_path / "prometheus.yaml")
+
+
+def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_is_silent() -> None:
+    wanted = {(alert, fires) for alert in ALERTS for fires in (True, False)}
+    assert wanted - set(cases()) == {("Watchdog", False)}
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_alert_says_what_is_wrong_in_numbers_and_where_to_read_on(name: str) -> None:
+    labels, notes = ALERTS[name]["labels"], ALERTS[name]["annotations"]
+    assert labels["severity"] in ("critical", "warning", "none")
+    assert re.fullmatch(r"[A-Z].*\.", notes["summary"])
+    assert "{{ $value" in notes["description"]
+    assert notes["runbook_url"].endswith(f"/docs/runbooks/{name}.md")
+
+
+def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
+    titles = {file.stem: file.read_text().splitlines()[0] for file in RUNBOOKS.glob("*.md")}
+    assert titles == {name: f"# {name}" for name in ALERTS}
+
+
+@pytest.mark.parametrize("file", sorted(RUNBOOKS.glob("*.md")), ids=lambda file: file.stem)
+def test_runbook_leads_only_to_what_exists(file: Path) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", file.read_text())
+    assert [link for link in links if not (file.parent / link).exists()] == []
+
+
+def test_inhibitions_name_alerts_that_exist() -> None:
+    configuration: dict[str, Any] = yaml.safe_load(
+        (RULES.parents[1] / "alertmanager" / "alertmanager.yaml").read_text()
+    )
+    named = [
+        re.findall('alertname="(.+)"', matcher)
+        for each in configuration["inhibit_rules"]
+        for matcher in each["source_matchers"]
+    ]
+    assert {name for names in named for name in names} <= set(ALERTS)
