@@ -17,7 +17,7 @@ from pathlib import Path
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import sessionmaker
 
-from app import database, generation, instances, logs, worker
+from app import accounts, database, generation, instances, logs, worker
 from app.engine.cost import Cost, evaluate
 from app.engine.timetable import Timetable
 from app.engine.xhstt import write_solution
@@ -50,7 +50,10 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
             database.migrate(engine)
             import_files(engine, options.files, settings)
         case "migrate":
-            migrate(database.connect(settings), settings, options.wait)
+            engine = database.connect(settings)
+            migrate(engine, settings, options.wait)
+            # Only the address is not known here.
+            tell_first_link(engine, "")
     return 0
 
 
@@ -74,9 +77,17 @@ def migrate(engine: Engine, settings: Settings, wait: float = 0) -> None:
         with sessionmaker(engine)() as session:
             empty = session.scalar(select(StoredInstance.id).limit(1)) is None
         if empty and settings.import_examples:
-            import_files(engine, sorted(instances.EXAMPLES.glob("*.xml")), settings)
+            import_files(engine, list(instances.EXAMPLE_FILES), settings)
 
     database.migrate(engine, wait, fill)
+
+
+def tell_first_link(engine: Engine, url: str) -> None:
+    """Prints where the first account is made, as long as there is none; the link is good once and for a week."""
+    with sessionmaker(engine).begin() as session:
+        token = accounts.first_invitation(session)
+    if token:
+        print(f"Make the first account at {url}/join/{token}", flush=True)
 
 
 def import_files(engine: Engine, files: list[Path], settings: Settings) -> None:
@@ -100,6 +111,8 @@ def serve(host: str, port: int, reload: bool, settings: Settings) -> None:
         migrate(engine, settings)
     metrics = measure(engine, settings)
     print(f"School Scheduler on {url}", flush=True)
+    if settings.embedded:
+        tell_first_link(engine, url)
     if reload:
         listener.close()
         watched = str(Path(__file__).parent)
@@ -173,7 +186,7 @@ def generate_all(settings: Settings, seed: int) -> None:
         raise CommandError(reason)
     sessions = sessionmaker(engine)
     with sessions() as session:
-        ids = session.scalars(select(StoredInstance.id).order_by(StoredInstance.id)).all()
+        ids = session.scalars(select(StoredInstance.id).filter_by(school_id=None).order_by(StoredInstance.id)).all()
     failed = 0
     for instance_id in ids:
         if stopping.is_set():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +17,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app import database, instances, logs
 from app.engine.cost import evaluate
-from app.models import Generation, StoredInstance
+from app.models import Generation, StoredInstance, StoredSchool
+from app.school.model import Placement, School
 from app.search import SearchError, search
 from app.settings import Settings
 
@@ -27,6 +29,7 @@ Sessions = sessionmaker[Session]
 SILENCE = timedelta(seconds=60)
 ATTEMPTS = 3
 NOT_FOUND = "no timetable was found that keeps every required constraint"
+STOPPED = "stopped before a first timetable was found"
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,37 @@ def request(session: Session, instance: StoredInstance, settings: Settings, seed
     return generation
 
 
+def request_for_school(
+    session: Session, stored: StoredSchool, school: School, locked: Sequence[Placement], settings: Settings
+) -> Generation:
+    """Queues a generation for a school as it is now, around what is locked; each with a seed of its own."""
+    instance = instances.of_school(session, stored.id, school, locked)
+    before = len(of_school(session, stored.id))
+    generation = request(session, instance, settings, seed=before + 1)
+    generation.school_version = stored.version
+    generation.locked = json.dumps([each.model_dump() for each in locked])
+    return generation
+
+
+def of_school(session: Session, school_id: int, most: int = 1000) -> list[Generation]:
+    """The generations of a school, newest first."""
+    own = select(Generation).join(StoredInstance).where(StoredInstance.school_id == school_id)
+    return list(session.scalars(own.order_by(Generation.id.desc()).limit(most)))
+
+
+def stop(session: Session, generation: Generation) -> None:
+    """Asks the worker to keep what it has found; what no worker has begun with is over at once."""
+    generation.stop_requested = True
+    waiting = (Generation.id == generation.id, Generation.state == "queued")
+    over = {"state": "failed", "error": STOPPED, "finished_at": database.now(session)}
+    session.execute(update(Generation).where(*waiting).values(over))
+
+
 def request_missing(session: Session, settings: Settings) -> None:
-    """Queues a generation for every instance that never had one."""
+    """Queues a generation for every imported instance that never had one."""
     had = select(Generation.instance_id)
-    for instance in session.scalars(select(StoredInstance).where(StoredInstance.id.not_in(had))):
+    missing = select(StoredInstance).where(StoredInstance.id.not_in(had), StoredInstance.school_id.is_(None))
+    for instance in session.scalars(missing):
         request(session, instance, settings)
 
 
@@ -123,7 +153,8 @@ def run(
 ) -> Run:
     """Runs a claimed generation to its end, its best timetable always in the row.
 
-    Ended early by `stop`, it is done with the best so far, or queued again without one. `tick` is called every second.
+    Ended early by `stop`, it is done with the best so far, or queued again without one; by somebody's request, over.
+    `tick` is called every second.
     """
     began = time.monotonic()
     with sessions() as session:
@@ -132,22 +163,30 @@ def run(
         instance, xhstt, school = instances.load(stored), stored.xhstt, stored.id
         # What an earlier attempt found stays until something better comes.
         kept = None if generation.timetable is None else (generation.hard, generation.soft)
+        history = json.loads(generation.history or "[]")
+        asked = bool(generation.stop_requested)
     context = logs.CONTEXT.set({"job_id": claim.id, "school": school})
     log.info("searching for %g s", seconds)
     end: dict[str, object]
     try:
         try:
-            found = search(xhstt, seconds=seconds, seed=seed, workers=settings.solver_workers, stop=stop)
+            workers = settings.solver_workers
+            found = search(xhstt, seconds=seconds, seed=seed, workers=workers, stop=lambda: stop() or asked)
             with closing(found):
                 for each in found:
                     tick()
                     cost = evaluate(instance, each.timetable) if each else None
                     if each and cost and (kept is None or (cost.hard, cost.soft) < kept):
                         kept = (cost.hard, cost.soft)
-                        _write(sessions, claim, timetable=each.timetable.to_json(), hard=cost.hard, soft=cost.soft)
+                        history.append([round(each.elapsed, 1), *kept])
+                        better = {"timetable": each.timetable.to_json(), "hard": cost.hard, "soft": cost.soft}
+                        _write(sessions, claim, **better, history=json.dumps(history))
                     _write(sessions, claim, **({"elapsed": each.elapsed, "bound": each.bound} if each else {}))
+                    asked = asked or _asked_to_stop(sessions, claim)
             if kept:
                 end = {"state": "done"}
+            elif asked:
+                end = {"state": "failed", "error": STOPPED}
             elif stop():
                 # Not this attempt's fault, so it does not count.
                 end = {"state": "queued", "attempts": claim.attempt - 1}
@@ -163,6 +202,11 @@ def run(
     finally:
         logs.CONTEXT.reset(context)
     return Run(str(end["state"]), time.monotonic() - began, kept[1] if kept else None)
+
+
+def _asked_to_stop(sessions: Sessions, claim: Claim) -> bool:
+    with sessions() as session:
+        return bool(session.scalar(select(Generation.stop_requested).where(Generation.id == claim.id)))
 
 
 def _write(sessions: Sessions, claim: Claim, **values: object) -> None:

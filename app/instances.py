@@ -14,8 +14,12 @@ from app import database
 from app.engine.instance import Instance
 from app.engine.xhstt import XhsttError, read_instances
 from app.models import StoredInstance
+from app.school import lowering
+from app.school.model import Placement, School
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+# In this order, as the first is what a new installation shows.
+EXAMPLE_FILES = (EXAMPLES / "escola-exemplo.xml", EXAMPLES / "BrazilInstance1.xml")
 
 
 def read(path: Path) -> tuple[bytes, Instance]:
@@ -51,6 +55,25 @@ def import_files(session: Session, paths: Iterable[Path]) -> list[StoredInstance
             session.flush()
         stored.append(found)
     return stored
+
+
+def of_school(session: Session, school_id: int, school: School, locked: Iterable[Placement]) -> StoredInstance:
+    """The instance of a school as it is now; the same one as long as nothing in it changes."""
+    xhstt = lowering.archive(school, locked, named=False)
+    # Equal instances of two schools are two: what is found for one is not the other's.
+    sha256 = hashlib.sha256(f"school {school_id}\n".encode() + xhstt).hexdigest()
+    found = session.scalar(select(StoredInstance).where(StoredInstance.sha256 == sha256))
+    if found is None:
+        found = StoredInstance(
+            name=f"School {school_id}",
+            xhstt=xhstt.decode(),
+            sha256=sha256,
+            created_at=database.now(session),
+            school_id=school_id,
+        )
+        session.add(found)
+        session.flush()
+    return found
 
 
 def load(stored: StoredInstance) -> Instance:

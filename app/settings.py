@@ -18,6 +18,8 @@ class Settings(BaseSettings):
         db_tls_ca: a file with the authority that signed the server's certificate. Without it the connection to MySQL is
             encrypted all the same, but the server is not verified.
         secrets_dir: a folder whose files `db_user` and `db_password` give those values.
+        https_only: people come through a proxy that ends TLS. Cookies are never sent without it then, whoever comes
+            without is sent there, and the proxy's X-Real-IP says who asks.
         generation_seconds: how long one generation may search.
         image, commit: what runs, for /version.
         tls_certificate: a file with the certificate that browsers are shown, whose expiry is among the metrics.
@@ -33,6 +35,7 @@ class Settings(BaseSettings):
     secrets_dir: Path | None = None
     data_dir: Path = Path("data")
     import_examples: bool = True
+    https_only: bool = False
     generation_seconds: float = Field(default=60, gt=0, allow_inf_nan=False)
     solver_workers: int = Field(default=2, ge=1)
     log_format: Literal["text", "json"] = "text"

@@ -70,6 +70,8 @@ def put(school: School, kind: Kind, item: Subject | Resource) -> School:
     other = find(school, kind, item.name)
     if other is not None and other.id != item.id:
         raise SchoolError(_("“{name}” is there already; choose another name.", name=item.name))
+    if isinstance(item, Resource):
+        item = _trimmed(item, school.week)
     if not item.id:
         school, identifier = new_id(school, PREFIX[kind])
         item = item.model_copy(update={"id": identifier})
@@ -157,9 +159,8 @@ def set_week(school: School, week: Week) -> School:
 
 def set_marks(school: School, kind: Kind, identifier: str, marks: dict[str, Mark]) -> School:
     """Another availability of a class, a teacher or a room."""
-    known = set(school.week.slots)
     (item,) = (each for each in getattr(school, kind) if each.id == identifier)
-    return put(school, kind, item.model_copy(update={"marks": {x: y for x, y in marks.items() if x in known}}))
+    return put(school, kind, item.model_copy(update={"marks": marks}))
 
 
 def put_plan(school: School, plan: Plan) -> School:

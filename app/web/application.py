@@ -6,18 +6,16 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import cast
 from urllib.parse import quote
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
-from fastapi import Path as PathParameter
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
@@ -27,8 +25,11 @@ from app import __version__, database, logs
 from app.metrics import Metrics
 from app.models import StoredInstance
 from app.settings import Settings
-from app.web import translation
-from app.web.school import progress, school
+from app.web.access import Database, LoginNeededError, SchoolId, Visitor, login_page
+from app.web.body import BodyLimit
+from app.web.office import data, people, take, transfer, work
+from app.web.page import render, translator
+from app.web.school import progress, public_schools, school
 
 log = logging.getLogger("app.request")
 HERE = Path(__file__).parent
@@ -38,22 +39,9 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-templates = Environment(
-    loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-)
-
-
-def _session(request: Request) -> Iterator[Session]:
-    with request.app.state.sessions() as session:
-        yield session
-
-
-Database = Annotated[Session, Depends(_session)]
-# What is beyond a database's integers is the number of no school.
-SchoolId = Annotated[int, PathParameter(ge=0, lt=2**31)]
 
 
 def create(engine: Engine, settings: Settings, metrics: Metrics | None = None) -> FastAPI:
@@ -62,25 +50,32 @@ def create(engine: Engine, settings: Settings, metrics: Metrics | None = None) -
     sessions = sessionmaker(engine)
 
     app.state.sessions = sessions
+    app.state.settings = settings
+    app.add_middleware(BodyLimit)
+    if settings.https_only:
+        app.middleware("http")(_only_https)
     app.middleware("http")(_observe(metrics or Metrics(settings, engine)))
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.exception_handler(StarletteHTTPException)(_http_error)
     # An address whose number is none names no page, as any other wrong one.
     app.exception_handler(RequestValidationError)(lambda request, _: _http_error(request, HTTPException(404)))
     app.exception_handler(DBAPIError)(_database_error)
+    app.exception_handler(LoginNeededError)(lambda request, _: login_page(request))
+    for router in (people.router, transfer.router, work.router, take.router, data.router):
+        app.include_router(router)
 
     @app.get("/")
-    def home(request: Request, session: Database) -> Response:
-        return _page(request, session, session.scalar(select(StoredInstance).order_by(StoredInstance.id).limit(1)))
+    def home(request: Request, session: Database, account: Visitor) -> Response:
+        first = select(StoredInstance).where(StoredInstance.school_id.is_(None)).order_by(StoredInstance.id).limit(1)
+        return _page(request, session, session.scalar(first))
 
     @app.get("/schools/{school_id}")
-    def one_school(request: Request, session: Database, school_id: SchoolId) -> Response:
+    def one_school(request: Request, session: Database, account: Visitor, school_id: SchoolId) -> Response:
         return _page(request, session, _stored(session, school_id))
 
     @app.get("/schools/{school_id}/progress")
     def one_progress(request: Request, session: Database, school_id: SchoolId) -> Response:
-        translate = translation.translations(translation.choose(request)).gettext
-        state = progress(session, _stored(session, school_id).id, translate)
+        state = progress(session, _stored(session, school_id).id, translator(request))
         return JSONResponse(asdict(state) | {"active": state.active}, headers={"Cache-Control": "no-store"})
 
     @app.get("/health")
@@ -106,36 +101,20 @@ def create(engine: Engine, settings: Settings, metrics: Metrics | None = None) -
 
 def _stored(session: Session, school_id: int) -> StoredInstance:
     found = session.get(StoredInstance, school_id)
-    if found is None:
+    # What was made of a school is nobody else's to see.
+    if found is None or found.school_id is not None:
         raise HTTPException(404)
     return found
 
 
 def _page(request: Request, session: Session, stored: StoredInstance | None) -> Response:
-    translate = translation.translations(translation.choose(request)).gettext
-    names = session.execute(select(StoredInstance.id, StoredInstance.name).order_by(StoredInstance.id)).all()
-    shown = school(session, stored, translate) if stored else None
-    return _render(request, "school.html", school=shown, schools=names)
-
-
-def _render(request: Request, template: str, status: int = 200, **context: Any) -> Response:
-    language = translation.choose(request)
-    translate = translation.translations(language).gettext
-    page = templates.get_template(template).render(
-        _=translate, language=language, languages=translation.LANGUAGES, version=__version__, **context
-    )
-    response = HTMLResponse(page, status_code=status, headers={"Cache-Control": "no-store", "Vary": "Accept-Language"})
-    if request.query_params.get("lang") == language:
-        secure = request.url.scheme == "https"
-        response.set_cookie(
-            translation.COOKIE, language, max_age=31536000, samesite="lax", secure=secure, httponly=True
-        )
-    return response
+    shown = school(session, stored, translator(request)) if stored else None
+    return render(request, "school.html", school=shown, schools=list(public_schools(session)))
 
 
 def _http_error(request: Request, error: Exception) -> Response:
     refused = cast(StarletteHTTPException, error)
-    response = _render(request, "error.html", refused.status_code, status_code=refused.status_code)
+    response = render(request, "error.html", refused.status_code, status_code=refused.status_code)
     response.headers.update(refused.headers or {})
     return response
 
@@ -143,7 +122,16 @@ def _http_error(request: Request, error: Exception) -> Response:
 def _database_error(request: Request, error: Exception) -> Response:
     cause = cast(DBAPIError, error).orig
     log.error("the database does not answer: %s", cause)
-    return _render(request, "error.html", 503, status_code=503)
+    return render(request, "error.html", 503, status_code=503)
+
+
+async def _only_https(request: Request, call_next: Next) -> Response:
+    """Sends whoever came to the proxy without TLS to where there is; probes come past it and have no such header."""
+    if request.headers.get("x-forwarded-proto") == "http":
+        return RedirectResponse(request.url.replace(scheme="https"), 308)
+    response = await call_next(request)
+    response.headers["Strict-Transport-Security"] = "max-age=31536000"
+    return response
 
 
 Next = Callable[[Request], Awaitable[Response]]

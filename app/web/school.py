@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import generation, instances
 from app.engine.grid import Row, days, grid
 from app.engine.instance import Instance, Resource
 from app.engine.timetable import Timetable
-from app.models import Generation, StoredInstance
+from app.models import Generation, Publication, StoredInstance, StoredSchool
 
 # Colours that the style sheet has.
 TONES = 10
@@ -60,6 +61,18 @@ class School:
     tones: dict[str, int]
 
 
+def public_schools(session: Session) -> Iterator[tuple[str, str]]:
+    """(address, name) of every school that can be seen without an account: imported ones, then published ones."""
+    imported = select(StoredInstance.id, StoredInstance.name).filter_by(school_id=None).order_by(StoredInstance.id)
+    for identifier, name in session.execute(imported):
+        yield f"/schools/{identifier}", name
+    shown = select(StoredSchool.id, StoredSchool.name).where(
+        StoredSchool.public, StoredSchool.id.in_(select(Publication.school_id))
+    )
+    for identifier, name in session.execute(shown.order_by(StoredSchool.id)):
+        yield f"/published/{identifier}", name
+
+
 def school(session: Session, stored: StoredInstance, translate: Callable[[str], str]) -> School:
     """The school of an imported instance, with the best timetable that there is."""
     instance = instances.load(stored)
@@ -82,10 +95,20 @@ def progress(session: Session, instance_id: int, translate: Callable[[str], str]
     version = f"{best.id}-{best.hard}-{best.soft}" if best else ""
     if newest is None:
         return Progress(None, translate("No timetable has been asked for yet."), 0, version)
-    elapsed = _elapsed(session, newest)
-    values = {"elapsed": round(elapsed), "seconds": round(newest.seconds), "cost": newest.soft, "error": newest.error}
-    text = translate(_message(newest)).format_map(values)
-    return Progress(newest.state, text, min(1.0, elapsed / newest.seconds), version)
+    text, share = progress_of(newest, translate)
+    return Progress(newest.state, text, share, version)
+
+
+def progress_of(row: Generation, translate: Callable[[str], str]) -> tuple[str, float]:
+    """How far one generation is, in words, and as a share of its time."""
+    elapsed = _elapsed(row)
+    values = {
+        "elapsed": round(elapsed),
+        "seconds": round(row.seconds),
+        "cost": row.soft,
+        "error": row.error,
+    }
+    return translate(_message(row)).format_map(values), min(1.0, elapsed / row.seconds)
 
 
 def _message(newest: Generation) -> str:
@@ -103,13 +126,15 @@ def _message(newest: Generation) -> str:
             return _("Looking for a better timetable: {elapsed} s of {seconds} s, cost {cost} so far.")
         case "failed" if newest.error == generation.NOT_FOUND:
             return _("No timetable that meets every requirement was found in {seconds} s.")
+        case "failed" if newest.error == generation.STOPPED:
+            return _("The search was stopped before it found a timetable.")
         case "failed":
             return _("The search failed: {error}")
         case _:
             return _("The search is finished.")
 
 
-def _elapsed(session: Session, newest: Generation) -> float:
+def _elapsed(newest: Generation) -> float:
     if newest.state != "running" or newest.started_at is None or newest.heartbeat_at is None:
         return 0.0
     return (newest.heartbeat_at - newest.started_at).total_seconds()

@@ -11,7 +11,8 @@ import yaml
 from delivery.shell import kubectl
 from observability.expressions import HERE
 from policy_tests.check import check
-from policy_tests.manifests import ManifestSet, read_manifests
+from policy_tests.manifests import ManifestSet
+from policy_tests.reader import read_manifests
 from policy_tests.render import ENVIRONMENTS, as_environment
 from policy_tests.rule import explain
 from policy_tests.waivers import read_waivers, waived

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
+from starlette.testclient import TestClient
 
 from app import generation, instances
 from app.engine.solver import solve
@@ -16,11 +16,6 @@ from app.engine.timetable import Timetable
 from app.settings import Settings
 from app.web.application import create
 from tests.conftest import SAMPLE
-
-with warnings.catch_warnings():
-    # Starlette would rather have httpx2.
-    warnings.simplefilter("ignore")
-    from starlette.testclient import TestClient
 
 Stored = Callable[..., int]
 

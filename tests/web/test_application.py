@@ -80,9 +80,9 @@ def test_a_request_keeps_the_id_that_it_was_given(client: TestClient) -> None:
     assert client.get("/health", headers={"X-Request-ID": "abc-1.2_3"}).headers["x-request-id"] == "abc-1.2_3"
 
 
-@pytest.mark.parametrize("given", ["", "a b", "x" * 65, 'a"b', "é".encode("latin-1")])
-def test_a_request_without_a_decent_id_gets_one(client: TestClient, given: str | bytes) -> None:
-    answer = client.get("/health", headers={"X-Request-ID": given})
+@pytest.mark.parametrize("given", [b"", b"a b", b"x" * 65, b'a"b', "é".encode("latin-1")])
+def test_a_request_without_a_decent_id_gets_one(client: TestClient, given: bytes) -> None:
+    answer = client.get("/health", headers={b"X-Request-ID": given})
     assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
 
 

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
+from babel.messages.extract import DEFAULT_KEYWORDS, extract, extract_from_dir
 from babel.messages.pofile import read_po
 
 import app.web
@@ -22,9 +23,16 @@ def translated() -> dict[str, str]:
     return {str(each.id): str(each.string) for each in catalogue() if each.id}
 
 
+def schools() -> list[Any]:
+    with (WEB.parent / "schools.py").open("rb") as one, (WEB.parent / "accounts.py").open("rb") as other:
+        return [*extract("python", one), *extract("python", other)]
+
+
 def test_the_catalogue_has_what_the_pages_say_and_nothing_else() -> None:
     keywords = DEFAULT_KEYWORDS | {"translate": None}
-    said = {str(message[2]) for message in extract_from_dir(WEB, METHODS, keywords=keywords)}
+    folders = (WEB, WEB.parent / "school")
+    found = (message for folder in folders for message in extract_from_dir(folder, METHODS, keywords=keywords))
+    said = {str(message[2]) for message in found} | {str(message[1]) for message in schools()}
     assert said == set(translated())
 
 

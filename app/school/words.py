@@ -1,0 +1,94 @@
+"""What is wrong with a timetable, or with a school before there is one, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from app.engine.cost import Violation
+from app.school.message import Message, _
+from app.school.model import Resource, School, slot
+
+
+def said(school: School, violation: Violation) -> Message:
+    """One violation of an instance that `app.school.lowering` made."""
+    point, count = violation.point[0], violation.deviation
+    if point in school.lesson:
+        what = lesson(school, point)
+        match violation.constraint.id.partition("-")[0]:
+            case "assign":
+                return _("{lesson}: lessons without a time: {count}", lesson=what, count=count)
+            case "breaks":
+                return _("{lesson}: a double lesson goes through a break", lesson=what)
+            case "spread":
+                return _("{lesson}: more often than needed on one day", lesson=what)
+            case _:
+                return _("{lesson}: not as many double lessons as wanted", lesson=what)
+    name = school.names[point]
+    match violation.constraint.id.partition("-")[0]:
+        case "clash":
+            return _("{name}: two lessons at the same time: {count}", name=name, count=count)
+        case "never":
+            return _("{name}: lessons at impossible times: {count}", name=name, count=count)
+        case "avoid":
+            return _("{name}: lessons at unwelcome times: {count}", name=name, count=count)
+        case "prefer":
+            return _("{name}: lessons outside of the preferred times: {count}", name=name, count=count)
+        case "idle":
+            return _("{name}: free lessons in between, too many by {count}", name=name, count=count)
+        case "days":
+            return _("{name}: days at school, too many by {count}", name=name, count=count)
+        case _:
+            return _("{name}: lessons a day, too many by {count}", name=name, count=count)
+
+
+def lesson(school: School, head: str) -> str:
+    """What a group of lessons is called: its subjects and its classes."""
+    members = school.groups.get(head, (school.lesson[head],))
+    subjects = " / ".join(dict.fromkeys(school.names[each.subject] for each in members))
+    classes = " + ".join(dict.fromkeys(school.names[one] for each in members for one in each.classes))
+    return f"{subjects} {classes}"
+
+
+def impossible(school: School) -> Iterator[Message]:
+    """Why there can be no timetable, as far as counting shows it, each with a way out."""
+    if not school.lessons:
+        yield _("There are no lessons yet; add some, or import them.")
+        return
+    load = dict.fromkeys(school.resources, 0)
+    for head, members in school.groups.items():
+        for each in school.attending(head):
+            load[each] += members[0].weekly
+    for resource in school.resources.values():
+        open_times = _open(school, resource)
+        values: dict[str, str | int] = {"name": resource.name, "load": load[resource.id], "times": len(open_times)}
+        if load[resource.id] > len(open_times):
+            yield _("{name} has {load} lessons, but only {times} possible times: free some, or take lessons away.",
+                    **values)  # fmt: skip
+            continue
+        by_day = sorted(sum(each.startswith(day.id + "p") for each in open_times) for day in school.week.days)[::-1]
+        most = [min(each, resource.most_a_day or each) for each in by_day][: resource.most_days]
+        if load[resource.id] > sum(most):
+            values["times"] = sum(most)
+            yield _("{name} has {load} lessons, but the limits of days and of lessons a day leave {times}: raise them.",
+                    **values)  # fmt: skip
+    for head, members in school.groups.items():
+        times = set.intersection(*(_open(school, school.resources[each]) for each in school.attending(head)))
+        if len(times) < members[0].weekly:
+            yield _("{lesson}: all who attend share only {times} possible times for {weekly} lessons.",
+                    lesson=lesson(school, head), times=len(times), weekly=members[0].weekly)  # fmt: skip
+        elif members[0].doubles > sum(each in times and then in times for each, then in school.week.following.items()):
+            yield _(
+                "{lesson}: there is no room for the double lessons between the breaks.", lesson=lesson(school, head)
+            )
+
+
+def _open(school: School, resource: Resource) -> set[str]:
+    """The times at which the resource can be taught."""
+    return {
+        time
+        for day in school.week.days
+        for period in school.week.periods
+        if (time := slot(day.id, period.id)) not in school.week.closed
+        and resource.marks.get(time) != "never"
+        and resource.shift in ("", period.shift)
+    }

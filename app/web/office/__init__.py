@@ -1,0 +1,1 @@
+"""The pages on which a school's people make its timetable."""

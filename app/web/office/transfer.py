@@ -1,0 +1,108 @@
+"""Worksheets and XHSTT archives, in and out."""
+
+from __future__ import annotations
+
+import json
+
+from fastapi import APIRouter, Response
+from starlette.datastructures import FormData, UploadFile
+
+from app.school import lowering, sheet
+from app.school.message import SchoolError, _
+from app.school.model import School
+from app.school.sheet import Table
+from app.web import translation
+from app.web.access import OfSchool, Posted
+from app.web.office.data import page
+from app.web.office.form import Problem, attempt, text
+
+router = APIRouter(prefix="/office/{school_id}")
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
+def download(data: bytes, name: str, kind: str) -> Response:
+    """A file that a browser stores and never shows."""
+    return Response(
+        data,
+        media_type=kind,
+        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
+    )
+
+
+@router.get("/import")
+def choose(desk: OfSchool) -> Response:
+    return page(desk, "import", errors=[], preview=None, tables="")
+
+
+@router.get("/import/template.xlsx")
+def template(desk: OfSchool) -> Response:
+    english = translation.choose(desk.request) == "en"
+    return download(sheet.write(sheet.tables(desk.school, english)), "school.xlsx" if english else "escola.xlsx", XLSX)
+
+
+@router.get("/export.xml")
+def export(desk: OfSchool) -> Response:
+    if not desk.school.lessons:
+        problem = Problem(_("There are no lessons yet; add some, or import them."), 422)
+        return page(desk, "import", problem=problem, errors=[], preview=None, tables="")
+    return download(lowering.archive(desk.school), "school.xml", "application/xml")
+
+
+@router.post("/import")
+def preview(desk: OfSchool, form: Posted) -> Response:
+    """Shows what the file would change; the second step saves exactly what was shown."""
+    try:
+        tables = _uploaded(form)
+        made, errors = sheet.imported(desk.school, tables)
+    except SchoolError as error:
+        return page(desk, "import", problem=Problem(error.message, 422), errors=[], preview=None, tables="")
+    if errors:
+        wrong = Problem(_("Nothing was imported. Correct these cells, then choose the file again."), 422)
+        return page(desk, "import", problem=wrong, errors=errors, preview=None, tables="")
+    if "confirmed" not in form:
+        return page(desk, "import", errors=[], preview=_summary(desk.school, made), tables=json.dumps(tables))
+
+    def replace(school: School) -> School:
+        again, wrong = sheet.imported(school, tables)
+        if wrong:
+            raise SchoolError(wrong[0].message)
+        return again
+
+    told = _("Imported: {count} lessons.", count=len(made.lessons))
+    problem = attempt(desk, form, replace, told, lambda school: school)
+    if problem:
+        shown = _summary(desk.school, made)
+        return page(desk, "import", problem=problem, errors=[], preview=shown, tables=json.dumps(tables))
+    return desk.done("/lessons")
+
+
+def _uploaded(form: FormData) -> list[Table]:
+    given = form.get("file")
+    if isinstance(given, UploadFile) and given.filename:
+        found = sheet.read(given.file.read(), given.filename)
+    else:
+        found = _confirmed(text(form, "tables"))
+    if not any(len(table.rows) > 1 for table in found):
+        raise SchoolError(_("Choose a file that has at least one row below its headings."))
+    return found
+
+
+def _confirmed(given: str) -> list[Table]:
+    """The tables of the preview, which have been in the browser and may be anything by now."""
+    try:
+        return [Table(str(title)[:200], [[str(cell)[:500] for cell in row] for row in rows]) for title, rows in
+                json.loads(given or "[]")]  # fmt: skip
+    except (ValueError, TypeError, RecursionError):
+        raise SchoolError(_("Choose a file that has at least one row below its headings.")) from None
+
+
+def _summary(before: School, after: School) -> dict[str, object]:
+    """What an import changes: who is new, of every kind, and the lessons of before and after."""
+    return {
+        "new": {
+            kind: [each.name for each in getattr(after, kind) if each.id not in before.names]
+            for kind in ("classes", "teachers", "subjects", "rooms")
+        },
+        "before": len(before.lessons),
+        "school": after,
+    }
