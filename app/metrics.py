@@ -69,6 +69,7 @@ class Metrics:
             self.records.labels(level)
         for outcome in OUTCOMES:
             self.runs.labels(outcome)
+            self.searched.labels(outcome)
         build = Gauge(
             "school_scheduler_build_info", "What runs.", ("version", "commit", "image"), registry=self.registry
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -21,4 +21,4 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer(("", 8080), Receiver).serve_forever()
+    HTTPServer(("", 8080), Receiver).serve_forever()

@@ -27,6 +27,10 @@ def test_running_image_is_the_deployed_one(site: Site, environment: Environment)
     assert version["digest"] == environment.image.partition("@")[2]
 
 
+def test_metrics_do_not_come_through_the_ingress(site: Site) -> None:
+    assert site.get("/metrics").status_code == 404
+
+
 def test_tls_everywhere_but_in_dev(site: Site, environment: Environment) -> None:
     # Every request verifies the certificate; what can be lost is TLS itself.
     assert site.url.startswith("https://") or environment.namespace.endswith("-dev")
