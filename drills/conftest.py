@@ -19,6 +19,7 @@ from delivery.image import Image
 from delivery.shell import kubectl
 from delivery.site import connect
 from delivery.traffic import Answer, traffic
+from drills.watching import watch as watch
 
 HERE = Path(__file__).parent
 TIMES = pytest.StashKey[dict[str, tuple[float, float]]]()

@@ -13,7 +13,6 @@ import pytest
 from delivery.shell import kubectl
 from drills.conftest import TIMES, Stage
 from drills.watching import Watch, until
-from drills.watching import watch as watch
 
 # Puts a generation into the queue that has waited for an hour.
 QUEUE = """

@@ -15,7 +15,6 @@ from delivery.shell import ROOT, kubectl
 from delivery.site import connect
 from drills.conftest import Stage
 from drills.watching import Watch, until
-from drills.watching import watch as watch
 from observability.expressions import everything, panels, queries, rules, selectors
 
 RECORDED = {rule["record"] for rule in rules() if "record" in rule}

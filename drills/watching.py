@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
 import pytest
@@ -15,7 +15,9 @@ import yaml
 from delivery import observability
 from delivery.observability import LOGS, NAMESPACE
 from delivery.shell import ROOT, kubectl
-from drills.conftest import Stage
+
+if TYPE_CHECKING:
+    from drills.conftest import Stage
 
 HERE = Path(__file__).parent
 Found = TypeVar("Found")
@@ -45,7 +47,7 @@ class Watch:
         return [
             each
             for each in lines
-            if (each["status"], each["alertname"], each["namespace"]) == (status, alert, self.stage.namespace)
+            if (each["status"], each["alertname"], each.get("namespace")) == (status, alert, self.stage.namespace)
         ]
 
     def query(self, expression: str) -> list[dict[str, Any]]:
@@ -104,4 +106,5 @@ def _without_grafana() -> Path:
 @pytest.fixture(scope="session")
 def watch(stage: Stage) -> Iterator[Watch]:
     yield Watch(stage)
-    kubectl("-n", NAMESPACE, "delete", "pod/alert-receiver", "service/alert-receiver", "networkpolicy/alert-receiver")
+    named = [f"{kind}/alert-receiver" for kind in ("pod", "service", "networkpolicy")]
+    kubectl("-n", NAMESPACE, "delete", *named)

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import quote
 
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy import Engine, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
@@ -121,7 +121,10 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 def _database_error(request: Request, error: Exception) -> Response:
     cause = cast(DBAPIError, error).orig
-    log.error("the database does not answer: %s", cause)
+    # What else it says than that it is away may quote a row: "Duplicate entry '...'".
+    log.error(
+        "the database does not answer: %s", cause if isinstance(error, OperationalError) else type(cause).__name__
+    )
     return render(request, "error.html", 503, status_code=503)
 
 
@@ -164,9 +167,8 @@ def _observe(metrics: Metrics) -> Callable[[Request, Next], Awaitable[Response]]
                 extra["school"] = int(request.path_params["school_id"])
             # Probes come every few seconds and say nothing as long as they succeed.
             quiet = status < 400 and route in ("/health", "/ready")
-            # Quoted, as an address may have line breaks in it.
-            line = f"{request.method} {quote(request.url.path)} {status}"
-            log.log(logging.DEBUG if quiet else logging.INFO, line, extra=extra)
+            # Never the address itself, which may hold what only its receiver is to know.
+            log.log(logging.DEBUG if quiet else logging.INFO, "%s %s %d", method, route, status, extra=extra)
         response.headers["X-Request-ID"] = request_id
         for name, value in HEADERS.items():
             response.headers[name] = value

@@ -4,8 +4,10 @@ import re
 import shutil
 from pathlib import Path
 
+import pymysql
 import pytest
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.testclient import TestClient
 
@@ -86,10 +88,27 @@ def test_a_request_without_a_decent_id_gets_one(client: TestClient, given: bytes
     assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
 
 
-def test_an_address_cannot_forge_a_line_of_the_log(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO"):
-        client.get("/a%0AERROR%1B[31m")
-    assert all(line.isprintable() for line in caplog.messages)
+def test_the_log_has_the_route_of_a_request_and_nothing_that_its_sender_wrote(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="app"):
+        client.get("/secret%0AERROR%1B[31m?token=secret", headers={"User-Agent": "secret", "Cookie": "lang=secret"})
+    assert caplog.messages == ["GET unmatched 404"]
+    assert "secret" not in str([vars(record) for record in caplog.records])
+
+
+def test_an_error_of_the_database_that_quotes_a_row_is_named_by_its_kind(
+    engine: Engine, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create(engine, settings)
+
+    @app.get("/duplicate")
+    def duplicate() -> None:
+        raise IntegrityError(None, None, pymysql.err.IntegrityError(1062, "Duplicate entry 'Ana' for key 'name'"))
+
+    assert TestClient(app).get("/duplicate").status_code == 503
+    assert caplog.messages[0] == "the database does not answer: IntegrityError"
+    assert "Ana" not in caplog.text
 
 
 @pytest.mark.parametrize(
