@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import quote, urlsplit
@@ -61,16 +61,16 @@ def member(account: Visitor) -> Account:
 Member = Annotated[Account, Depends(member)]
 
 
-async def posted(request: Request) -> FormData:
+async def posted(request: Request) -> AsyncIterator[FormData]:
     """The fields of a form; 403 unless it is one of our own pages that sends it."""
-    form = await request.form(max_files=1, max_fields=3000, max_part_size=2_000_000)
     if not same_site(request):
         raise HTTPException(403)
-    if getattr(request.state, "csrf", ""):
-        given = form.get("csrf")
-        if not (isinstance(given, str) and secrets.compare_digest(given.encode(), request.state.csrf.encode())):
-            raise HTTPException(403)
-    return form
+    async with request.form(max_files=1, max_fields=3000, max_part_size=2_000_000) as form:
+        if getattr(request.state, "csrf", ""):
+            given = form.get("csrf")
+            if not (isinstance(given, str) and secrets.compare_digest(given.encode(), request.state.csrf.encode())):
+                raise HTTPException(403)
+        yield form
 
 
 def same_site(request: Request) -> bool:
