@@ -23,7 +23,7 @@ from app.engine.timetable import Timetable
 from app.engine.xhstt import write_solution
 from app.metrics import Metrics
 from app.models import Generation, StoredInstance
-from app.search import SearchError, search
+from app.search import Found, SearchError, search
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -230,11 +230,11 @@ def generate_file(source: Path, target: Path | None, seed: int, settings: Settin
             for each in found:
                 if each:
                     best = each.timetable, evaluate(instance, each.timetable)
-                    _show(each.elapsed, seconds, best[1], each.bound)
+                    _show(each, seconds, best[1])
     except SearchError as error:
         failure = str(error)
     if best is None:
-        nothing = f"no timetable was found in {seconds:g} s that keeps every required constraint"
+        nothing = f"no timetable was found in {seconds:g} s"
         raise CommandError(f"{source}: {failure or nothing}")
     timetable, cost = best
     if target:
@@ -245,13 +245,20 @@ def generate_file(source: Path, target: Path | None, seed: int, settings: Settin
         raise CommandError(f"{source}: {failure}; the cost is that of the best timetable until then")
 
 
-def _show(elapsed: float, seconds: float, cost: Cost, bound: int) -> None:
+def _show(found: Found, seconds: float, cost: Cost) -> None:
     if sys.stderr.isatty():
-        done = round(20 * min(1.0, elapsed / seconds))
+        done = round(20 * min(1.0, found.elapsed / seconds))
         bar = "#" * done + "." * (20 - done)
-        print(f"\r[{bar}] {elapsed:6.1f} s  cost {cost.hard} {cost.soft}  bound {bound} ", end="", file=sys.stderr)
+        state = f"cost {cost.hard} {cost.soft}  bound {found.bound}  {found.neighbourhood}"
+        print(f"\r[{bar}] {found.elapsed:6.1f} s  {state:<50}", end="", file=sys.stderr)
     else:
-        entry = {"elapsed": round(elapsed, 2), "hard": cost.hard, "soft": cost.soft, "bound": bound}
+        entry = {
+            "elapsed": round(found.elapsed, 2),
+            "hard": cost.hard,
+            "soft": cost.soft,
+            "bound": found.bound,
+            "neighbourhood": found.neighbourhood,
+        }
         print(json.dumps(entry), file=sys.stderr, flush=True)
 
 

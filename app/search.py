@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from app.engine.timetable import Timetable
+
+# Bytes that the process may allocate; the largest school of the archive that is solved as a whole needs a third of it.
+MEMORY = 1400 << 20
 
 
 class SearchError(Exception):
@@ -17,26 +21,38 @@ class SearchError(Exception):
 
 @dataclass(frozen=True)
 class Found:
-    """A better timetable than all before, after `elapsed` seconds; none has a soft cost below `bound`."""
+    """The best timetable after `elapsed` seconds, better than all before or with a better `bound`.
+
+    No timetable without hard cost has a soft cost below `bound`; `neighbourhood` is the kind of step that found it.
+    """
 
     elapsed: float
     bound: int
+    neighbourhood: str
     timetable: Timetable
 
 
 def search(
-    xhstt: str, *, seconds: float, seed: int, workers: int, stop: Callable[[], bool] = lambda: False
+    xhstt: str,
+    *,
+    seconds: float,
+    seed: int,
+    workers: int,
+    start: Timetable | None = None,
+    memory: int = MEMORY,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Generator[Found | None]:
     """Yields each better timetable as it is found, and None at least once a second.
 
-    Ends by itself after `seconds`, when the best is proved, or soon after `stop` says so; closing it ends the process.
+    Begins with `start`, an earlier timetable, if there is one. Ends by itself after `seconds`, when the best is proved,
+    or soon after `stop` says so; closing it ends the process, and so does its asking for more than `memory` bytes.
 
     Raises:
         SearchError: the process died or could not work.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_search, args=(there, xhstt, seconds, seed, workers), daemon=True)
+    process = context.Process(target=_search, args=(there, xhstt, seconds, seed, workers, start, memory), daemon=True)
     process.start()
     there.close()
     stopped = False
@@ -54,14 +70,25 @@ def search(
             yield message
     except (EOFError, ConnectionError):
         process.join()
-        raise SearchError(f"the solver's process ended with code {process.exitcode}") from None
+        # Libraries in C and C++ end the process where Python raises MemoryError.
+        reason = f"the solver's process ended with code {process.exitcode}"
+        raise SearchError(f"{reason}; it has {memory >> 20} MiB of memory") from None
     finally:
         process.kill()
         process.join()
         here.close()
 
 
-def _search(connection: Connection, xhstt: str, seconds: float, seed: int, workers: int) -> None:
+def _search(
+    connection: Connection,
+    xhstt: str,
+    seconds: float,
+    seed: int,
+    workers: int,
+    start: Timetable | None,
+    memory: int,
+) -> None:
+    _limit(memory)
     # Ctrl-C and SIGTERM reach the whole group; the parent says when to stop.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -74,11 +101,11 @@ def _search(connection: Connection, xhstt: str, seconds: float, seed: int, worke
         return connection.poll()
 
     def report(progress: Progress) -> None:
-        connection.send(Found(progress.elapsed, progress.bound, progress.timetable))
+        connection.send(Found(progress.elapsed, progress.bound, progress.neighbourhood, progress.timetable))
 
     try:
         instance = read_instances(xhstt.encode(), "instance")[0]
-        solve(instance, seconds=seconds, seed=seed, workers=workers, stop=stop, on_progress=report)
+        solve(instance, seconds=seconds, seed=seed, workers=workers, start=start, stop=stop, on_progress=report)
         connection.send("end")
     except MemoryError:
         connection.send("the solver ran out of memory")
@@ -86,3 +113,11 @@ def _search(connection: Connection, xhstt: str, seconds: float, seed: int, worke
         connection.send(str(error))
     except BrokenPipeError:
         pass
+
+
+def _limit(memory: int) -> None:
+    """Makes this process fail when it allocates more; Windows has no such limit."""
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))

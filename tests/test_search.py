@@ -8,6 +8,7 @@ from contextlib import closing
 
 import pytest
 
+from app.engine.xhstt import read_solutions
 from app.search import SearchError, search
 from tests.conftest import BRAZIL, SAMPLE
 from tests.engine.conftest import Archive, Rule
@@ -27,6 +28,17 @@ def test_the_death_of_its_process_is_an_error() -> None:
     os.kill(child(), signal.SIGKILL)
     with pytest.raises(SearchError, match="ended with code -9"):
         list(found)
+
+
+def test_asking_for_too_much_memory_is_an_error() -> None:
+    with pytest.raises(SearchError, match=r"memory$"):
+        list(search(INSTANCE, seconds=600, seed=1, workers=1, memory=40 << 20))
+
+
+def test_it_begins_with_an_earlier_timetable() -> None:
+    earlier = read_solutions(BRAZIL.read_bytes(), "BrazilInstance1.xml")[-1]
+    with closing(search(INSTANCE, seconds=600, seed=1, workers=1, start=earlier)) as found:
+        assert next(each.timetable for each in found if each) == earlier
 
 
 def test_closing_it_ends_its_process() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import singledispatchmethod
+from math import ceil
 
 from app.engine import instance as model
-from app.engine.instance import Constraint, Instance
-from app.engine.timetable import Lesson, Timetable
+from app.engine.instance import Constraint, Event, Instance
+from app.engine.timetable import Lesson, Timetable, Unplaced
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ def evaluate(instance: Instance, timetable: Timetable) -> Cost:
     judge = _Judge(instance, timetable)
     violations = []
     for constraint in instance.constraints:
-        for point in constraint.points:
-            deviation = judge.deviation(constraint, point)
+        for index, point in enumerate(constraint.points):
+            deviation = judge.deviation(constraint, point, index)
             if deviation:
                 violations.append(Violation(constraint, point, deviation, constraint.cost(deviation)))
     hard = sum(each.cost for each in violations if each.constraint.required)
@@ -53,58 +55,114 @@ def evaluate(instance: Instance, timetable: Timetable) -> Cost:
 def misfit(instance: Instance, timetable: Timetable) -> str | None:
     """Why `timetable` cannot be one of `instance` at all, whatever it may cost; None if it can."""
     placed: Counter[str] = Counter()
-    for lesson in timetable.lessons:
-        event = instance.event.get(lesson.event)
-        if event is None or lesson.time not in instance.time_index or lesson.duration < 1:
-            return f"instance {instance.id!r} has no place for {lesson}"
-        if event.time not in (None, lesson.time):
-            return f"event {event.id!r} has to start at {event.time!r}, not at {lesson.time!r}"
-        if instance.time_index[lesson.time] + lesson.duration > len(instance.times):
-            return f"a lesson of event {event.id!r} at {lesson.time!r} ends after the week"
-        placed[event.id] += lesson.duration
+    for part in timetable.parts:
+        event = instance.event.get(part.event)
+        if event is None or part.duration < 1:
+            return f"instance {instance.id!r} has no place for {part}"
+        problem = _misplaced(instance, event, part) or _misassigned(instance, event, part)
+        if problem:
+            return problem
+        placed[event.id] += part.duration
         if placed[event.id] > event.duration:
             return f"event {event.id!r} has more lessons than its duration of {event.duration}"
     return None
 
 
+def _misplaced(instance: Instance, event: Event, part: Lesson | Unplaced) -> str | None:
+    if isinstance(part, Unplaced):
+        return None
+    if part.time not in instance.time_index:
+        return f"instance {instance.id!r} has no place for {part}"
+    if event.time not in (None, part.time):
+        return f"event {event.id!r} has to start at {event.time!r}, not at {part.time!r}"
+    if instance.time_index[part.time] + part.duration > len(instance.times):
+        return f"a lesson of event {event.id!r} at {part.time!r} ends after the week"
+    return None
+
+
+def _misassigned(instance: Instance, event: Event, part: Lesson | Unplaced) -> str | None:
+    if len({role for role, _ in part.assigned}) < len(part.assigned):
+        return f"a lesson of event {event.id!r} fills one role twice"
+    for role, resource in part.assigned:
+        if role not in event.open:
+            return f"event {event.id!r} has no role {role!r} to fill"
+        if resource not in instance.resource:
+            return f"there is no resource {resource!r}"
+        if instance.resource[resource].type != event.open[role].type:
+            return f"role {role!r} of event {event.id!r} takes a {event.open[role].type!r}, and {resource!r} is none"
+    return None
+
+
 class _Judge:
-    """The lessons of each event, and how often each resource is busy at each time."""
+    """The parts of each event, and how often each resource is busy at each time."""
 
     def __init__(self, instance: Instance, timetable: Timetable) -> None:
+        self.instance = instance
         self.lessons: dict[str, list[Lesson]] = {event.id: [] for event in instance.events}
+        self.unplaced: dict[str, list[Unplaced]] = {event.id: [] for event in instance.events}
         self.busy: dict[str, Counter[str]] = {resource.id: Counter() for resource in instance.resources}
-        self.missing = {event.id: event.duration for event in instance.events}
+        self.workload: dict[str, Fraction] = defaultdict(Fraction)
+        missing = {event.id: event.duration for event in instance.events}
         for lesson in timetable.lessons:
-            start = instance.time_index[lesson.time]
-            times = [time.id for time in instance.times[start : start + lesson.duration]]
             self.lessons[lesson.event].append(lesson)
-            self.missing[lesson.event] -= lesson.duration
-            for resource in instance.event[lesson.event].resources:
-                self.busy[resource].update(times)
+            missing[lesson.event] -= lesson.duration
+        for part in timetable.unplaced:
+            self.unplaced[part.event].append(part)
+            missing[part.event] -= part.duration
+        for event in instance.events:
+            if missing[event.id]:
+                self.unplaced[event.id].append(Unplaced(event.id, missing[event.id]))
+            for each in self.parts(event.id):
+                self.attend(event, each)
+
+    def attend(self, event: Event, part: Lesson | Unplaced) -> None:
+        """Counts the part for everybody who attends it."""
+        assigned = dict(part.assigned)
+        for place in event.places:
+            resource = place.resource or assigned.get(place.role or "")
+            if resource is None:
+                continue
+            self.workload[resource] += Fraction(part.duration * place.workload, event.duration)
+            if isinstance(part, Lesson):
+                self.busy[resource].update(self.running(part))
 
     @singledispatchmethod
-    def deviation(self, constraint: Constraint, point: tuple[str, ...]) -> int:
-        """How far one point of application is from what the constraint asks for."""
+    def deviation(self, constraint: Constraint, point: tuple[str, ...], index: int) -> int:
+        """How far one point of application, the constraint's `index`th, is from what the constraint asks for."""
         raise NotImplementedError(type(constraint).__name__)
 
     @deviation.register
-    def _(self, constraint: model.AssignTime, point: tuple[str, ...]) -> int:
-        return self.missing[point[0]]
+    def _(self, constraint: model.AssignResource, point: tuple[str, ...], index: int) -> int:
+        if constraint.role not in self.instance.event[point[0]].open:
+            return 0
+        return sum(part.duration for part in self.parts(point[0]) if constraint.role not in dict(part.assigned))
 
     @deviation.register
-    def _(self, constraint: model.SplitEvents, point: tuple[str, ...]) -> int:
+    def _(self, constraint: model.AssignTime, point: tuple[str, ...], index: int) -> int:
+        return sum(part.duration for part in self.unplaced[point[0]])
+
+    @deviation.register
+    def _(self, constraint: model.SplitEvents, point: tuple[str, ...], index: int) -> int:
         durations = self.durations(point[0])
         shortest, longest = constraint.minimum_duration, constraint.maximum_duration
         outside = sum(not shortest <= duration <= longest for duration in durations)
         return outside + distance(len(durations), constraint.minimum_amount, constraint.maximum_amount)
 
     @deviation.register
-    def _(self, constraint: model.DistributeSplitEvents, point: tuple[str, ...]) -> int:
+    def _(self, constraint: model.DistributeSplitEvents, point: tuple[str, ...], index: int) -> int:
         amount = self.durations(point[0]).count(constraint.duration)
         return distance(amount, constraint.minimum, constraint.maximum)
 
     @deviation.register
-    def _(self, constraint: model.PreferTimes, point: tuple[str, ...]) -> int:
+    def _(self, constraint: model.PreferResources, point: tuple[str, ...], index: int) -> int:
+        return sum(
+            duration
+            for duration, resource in self.holders(point[0], constraint.role)
+            if resource not in constraint.resources
+        )
+
+    @deviation.register
+    def _(self, constraint: model.PreferTimes, point: tuple[str, ...], index: int) -> int:
         lessons = self.lessons[point[0]]
         return sum(
             lesson.duration
@@ -113,40 +171,84 @@ class _Judge:
         )
 
     @deviation.register
-    def _(self, constraint: model.SpreadEvents, point: tuple[str, ...]) -> int:
-        starts = [lesson.time for event in point for lesson in self.lessons[event]]
+    def _(self, constraint: model.AvoidSplitAssignments, point: tuple[str, ...], index: int) -> int:
+        holders = {resource for event in point for _, resource in self.holders(event, constraint.role)}
+        return max(0, len(holders) - 1)
+
+    @deviation.register
+    def _(self, constraint: model.SpreadEvents, point: tuple[str, ...], index: int) -> int:
+        starts = Counter(lesson.time for event in point for lesson in self.lessons[event])
         return sum(
-            distance(sum(time in times for time in starts), minimum, maximum)
-            for times, minimum, maximum in constraint.limits
+            distance(sum(starts[time] for time in group.times), minimum, maximum)
+            for group, minimum, maximum in constraint.limits
         )
 
     @deviation.register
-    def _(self, constraint: model.AvoidClashes, point: tuple[str, ...]) -> int:
+    def _(self, constraint: model.LinkEvents, point: tuple[str, ...], index: int) -> int:
+        running = [{time for lesson in self.lessons[event] for time in self.running(lesson)} for event in point]
+        return len(set().union(*running)) - len(set.intersection(*running)) if running else 0
+
+    @deviation.register
+    def _(self, constraint: model.OrderEvents, point: tuple[str, ...], index: int) -> int:
+        first, second = point
+        if any(self.unplaced[event] or not self.lessons[event] for event in point):
+            return 0
+        at = self.instance.time_index
+        end = max(at[lesson.time] + lesson.duration for lesson in self.lessons[first])
+        gap = min(at[lesson.time] for lesson in self.lessons[second]) - end
+        minimum, maximum = constraint.separations[index]
+        return distance(gap, minimum, gap if maximum is None else maximum)
+
+    @deviation.register
+    def _(self, constraint: model.AvoidClashes, point: tuple[str, ...], index: int) -> int:
         return sum(count - 1 for count in self.busy[point[0]].values())
 
     @deviation.register
-    def _(self, constraint: model.AvoidUnavailableTimes, point: tuple[str, ...]) -> int:
+    def _(self, constraint: model.AvoidUnavailableTimes, point: tuple[str, ...], index: int) -> int:
         return len(constraint.times & self.busy[point[0]].keys())
 
     @deviation.register
-    def _(self, constraint: model.LimitIdleTimes, point: tuple[str, ...]) -> int:
-        idle = sum(idle_times(self.pattern(point[0], group)) for group in constraint.groups)
+    def _(self, constraint: model.LimitIdleTimes, point: tuple[str, ...], index: int) -> int:
+        idle = sum(idle_times(self.pattern(point[0], group.times)) for group in constraint.groups)
         return distance(idle, constraint.minimum, constraint.maximum)
 
     @deviation.register
-    def _(self, constraint: model.ClusterBusyTimes, point: tuple[str, ...]) -> int:
-        groups = sum(any(self.pattern(point[0], group)) for group in constraint.groups)
+    def _(self, constraint: model.ClusterBusyTimes, point: tuple[str, ...], index: int) -> int:
+        groups = sum(any(self.pattern(point[0], group.times)) for group in constraint.groups)
         return distance(groups, constraint.minimum, constraint.maximum)
 
     @deviation.register
-    def _(self, constraint: model.LimitBusyTimes, point: tuple[str, ...]) -> int:
-        counts = (sum(self.pattern(point[0], group)) for group in constraint.groups)
+    def _(self, constraint: model.LimitBusyTimes, point: tuple[str, ...], index: int) -> int:
+        counts = (sum(self.pattern(point[0], group.times)) for group in constraint.groups)
         return sum(distance(count, constraint.minimum, constraint.maximum) for count in counts if count)
 
+    @deviation.register
+    def _(self, constraint: model.LimitWorkload, point: tuple[str, ...], index: int) -> int:
+        workload = self.workload[point[0]]
+        return ceil(max(constraint.minimum - workload, workload - constraint.maximum, Fraction(0)))
+
+    def parts(self, event: str) -> list[Lesson | Unplaced]:
+        """All of the event, with and without a time."""
+        return [*self.lessons[event], *self.unplaced[event]]
+
     def durations(self, event: str) -> list[int]:
-        """Durations of the event's lessons; what has no time counts as one more lesson."""
-        missing = [self.missing[event]] if self.missing[event] else []
-        return [lesson.duration for lesson in self.lessons[event]] + missing
+        """Durations of the event's parts."""
+        return [part.duration for part in self.parts(event)]
+
+    def holders(self, event: str, role: str) -> list[tuple[int, str]]:
+        """(duration, resource) of each part whose place of that role is taken."""
+        return [
+            (part.duration, resource)
+            for place in self.instance.event[event].places
+            if place.role == role
+            for part in self.parts(event)
+            if (resource := place.resource or dict(part.assigned).get(role))
+        ]
+
+    def running(self, lesson: Lesson) -> list[str]:
+        """The times that the lesson takes."""
+        start = self.instance.time_index[lesson.time]
+        return [time.id for time in self.instance.times[start : start + lesson.duration]]
 
     def pattern(self, resource: str, group: Iterable[str]) -> list[bool]:
         """Whether the resource is busy, time by time."""

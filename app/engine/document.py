@@ -32,6 +32,14 @@ class Element:
         """An error that names this element's place."""
         return XhsttError(f"{self.source}:{self.line}: {message}")
 
+    def only(self, *tags: str) -> None:
+        """XhsttError for a child of another name: what is not understood is not passed over."""
+        for child in self.children:
+            if child.tag not in tags:
+                raise child.error(
+                    f"<{child.tag}> is not known in <{self.tag}>; remove it, or use {', '.join(tags) or 'nothing'}"
+                )
+
     def find(self, tag: str) -> Element | None:
         """The first child of that name, if there is one."""
         return next((child for child in self.children if child.tag == tag), None)
@@ -63,8 +71,11 @@ class Element:
         """The text of the child of that name."""
         return self.need(tag).text
 
-    def number(self, tag: str) -> int:
-        """The text of the child of that name, as a whole number of at least 0."""
+    def number(self, tag: str, default: int | None = None) -> int:
+        """The text of the child of that name, as a whole number of at least 0; without it, `default` if given."""
+        child = self.find(tag)
+        if child is None and default is not None:
+            return default
         child = self.need(tag)
         if not (child.text.isascii() and child.text.isdigit() and len(child.text) <= MOST_DIGITS):
             raise child.error(f"<{tag}> is {child.text[:40]!r}; write a whole number from 0 to {'9' * MOST_DIGITS}")

@@ -1,232 +1,318 @@
-"""An instance as a CP-SAT model (Google OR-Tools).
-
-A lesson of duration d of event e that starts at time t is one Boolean; equal lessons of an event are then one and the
-same, so no solution is there twice. Required constraints are constraints of the model, the others terms of its cost.
-"""
+"""The constraints of an instance as those, and as the cost, of a CP-SAT model (Google OR-Tools)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from functools import singledispatchmethod
-from itertools import accumulate
-
-from ortools.sat.python import cp_model
+from math import lcm
 
 from app.engine import instance as model
-from app.engine.instance import Constraint, Event, Instance, Resource
-from app.engine.timetable import Lesson, Timetable
+from app.engine.frame import Frame, Point
+from app.engine.instance import Constraint
+from app.engine.variables import Literal, Mode, Part, Sum, Task, Variables
 
-Expression = cp_model.LinearExprT
-Variable = cp_model.IntVar
-# Unlike Python's own sum, it gives an expression also when there is nothing to add.
-total = cp_model.LinearExpr.sum
+# Up to here a square is a row of tangents, beyond it a multiplication.
+MOST_TANGENTS = 40
+Range = tuple[Sum, int, int | None]
 
 
-class Formulation:
-    """The model of an instance; every event gets all its times, also where the instance would let it go without.
+class Formulation(Variables):
+    """The model of a task; it has no objective yet.
 
     Attributes:
-        model: what to solve; it has no objective yet.
-        cost: the soft cost, exact for every solution of the model.
+        hard, soft: the costs of the points of application that the task can change, exact where they are minimised.
+        points: these points.
     """
 
-    def __init__(self, instance: Instance) -> None:
-        self.instance = instance
-        self.model = cp_model.CpModel()
-        # What costs nothing restricts nothing, even if it is required.
-        self.constraints = [constraint for constraint in instance.constraints if constraint.weight]
-        self.costs: list[Expression] = []
-        self.starts: dict[str, list[tuple[int, int, Variable]]] = {
-            event.id: self._starts(event) for event in instance.events
-        }
-        self.load: dict[str, list[Expression]] = {}
-        self.busy: dict[str, list[Variable]] = {}
-        for resource in instance.resources:
-            self._attend(resource)
-        for constraint in self.constraints:
-            for point in constraint.points:
-                self._apply(constraint, point)
-        self.cost = total(self.costs)
+    def __init__(self, frame: Frame, task: Task, mode: Mode = Mode.STRICT, *, wishes: bool = True) -> None:
+        """Without `wishes`, constraints that are not required are left out."""
+        super().__init__(frame, task, mode)
+        self.hard, self.soft = Sum(), Sum()
+        self.points = self._concerned(task)
+        for constraint, index in self.points:
+            if constraint.required or wishes:
+                self._apply(constraint, constraint.points[index], index)
+        for event in task.freed:
+            if event not in frame.with_time:
+                # Nobody asks for its lessons, and they are wanted all the same.
+                self.hard.include(self.missing[event])
 
-    def improve_on(self, solver: cp_model.CpSolver) -> None:
-        """Makes the cost the objective, and the solver's solution the place to start from."""
-        for index in range(len(self.model.proto.variables)):
-            variable = self.model.get_int_var_from_proto_index(index)
-            self.model.add_hint(variable, solver.value(variable))
-        self.model.minimize(self.cost)
+    def _concerned(self, task: Task) -> list[Point]:
+        """The points of application that look at a freed event or a touched resource."""
+        found: dict[tuple[str, int], Point] = {}
+        for some in (*map(self.frame.of_event.get, task.freed), *map(self.frame.of_resource.get, self.touched)):
+            found |= {(constraint.id, index): (constraint, index) for constraint, index in some or ()}
+        return list(found.values())
 
-    def timetable(self, value: Callable[[Variable], bool]) -> Timetable:
-        """The lessons whose Booleans are true."""
-        times = self.instance.times
-        return Timetable(
-            tuple(
-                Lesson(event, times[start].id, duration)
-                for event, lessons in self.starts.items()
-                for duration, start, variable in lessons
-                if value(variable)
-            )
-        )
-
-    def _starts(self, event: Event) -> list[tuple[int, int, Variable]]:
-        """(duration, start, Boolean) of each lesson that the event may have."""
-        lessons = []
-        for duration in self._durations(event):
-            for start in range(len(self.instance.times) - duration + 1):
-                if event.time in (None, self.instance.times[start].id):
-                    lessons.append((duration, start, self.model.new_bool_var(f"{event.id}:{duration}@{start}")))
-        self.model.add(total([duration * variable for duration, _, variable in lessons]) == event.duration)
-        return lessons
-
-    def _durations(self, event: Event) -> Iterable[int]:
-        """Lesson durations that required SplitEvents constraints leave the event."""
-        if event.time is not None:
-            return [event.duration]
-        allowed = set(range(1, event.duration + 1))
-        for constraint in self.constraints:
-            if isinstance(constraint, model.SplitEvents) and constraint.required and (event.id,) in constraint.points:
-                allowed &= set(range(constraint.minimum_duration, constraint.maximum_duration + 1))
-        return sorted(allowed)
-
-    def _attend(self, resource: Resource) -> None:
-        """Sets, for each time, how many lessons the resource attends, and whether any."""
-        running: list[list[Variable]] = [[] for _ in self.instance.times]
-        for event in self.instance.events:
-            # A resource that an event names twice attends twice.
-            for _ in range(event.resources.count(resource.id)):
-                for duration, start, variable in self.starts[event.id]:
-                    for each in range(start, start + duration):
-                        running[each].append(variable)
-        single = any(
-            isinstance(each, model.AvoidClashes) and each.required and (resource.id,) in each.points
-            for each in self.constraints
-        )
-        busy = [self.model.new_bool_var(f"{resource.id} busy@{index}") for index in range(len(running))]
-        for variables, any_lesson in zip(running, busy, strict=True):
-            if single:
-                self.model.add(total(variables) == any_lesson)
-            else:
-                self.model.add_max_equality(any_lesson, [0, *variables])
-        if single:
-            # Follows from the rest, but tells the solver at once when a resource has no time to spare.
-            taught = sum(each.duration * each.resources.count(resource.id) for each in self.instance.events)
-            self.model.add(total(busy) == taught)
-        self.load[resource.id], self.busy[resource.id] = [total(variables) for variables in running], busy
-
-    def _charge(self, constraint: Constraint, *ranges: tuple[Expression, int, int]) -> None:
-        """Charges the cost of the distances, summed, by which each expression is out of its range."""
-        if constraint.required:
-            for expression, minimum, maximum in ranges:
-                self.model.add_linear_constraint(expression, minimum, maximum)
+    def _charge(self, constraint: Constraint, *ranges: Range) -> None:
+        """Charges the cost of the distances, summed, by which each sum is out of its range."""
+        if constraint.required and self.mode is Mode.STRICT:
+            for each, minimum, maximum in ranges:
+                if each.low < minimum:
+                    self.model.add(each.expression() >= minimum)
+                if maximum is not None and each.high > maximum:
+                    self.model.add(each.expression() <= maximum)
             return
-        size = len(self.instance.times) * (1 + len(self.instance.events) + len(self.instance.time_groups))
-        distances = []
-        for expression, minimum, maximum in ranges:
-            distance = self.model.new_int_var(0, size + minimum, f"{constraint.id} distance")
-            self.model.add_max_equality(distance, [0, expression - maximum, minimum - expression])
-            distances.append(distance)
-        most = sum(size + minimum for _, minimum, _ in ranges)
-        deviation = total(distances)
+        deviation = Sum()
+        for each, minimum, maximum in ranges:
+            self._deviate(deviation, each, minimum, maximum)
+        if deviation.high:
+            self._weigh(constraint, deviation)
+
+    def _deviate(self, deviation: Sum, each: Sum, minimum: int, maximum: int | None) -> None:
+        """Adds to `deviation` how far `each` is out of its range, or more."""
+        above = 0 if maximum is None else max(0, each.high - maximum)
+        below = max(0, minimum - each.low)
+        if maximum is not None and each.low >= maximum and not below:
+            # It cannot be below, so what it has above the maximum is linear.
+            deviation.include(each)
+            deviation.add(-maximum)
+        elif above or below:
+            most = max(above, below)
+            distance = self.model.new_int_var(0, most, "")
+            if above and maximum is not None:
+                self.model.add(each.expression() - distance <= maximum)
+            if below:
+                self.model.add(each.expression() + distance >= minimum)
+            deviation.add(distance, 1, most)
+
+    def _weigh(self, constraint: Constraint, deviation: Sum) -> None:
+        """Adds the cost of a deviation to the hard or the soft one."""
+        cost = self.hard if constraint.required else self.soft
+        most = deviation.high
         match constraint.cost_function:
-            case "Quadratic":
-                root = self.model.new_int_var(0, most, f"{constraint.id} deviation")
-                square = self.model.new_int_var(0, most * most, f"{constraint.id} square")
-                self.model.add(root == deviation)
-                self.model.add_multiplication_equality(square, [root, root])
-                self.costs.append(constraint.weight * square)
+            case "Linear":
+                cost.include(deviation, constraint.weight)
             case "Step":
-                step = self.model.new_bool_var(f"{constraint.id} step")
-                self.model.add(deviation == 0).only_enforce_if(~step)
-                self.model.add(deviation >= 1).only_enforce_if(step)
-                self.costs.append(constraint.weight * step)
+                step = self.model.new_bool_var("")
+                self.model.add(deviation.expression() <= most * step)
+                cost.add(step, constraint.weight)
+            case _ if most > MOST_TANGENTS:
+                root, square = self.model.new_int_var(0, most, ""), self.model.new_int_var(0, most * most, "")
+                self.model.add(deviation.expression() == root)
+                self.model.add_multiplication_equality(square, [root, root])
+                cost.add(square, constraint.weight, most * most)
             case _:
-                self.costs.append(constraint.weight * deviation)
+                square = self.model.new_int_var(0, most * most, "")
+                for value in range(most):
+                    # The line through two neighbours on the parabola.
+                    self.model.add(square >= (2 * value + 1) * deviation.expression() - value * (value + 1))
+                cost.add(square, constraint.weight, most * most)
 
     @singledispatchmethod
-    def _apply(self, constraint: Constraint, point: tuple[str, ...]) -> None:
-        """Adds one point of application of one constraint."""
+    def _apply(self, constraint: Constraint, point: tuple[str, ...], index: int) -> None:
+        """Adds one point of application of one constraint, the `index`th."""
         raise NotImplementedError(type(constraint).__name__)
 
     @_apply.register
-    def _(self, constraint: model.AssignTime, point: tuple[str, ...]) -> None:
-        """Nothing: every event gets all its times."""
+    def _(self, constraint: model.AssignResource, point: tuple[str, ...], index: int) -> None:
+        event = point[0]
+        if constraint.role not in self.instance.event[event].open:
+            return
+        without = Sum()
+        for part in self.parts[event]:
+            without.add(part.held, part.duration)
+            for literal in part.roles.get(constraint.role, {}).values():
+                without.add(literal, -part.duration)
+        without.low, without.high = 0, self.instance.event[event].duration
+        self._charge(constraint, (without, 0, 0))
 
     @_apply.register
-    def _(self, constraint: model.SplitEvents, point: tuple[str, ...]) -> None:
-        lessons = self.starts[point[0]]
+    def _(self, constraint: model.AssignTime, point: tuple[str, ...], index: int) -> None:
+        self._charge(constraint, (self.missing[point[0]], 0, 0))
+
+    @_apply.register
+    def _(self, constraint: model.SplitEvents, point: tuple[str, ...], index: int) -> None:
         durations = range(constraint.minimum_duration, constraint.maximum_duration + 1)
-        outside = total([variable for duration, _, variable in lessons if duration not in durations])
-        amount = total([variable for _, _, variable in lessons])
+        outside = self._count(point[0], lambda part: part.duration not in durations)
+        amount = self._count(point[0], lambda part: True)
         self._charge(constraint, (outside, 0, 0), (amount, constraint.minimum_amount, constraint.maximum_amount))
 
     @_apply.register
-    def _(self, constraint: model.DistributeSplitEvents, point: tuple[str, ...]) -> None:
-        lessons = self.starts[point[0]]
-        amount = total([variable for duration, _, variable in lessons if duration == constraint.duration])
+    def _(self, constraint: model.DistributeSplitEvents, point: tuple[str, ...], index: int) -> None:
+        amount = self._count(point[0], lambda part: part.duration == constraint.duration)
         self._charge(constraint, (amount, constraint.minimum, constraint.maximum))
 
     @_apply.register
-    def _(self, constraint: model.PreferTimes, point: tuple[str, ...]) -> None:
-        elsewhere = [
-            duration * variable
-            for duration, start, variable in self.starts[point[0]]
-            if constraint.duration in (None, duration) and self.instance.times[start].id not in constraint.times
-        ]
-        self._charge(constraint, (total(elsewhere), 0, 0))
+    def _(self, constraint: model.PreferResources, point: tuple[str, ...], index: int) -> None:
+        if constraint.role in self.instance.event[point[0]].open:
+            others = Sum(
+                (literal, part.duration)
+                for part in self.parts[point[0]]
+                for resource, literal in part.roles.get(constraint.role, {}).items()
+                if resource not in constraint.resources
+            )
+            self._charge(constraint, (others, 0, 0))
 
     @_apply.register
-    def _(self, constraint: model.SpreadEvents, point: tuple[str, ...]) -> None:
-        lessons = [lesson for event in point for lesson in self.starts[event]]
-        ranges = []
-        for times, minimum, maximum in constraint.limits:
-            inside = [variable for _, start, variable in lessons if self.instance.times[start].id in times]
-            ranges.append((total(inside), minimum, maximum))
+    def _(self, constraint: model.PreferTimes, point: tuple[str, ...], index: int) -> None:
+        times = self.frame.mask(constraint.times)
+        elsewhere = Sum(
+            (part.held, part.duration)
+            for part in self.parts[point[0]]
+            if part.start is not None and constraint.duration in (None, part.duration) and not times >> part.start & 1
+        )
+        self._charge(constraint, (elsewhere, 0, 0))
+
+    @_apply.register
+    def _(self, constraint: model.AvoidSplitAssignments, point: tuple[str, ...], index: int) -> None:
+        taking: dict[str, list[Literal]] = {}
+        for event in point:
+            for place in self.instance.event[event].places:
+                if place.role == constraint.role and place.resource is not None:
+                    taking.setdefault(place.resource, []).append(True)
+            for part in self.parts[event]:
+                for resource, literal in part.roles.get(constraint.role, {}).items():
+                    taking.setdefault(resource, []).append(literal)
+        self._charge(constraint, (Sum((self.any(literals), 1) for literals in taking.values()), 0, 1))
+
+    @_apply.register
+    def _(self, constraint: model.SpreadEvents, point: tuple[str, ...], index: int) -> None:
+        ranges: list[Range] = []
+        for group, minimum, maximum in constraint.limits:
+            times = self.frame.mask(group.times)
+            inside = Sum(
+                (part.held, 1)
+                for event in point
+                for part in self.parts[event]
+                if part.start is not None and times >> part.start & 1
+            )
+            ranges.append((inside, minimum, maximum))
         self._charge(constraint, *ranges)
 
     @_apply.register
-    def _(self, constraint: model.AvoidClashes, point: tuple[str, ...]) -> None:
-        self._charge(constraint, (total(self.load[point[0]]) - total(self.busy[point[0]]), 0, 0))
+    def _(self, constraint: model.LinkEvents, point: tuple[str, ...], index: int) -> None:
+        apart = Sum()
+        for time in range(self.frame.week):
+            running = [self._running_at(event, time) for event in point]
+            some = self.any(running)
+            apart.add(some)
+            if all(literal is not False for literal in running):
+                apart.add(self._all(running), -1)
+        # At each time, all of them can only run when some do.
+        apart.low = 0
+        self._charge(constraint, (apart, 0, 0))
 
     @_apply.register
-    def _(self, constraint: model.AvoidUnavailableTimes, point: tuple[str, ...]) -> None:
-        self._charge(constraint, (total(self._busy(point[0], sorted(constraint.times))), 0, 0))
+    def _(self, constraint: model.OrderEvents, point: tuple[str, ...], index: int) -> None:
+        first, second = (self.parts[event] for event in point)
+        week = self.frame.week
+        end, start = self.model.new_int_var(0, week, ""), self.model.new_int_var(0, week, "")
+        self.model.add_max_equality(
+            end, [(part.start + part.duration) * part.held for part in first if part.start is not None]
+        )
+        starts = [week - (week - part.start) * part.held for part in second if part.start is not None]
+        self.model.add_min_equality(start, starts)
+        minimum, maximum = constraint.separations[index]
+        gap = Sum()
+        gap.add(start, 1, week)
+        gap.add(end, -1, week)
+        excused = [part.held for part in (*first, *second) if part.start is None]
+        if excused:
+            # Where a part has no time, nothing is asked for.
+            counted, missing = self.model.new_int_var(-week, week, ""), self.any(excused)
+            inside = min(max(0, minimum), week)
+            self.model.add(counted == gap.expression()).only_enforce_if(~missing)
+            self.model.add(counted == inside).only_enforce_if(missing)
+            gap = Sum()
+            gap.add(counted, 1, week)
+            gap.low = -week
+        self._charge(constraint, (gap, minimum, maximum))
 
     @_apply.register
-    def _(self, constraint: model.LimitIdleTimes, point: tuple[str, ...]) -> None:
-        idle = [each for group in constraint.groups for each in self._idle(self._busy(point[0], group))]
-        self._charge(constraint, (total(idle), constraint.minimum, constraint.maximum))
+    def _(self, constraint: model.AvoidClashes, point: tuple[str, ...], index: int) -> None:
+        loads = [self.load(point[0], time) for time in range(self.frame.week)]
+        if not constraint.required or self.mode is Mode.LOOSE:
+            self._charge(constraint, *((load, 0, 1) for load in loads))
+        elif self.mode is Mode.STRICT:
+            self._fill(point[0], loads)
 
     @_apply.register
-    def _(self, constraint: model.ClusterBusyTimes, point: tuple[str, ...]) -> None:
-        groups = [self._any(self._busy(point[0], group)) for group in constraint.groups]
-        self._charge(constraint, (total(groups), constraint.minimum, constraint.maximum))
+    def _(self, constraint: model.AvoidUnavailableTimes, point: tuple[str, ...], index: int) -> None:
+        at = self.instance.time_index
+        busy = Sum((self.busy(point[0], at[time]), 1) for time in sorted(constraint.times, key=at.__getitem__))
+        self._charge(constraint, (busy, 0, 0))
 
     @_apply.register
-    def _(self, constraint: model.LimitBusyTimes, point: tuple[str, ...]) -> None:
-        ranges = []
+    def _(self, constraint: model.LimitIdleTimes, point: tuple[str, ...], index: int) -> None:
+        idle = Sum()
         for group in constraint.groups:
-            busy = self._busy(point[0], group)
+            idle.include(self.span(point[0], group).idle)
+        self._charge(constraint, (idle, constraint.minimum, constraint.maximum))
+
+    @_apply.register
+    def _(self, constraint: model.ClusterBusyTimes, point: tuple[str, ...], index: int) -> None:
+        used = Sum((self.span(point[0], group).used, 1) for group in constraint.groups)
+        self._charge(constraint, (used, constraint.minimum, constraint.maximum))
+
+    @_apply.register
+    def _(self, constraint: model.LimitBusyTimes, point: tuple[str, ...], index: int) -> None:
+        ranges: list[Range] = []
+        for group in constraint.groups:
+            busy = [self.busy(point[0], self.instance.time_index[time]) for time in group.times]
             # A group without a busy time is not held to the minimum.
-            excused = total(busy) + constraint.minimum * ~self._any(busy)
+            excused = Sum(((each, 1) for each in busy), constraint.minimum)
+            if constraint.minimum:
+                excused.add(self.any(busy), -constraint.minimum)
+                excused.low = min(1, constraint.minimum)
             ranges.append((excused, constraint.minimum, constraint.maximum))
         self._charge(constraint, *ranges)
 
-    def _busy(self, resource: str, times: Iterable[str]) -> list[Variable]:
-        return [self.busy[resource][self.instance.time_index[time]] for time in times]
+    @_apply.register
+    def _(self, constraint: model.LimitWorkload, point: tuple[str, ...], index: int) -> None:
+        shares: list[tuple[Literal, int, int]] = []
+        for event in self.instance.events:
+            for place in event.places:
+                if place.resource == point[0]:
+                    shares.append((True, place.workload * event.duration, event.duration))
+                elif place.resource is None and place.role is not None:
+                    for part in self.parts[event.id]:
+                        literal = part.roles.get(place.role, {}).get(point[0], False)
+                        shares.append((literal, place.workload * part.duration, event.duration))
+        shares = [share for share in shares if share[0] is not False]
+        scale = lcm(*(duration for _, _, duration in shares))
+        workload = Sum((literal, amount * (scale // duration)) for literal, amount, duration in shares)
+        below, above = (
+            max(0, scale * constraint.minimum - workload.low),
+            max(0, workload.high - scale * constraint.maximum),
+        )
+        # Whole numbers of `scale` make up for what is too little or too much: that is rounding up.
+        deviation = Sum()
+        most = -(-max(below, above) // scale)
+        if most:
+            distance = self.model.new_int_var(0, most, "")
+            self.model.add(workload.expression() + scale * distance >= scale * constraint.minimum)
+            self.model.add(workload.expression() - scale * distance <= scale * constraint.maximum)
+            deviation.add(distance, 1, most)
+        self._charge(constraint, (deviation, 0, 0))
 
-    def _any(self, variables: Sequence[Variable]) -> Variable:
-        """A Boolean that is true when any of `variables` is."""
+    def _fill(self, resource: str, loads: list[Sum]) -> None:
+        """Says which times a resource without a time to spare must use; the solver is slow to see that it follows."""
+        taught = sum(each.duration * each.resources.count(resource) for each in self.instance.events)
+        possible = [load for load in loads if load.high]
+        if taught >= len(possible):
+            for load in possible:
+                self.model.add(load.expression() == 1)
+
+    def _count(self, event: str, which: Callable[[Part], bool]) -> Sum:
+        """How many parts of an event are such, with and without a time."""
+        return Sum((part.held, 1) for part in self.parts[event] if which(part))
+
+    def _running_at(self, event: str, time: int) -> Literal:
+        """Whether a lesson of the event takes that time."""
+        return self.any(
+            [
+                part.held
+                for part in self.parts[event]
+                if part.start is not None and part.start <= time < part.start + part.duration
+            ]
+        )
+
+    def _all(self, literals: list[Literal]) -> Literal:
+        """Whether all of the literals, none of which is False, are true."""
+        free = [literal for literal in literals if not isinstance(literal, bool)]
+        if len(free) < 2:
+            return free[0] if free else True
         found = self.model.new_bool_var("")
-        self.model.add_max_equality(found, variables)
+        self.model.add_min_equality(found, free)
         return found
-
-    def _idle(self, busy: Sequence[Variable]) -> list[Variable]:
-        """For each inner time of a time group, whether it is free between two busy ones."""
-        before = accumulate(busy[:-2], lambda earlier, variable: self._any([earlier, variable]))
-        after = accumulate(busy[:1:-1], lambda later, variable: self._any([later, variable]))
-        idle = []
-        for taken, early, late in zip(busy[1:-1], before, reversed(list(after)), strict=True):
-            gap = self.model.new_bool_var("")
-            self.model.add_bool_and(early, late, ~taken).only_enforce_if(gap)
-            self.model.add_bool_or(~early, ~late, taken, gap)
-            idle.append(gap)
-        return idle

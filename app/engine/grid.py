@@ -47,8 +47,9 @@ def _attended(instance: Instance, timetable: Timetable, resource: str) -> Iterat
     """(time, cell) of each time of each lesson that the resource attends."""
     for lesson in sorted(timetable.lessons):
         event = instance.event[lesson.event]
-        if resource in event.resources:
-            others = tuple(instance.resource[each] for each in event.resources if each != resource)
+        attending = (*event.resources, *(each for _, each in lesson.assigned))
+        if resource in attending:
+            others = tuple(instance.resource[each] for each in attending if each != resource)
             start = instance.time_index[lesson.time]
             for offset in range(lesson.duration):
                 yield instance.times[start + offset].id, Cell(event, others, offset == 0)

@@ -1,18 +1,41 @@
-"""Finding a timetable: CP-SAT (Google OR-Tools) searches until time is up, the best is proved, or it has to stop."""
+"""Finding a timetable: fix-and-optimise large neighbourhood search over CP-SAT models (Google OR-Tools).
+
+The whole model without its wishes gives a first timetable. From then on each worker takes the best one, frees some of
+its lessons and lets CP-SAT place these anew, as good as it can within a limit. Sizes adapt to what is solved within
+it; the limit grows while nothing better is found. Source of the method: Dorneles, de Araújo and Buriol, "A fix-and-
+optimize heuristic for the high school timetabling problem", Computers & Operations Research 52, 2014.
+"""
 
 from __future__ import annotations
 
+import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from ortools.sat.python import cp_model
 
+from app.engine.cost import evaluate
 from app.engine.formulation import Formulation
+from app.engine.frame import Frame
 from app.engine.instance import Instance
+from app.engine.neighbourhood import KINDS, Neighbourhoods
 from app.engine.timetable import Timetable
+from app.engine.variables import Mode, Task
+
+# Deterministic times of CP-SAT, about seconds of a free processor.
+SHORTEST, LONGEST = 0.04, 4.0
+FIRST = 3.0
+# What building a small model takes beside solving it.
+STEP = 0.02
+SIZE, SMALLEST = 15.0, 5.0
+# Larger models are not worth building as a whole.
+MOST_BOOLEANS = 150_000
+# Sums beyond this are not safe in the solver.
+MOST_COST = 1 << 50
+NOTHING = Timetable(())
 
 
 @dataclass(frozen=True)
@@ -21,14 +44,17 @@ class Progress:
 
     Attributes:
         elapsed: seconds since it began.
-        soft: the soft cost of the best timetable so far; its hard cost is 0.
-        bound: no timetable that has no hard cost has a soft cost below this; equal to `soft` when the best is proved.
+        hard, soft: the cost of the best timetable so far.
+        bound: no timetable without hard cost has a soft cost below this; equal to `soft` when the best is proved.
+        neighbourhood: what kind of step found it.
         timetable: the best timetable so far.
     """
 
     elapsed: float
+    hard: int
     soft: int
     bound: int
+    neighbourhood: str
     timetable: Timetable
 
 
@@ -38,66 +64,271 @@ def solve(
     seconds: float,
     seed: int = 0,
     workers: int = 2,
+    start: Timetable | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
-) -> Timetable | None:
-    """The best timetable found in `seconds`, with hard cost 0; None if there is none or none was found.
+) -> Timetable:
+    """The best timetable found in `seconds`; if none without hard cost was, the one with the least.
 
-    `stop` is asked several times a second and ends the search early; `on_progress` is told of every better timetable,
-    and at the end once more if the bound has risen since. With one worker and the same seed, the same timetables are
-    found in the same order.
+    `start` is an earlier timetable of this instance to begin with. `stop` is asked several times a second and ends the
+    search early; `on_progress` is told, from any thread but one at a time, of every better timetable and of a better
+    bound. With one worker and the same seed, the same timetables are found in the same order.
+
+    Raises:
+        ValueError: the instance has weights that the solver cannot add up.
     """
-    started = time.monotonic()
-    formulation = Formulation(instance)
-    reported: list[Progress] = []
-    solver = cp_model.CpSolver()
-    solver.parameters.random_seed = seed
-    solver.parameters.num_workers = workers
-
-    def report(soft: int, bound: float, timetable: Timetable) -> None:
-        reported.append(Progress(time.monotonic() - started, soft, max(0, round(bound)), timetable))
-        on_progress(reported[-1])
-
-    class Better(cp_model.CpSolverSolutionCallback):
-        def on_solution_callback(self) -> None:
-            soft = self.value(formulation.cost)
-            if not reported or soft < reported[-1].soft:
-                report(soft, self.best_objective_bound, formulation.timetable(self.boolean_value))
-
-    with _watch(solver, stop):
-        # Any timetable first: without costs to weigh, that is much faster.
-        for improve in (False, True):
-            solver.parameters.max_time_in_seconds = max(0.0, started + seconds - time.monotonic())
-            if improve:
-                formulation.improve_on(solver)
-            status = solver.solve(formulation.model, Better())
-            if status == cp_model.MODEL_INVALID:
-                raise ValueError(f"instance {instance.id!r} has weights too large: {formulation.model.validate()}")
-            if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-                break
-            last = reported[-1]
-            if last.soft == 0:
-                break
-        else:
-            if solver.best_objective_bound > last.bound:
-                report(last.soft, solver.best_objective_bound, last.timetable)
-    return reported[-1].timetable if reported else None
+    search = _Search(instance, seconds, on_progress)
+    threads = [
+        threading.Thread(target=search.work, args=(random.Random(f"{seed} {number}"), number, workers, start))  # noqa: S311 - a repeatable choice, not a secret
+        for number in range(workers)
+    ]
+    if stop():
+        search.end()
+    for thread in threads:
+        thread.start()
+    while not search.ended.wait(min(0.1, max(0.0, search.deadline - time.monotonic()))):
+        if stop() or time.monotonic() >= search.deadline:
+            search.end()
+    for thread in threads:
+        # A model that was about to be solved when all others were stopped.
+        while thread.is_alive():
+            search.end()
+            thread.join(0.1)
+    if search.failure:
+        raise search.failure
+    return search.best
 
 
-@contextmanager
-def _watch(solver: cp_model.CpSolver, stop: Callable[[], bool]) -> Iterator[None]:
-    """Ends the solver's search, and every later one, once `stop` says so."""
-    ended = threading.Event()
+class _Search:
+    """What the workers share: the best timetable, the bound, and the end."""
 
-    def watch() -> None:
-        while not ended.wait(0.1):
-            if stop():
+    def __init__(self, instance: Instance, seconds: float, on_progress: Callable[[Progress], None]) -> None:
+        self.started = time.monotonic()
+        self.deadline = self.started + seconds
+        self.instance, self.on_progress = instance, on_progress
+        self.frame = Frame(instance)
+        self.ended, self.begun = threading.Event(), threading.Event()
+        self.lock = threading.RLock()
+        self.solvers: set[cp_model.CpSolver] = set()
+        self.failure: Exception | None = None
+        self.best, self.cost, self.key = NOTHING, evaluate(instance, NOTHING), self.rank(NOTHING)
+        self.bound, self.feasible = 0, True
+        self.whole = Task((), {event.id: event.duration for event in instance.events})
+
+    def end(self) -> None:
+        """Ends all workers, soon."""
+        with self.lock:
+            self.ended.set()
+            self.begun.set()
+            for solver in self.solvers:
                 solver.stop_search()
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        watcher.join()
+    def work(self, luck: random.Random, number: int, workers: int, start: Timetable | None) -> None:
+        """One worker, to the end of the search."""
+        try:
+            if number == 0:
+                self.begin(luck, start)
+                self.begun.set()
+            else:
+                # A first timetable takes long only where it is hard to find, and then two ways are better than one.
+                self.begun.wait(3)
+                if not self.begun.is_set():
+                    self.construct(luck)
+            worker = _Worker(self, luck)
+            while not self.ended.is_set():
+                worker.step(proving=number == workers - 1)
+        except Exception as error:
+            self.failure = error
+            self.end()
+
+    def begin(self, luck: random.Random, start: Timetable | None) -> None:
+        """A first timetable: the one given, or one that keeps all required constraints, or what can be placed."""
+        if start is not None:
+            self.offer(start, "start")
+            if not self.cost.hard:
+                return
+        if self.frame.size <= MOST_BOOLEANS:
+            form = Formulation(self.frame, self.whole, wishes=False)
+            status, solver = self.run(form, luck, FIRST, linear=0)
+            if solver and status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+                self.offer(form.timetable(solver.value), "whole")
+                return
+            self.feasible = status != cp_model.INFEASIBLE
+        if self.best is NOTHING:
+            self.construct(luck)
+
+    def construct(self, luck: random.Random) -> None:
+        """A timetable from nothing, some events after the others."""
+        waiting = list(self.instance.events)
+        luck.shuffle(waiting)
+        waiting.sort(key=lambda event: -sum(each.duration for each in self.instance.events if each == event))
+        table = NOTHING
+        while waiting and not self.ended.is_set():
+            chunk, waiting = waiting[:30], waiting[30:]
+            task = Task(tuple(table.parts), {event.id: event.duration for event in chunk})
+            form = Formulation(self.frame, task, Mode.TENTATIVE, wishes=False)
+            form.model.minimize(form.hard.expression())
+            status, solver = self.run(form, luck, 0.5)
+            if solver and status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+                table = form.timetable(solver.value)
+        if table is not NOTHING:
+            self.offer(table, "construct")
+
+    def run(
+        self,
+        form: Formulation,
+        luck: random.Random,
+        limit: float,
+        linear: int = 2,
+        callback: cp_model.CpSolverSolutionCallback | None = None,
+        on_bound: Callable[[float], None] | None = None,
+    ) -> tuple[cp_model.CpSolverStatus, cp_model.CpSolver | None]:
+        """Solves a model on one processor within a deterministic limit; no solver when the search has ended."""
+        solver = cp_model.CpSolver()
+        parameters = solver.parameters
+        parameters.num_workers = 1
+        parameters.random_seed = luck.randrange(1 << 30)
+        parameters.max_deterministic_time = limit
+        parameters.max_time_in_seconds = max(0.01, self.deadline - time.monotonic())
+        # What these find in models of this kind is less than they cost.
+        parameters.symmetry_level = parameters.cp_model_probing_level = 0
+        parameters.linearization_level = linear
+        if on_bound:
+            solver.best_bound_callback = on_bound
+        with self.lock:
+            if self.ended.is_set():
+                return cp_model.UNKNOWN, None
+            self.solvers.add(solver)
+        try:
+            status = solver.solve(form.model, callback)
+        finally:
+            with self.lock:
+                self.solvers.discard(solver)
+        if status == cp_model.MODEL_INVALID:
+            raise ValueError(f"instance {self.instance.id!r} has weights too large: {form.model.validate()}")
+        return status, solver
+
+    def rank(self, timetable: Timetable) -> tuple[int, int]:
+        """What the search makes less: the cost, and before that lessons without a time that no constraint asks for."""
+        cost = evaluate(self.instance, timetable)
+        placed = sum(lesson.duration for lesson in timetable.lessons if lesson.event not in self.frame.with_time)
+        wanted = sum(event.duration for event in self.instance.events if event.id not in self.frame.with_time)
+        return cost.hard + wanted - placed, cost.soft
+
+    def offer(self, timetable: Timetable, neighbourhood: str) -> bool:
+        """Takes a timetable that is no worse than the best; whether it is better."""
+        cost, key = evaluate(self.instance, timetable), self.rank(timetable)
+        with self.lock:
+            first = self.best is NOTHING
+            better = key < self.key or first
+            if better or key == self.key:
+                self.best, self.cost, self.key = timetable, cost, key
+            if better:
+                self.report(neighbourhood)
+            return better
+
+    def report(self, neighbourhood: str) -> None:
+        """Tells of the best timetable, and ends the search when nothing can be better."""
+        progress = Progress(
+            time.monotonic() - self.started, self.cost.hard, self.cost.soft, self.bound, neighbourhood, self.best
+        )
+        self.on_progress(progress)
+        if self.key <= (0, self.bound):
+            self.end()
+
+    def raise_bound(self, bound: float) -> None:
+        """Notes what a search of the whole model has proved."""
+        with self.lock:
+            if round(bound) > self.bound:
+                self.bound = round(bound)
+                if self.best is not NOTHING:
+                    self.report("bound")
+
+
+class _Worker:
+    """One line of the search: the sizes and the limit that it has arrived at."""
+
+    def __init__(self, search: _Search, luck: random.Random) -> None:
+        self.search, self.luck = search, luck
+        self.sizes = dict.fromkeys(KINDS, SIZE)
+        self.gains = dict.fromkeys(KINDS, 1.0)
+        self.limit = SHORTEST
+        self.spent, self.proved, self.slice = 0.0, 0.0, 0.5
+        self.idle = 0
+
+    def step(self, proving: bool) -> None:
+        """One model: a neighbourhood, or from time to time the whole."""
+        search = self.search
+        if proving and search.frame.size <= MOST_BOOLEANS and self.spent >= 1 + 3 * self.proved:
+            self.proved += self.slice
+            self.prove(self.slice)
+            self.slice *= 2
+        else:
+            self.improve()
+
+    def improve(self) -> None:
+        """One neighbourhood of the best timetable."""
+        search = self.search
+        with search.lock:
+            best, cost, key = search.best, search.cost, search.key
+        kind = self.luck.choices(list(KINDS), list(self.gains.values()))[0]
+        task = KINDS[kind](Neighbourhoods(search.frame, best, cost, self.luck), int(self.sizes[kind]))
+        mode = Mode.STRICT if key[0] == 0 else Mode.LOOSE if self.idle % 3 == 2 else Mode.TENTATIVE
+        wishes = mode is Mode.STRICT or self.idle > 20
+        form = Formulation(search.frame, task, mode, wishes=wishes)
+        weight = 1 if mode is Mode.STRICT else min(1 + form.soft.high, MOST_COST // max(1, form.hard.high))
+        form.model.minimize(weight * form.hard.expression() + form.soft.expression())
+        form.hint(best)
+        status, solver = search.run(form, self.luck, self.limit)
+        if solver is None:
+            return
+        used = solver.response_proto.deterministic_time
+        self.spent += STEP + used
+        better = status in (cp_model.OPTIMAL, cp_model.FEASIBLE) and search.offer(form.timetable(solver.value), kind)
+        whole = len(task.kept) == 0
+        grow = (
+            1.0
+            if whole
+            else 1.15
+            if status == cp_model.OPTIMAL and used < self.limit / 2
+            else 1.0
+            if status == cp_model.OPTIMAL
+            else 0.9
+        )
+        self.sizes[kind] = max(SMALLEST, self.sizes[kind] * grow)
+        self.gains[kind] = max(0.2, 0.9 * self.gains[kind] + (0.1 if better else 0))
+        self.idle = 0 if better else self.idle + 1
+        if better:
+            self.limit = max(SHORTEST, self.limit / 1.3)
+        elif self.idle % 20 == 19:
+            self.limit = min(LONGEST, self.limit * 1.3)
+
+    def prove(self, limit: float) -> None:
+        """The whole model, for a bound, and perhaps for a better timetable."""
+        search = self.search
+        mode = Mode.STRICT if search.feasible else Mode.LOOSE
+        form = Formulation(search.frame, search.whole, mode)
+        weight = min(1 + form.soft.high, MOST_COST // max(1, form.hard.high))
+        form.model.minimize(weight * form.hard.expression() + form.soft.expression())
+        form.hint(search.best)
+        strict = mode is Mode.STRICT
+        callback = _Offering(partial(search.offer, neighbourhood="whole"), form)
+        status, solver = search.run(form, self.luck, limit, 2, callback, search.raise_bound if strict else None)
+        if solver is None:
+            return
+        if status == cp_model.OPTIMAL:
+            if strict:
+                search.raise_bound(solver.best_objective_bound)
+            search.end()
+        search.feasible = search.feasible and status != cp_model.INFEASIBLE
+
+
+class _Offering(cp_model.CpSolverSolutionCallback):
+    """Offers each solution of the whole model as it is found."""
+
+    def __init__(self, offer: Callable[[Timetable], bool], form: Formulation) -> None:
+        super().__init__()
+        self.offer, self.form = offer, form
+
+    def on_solution_callback(self) -> None:
+        self.offer(self.form.timetable(self.value))

@@ -42,6 +42,17 @@ ARCHIVE = """\
 {constraints}</Constraints></Instance></Instances></HighSchoolTimetableArchive>
 """
 
+# The tiny school with two rooms: whoever has the role "Room" at either event is left open.
+ROOMS = """<Resource Id="R1"><Name>Room 1</Name><ResourceType Reference="Room"/></Resource>
+<Resource Id="R2"><Name>Room 2</Name><ResourceType Reference="Room"/></Resource></Resources>
+"""
+OPEN = EVENTS.replace(
+    "</Resources></Event>", '<Resource><Role>Room</Role><ResourceType Reference="Room"/></Resource></Resources></Event>'
+).replace(
+    "</Resources><EventGroups>",
+    '<Resource><Role>Room</Role><ResourceType Reference="Room"/></Resource></Resources><EventGroups>',
+)
+
 Archive = Callable[..., bytes]
 School = Callable[..., Instance]
 Rule = Callable[..., str]
@@ -49,10 +60,16 @@ Rule = Callable[..., str]
 
 @pytest.fixture
 def archive() -> Archive:
-    """The tiny school as a file, with these constraints and, if given, other events or times."""
+    """The tiny school as a file, with these constraints and, if given, other events or times; `rooms` adds two."""
 
-    def make(constraints: str = "", events: str = EVENTS, times: str = TIMES) -> bytes:
-        return ARCHIVE.format(times=times, events=events, constraints=constraints).encode()
+    def make(constraints: str = "", events: str = EVENTS, times: str = TIMES, rooms: bool = False) -> bytes:
+        text = ARCHIVE.format(times=times, events=OPEN if rooms else events, constraints=constraints)
+        if rooms:
+            text = text.replace(
+                "</ResourceTypes>", '<ResourceType Id="Room"><Name>Room</Name></ResourceType></ResourceTypes>'
+            )
+            text = text.replace("</Resources>\n<Events>", ROOMS + "<Events>")
+        return text.encode()
 
     return make
 
@@ -61,8 +78,8 @@ def archive() -> Archive:
 def school(archive: Archive) -> School:
     """The tiny school as an instance; arguments as for `archive`."""
 
-    def make(constraints: str = "", events: str = EVENTS) -> Instance:
-        return read_instances(archive(constraints, events), "tiny.xml")[0]
+    def make(constraints: str = "", events: str = EVENTS, rooms: bool = False) -> Instance:
+        return read_instances(archive(constraints, events, rooms=rooms), "tiny.xml")[0]
 
     return make
 
@@ -72,8 +89,11 @@ def rule() -> Rule:
     """One constraint as XML that applies to every event, event group or resource, whichever is its kind."""
 
     def make(tag: str, body: str = "", *, weight: int = 1, function: str = "Linear", required: bool = False) -> str:
-        about_events = tag in ("AssignTime", "SplitEvents", "DistributeSplitEvents", "PreferTimes", "SpreadEvents")
+        about_events = tag.endswith(("Time", "Events", "Assignments", "Resource", "PreferTimes", "PreferResources"))
         events = '<EventGroups><EventGroup Reference="all"/></EventGroups>'
+        if tag == "OrderEvents":
+            pair = '<FirstEvent Reference="Math"/><SecondEvent Reference="Art"/>'
+            events, body = f"<EventPairs><EventPair>{pair}{body}</EventPair></EventPairs>", ""
         resources = '<ResourceGroups><ResourceGroup Reference="everybody"/></ResourceGroups>'
         return (
             f'<{tag}Constraint Id="{tag}"><Name>{tag}</Name><Required>{str(required).lower()}</Required>'

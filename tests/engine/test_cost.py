@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from app.engine.cost import evaluate
-from app.engine.timetable import Lesson, Timetable
+from app.engine.timetable import Lesson, Timetable, Unplaced
 from app.engine.xhstt import read_instances, read_solutions
-from tests.engine.conftest import EXAMPLES, Rule, School
+from tests.engine.conftest import EXAMPLES, Archive, Rule, School
 
 DAYS = '<TimeGroups><TimeGroup Reference="Mo"/><TimeGroup Reference="Tu"/></TimeGroups>'
+
+
+ROLE = "<Role>Room</Role>"
 
 
 def limits(minimum: int, maximum: int) -> str:
@@ -17,9 +20,15 @@ def limits(minimum: int, maximum: int) -> str:
 
 
 def timetable(text: str) -> Timetable:
-    """ "Math Mo1 2" is a lesson of Math from Mo1 on of duration 2; lessons are separated by commas."""
-    lessons = [each.split() for each in text.split(",") if each.strip()]
-    return Timetable(tuple(Lesson(event, time, int(duration)) for event, time, duration in lessons))
+    """ "Math Mo1 2 R1" is a lesson of Math from Mo1 on of duration 2 in room R1; "-" is no time."""
+    lessons, unplaced = [], []
+    for event, time, duration, *rooms in (each.split() for each in text.split(",") if each.strip()):
+        assigned = tuple(("Room", room) for room in rooms)
+        if time == "-":
+            unplaced.append(Unplaced(event, int(duration), assigned))
+        else:
+            lessons.append(Lesson(event, time, int(duration), assigned))
+    return Timetable(tuple(lessons), tuple(unplaced))
 
 
 @pytest.mark.parametrize(
@@ -73,6 +82,25 @@ def timetable(text: str) -> Timetable:
             2 + 1,
             id="spread-events-counts-starts-of-the-whole-group",
         ),
+        pytest.param(
+            "LinkEvents", "", "Math Mo1 2, Math Tu1 1, Art Mo2 1", 2, id="link-events-counts-times-of-only-some"
+        ),
+        pytest.param("LinkEvents", "", "", 0, id="link-events-is-content-with-what-has-no-time"),
+        pytest.param(
+            "OrderEvents",
+            "",
+            "Math Mo1 2, Math Tu1 1, Art Mo2 1",
+            3,
+            id="order-events-counts-from-the-end-of-the-first",
+        ),
+        pytest.param(
+            "OrderEvents",
+            "<MinSeparation>1</MinSeparation><MaxSeparation>1</MaxSeparation>",
+            "Math Mo1 3, Art Tu3 1",
+            1,
+            id="order-events-has-a-maximum",
+        ),
+        pytest.param("OrderEvents", "", "Math Tu1 2, Art Mo1 1", 0, id="order-events-waits-until-all-have-a-time"),
         pytest.param("AvoidClashes", "", "Math Mo1 2, Math Mo2 1, Art Mo2 1", 2 + 1, id="avoid-clashes-counts-surplus"),
         pytest.param(
             "AvoidUnavailableTimes",
@@ -106,11 +134,60 @@ def timetable(text: str) -> Timetable:
             2 + 1,
             id="limit-busy-times-leaves-free-days-alone",
         ),
+        pytest.param("LimitWorkload", limits(0, 3), "", 1, id="limit-workload-counts-also-what-has-no-time"),
+        pytest.param("LimitWorkload", limits(5, 9), "Math Mo1 3, Art Tu1 1", 1 + 2, id="limit-workload-has-a-minimum"),
     ],
 )
 def test_deviation(school: School, rule: Rule, tag: str, body: str, lessons: str, deviation: int) -> None:
     cost = evaluate(school(rule(tag, body)), timetable(lessons))
     assert (cost.hard, cost.soft) == (0, deviation)
+
+
+@pytest.mark.parametrize(
+    ("tag", "body", "lessons", "deviation"),
+    [
+        pytest.param(
+            "AssignResource", ROLE, "Math Mo1 1 R1, Math Tu1 2, Art Mo3 1", 2 + 1, id="assign-resource-counts-duration"
+        ),
+        pytest.param("AssignResource", ROLE, "Math - 2 R1", 1 + 1, id="assign-resource-counts-what-has-no-time-either"),
+        pytest.param(
+            "PreferResources",
+            '<Resources><Resource Reference="R1"/></Resources>' + ROLE,
+            "Math Mo1 2 R2, Math Tu1 1, Art Mo3 1 R1",
+            2,
+            id="prefer-resources-leaves-empty-places-alone",
+        ),
+        pytest.param(
+            "AvoidSplitAssignments",
+            ROLE,
+            "Math Mo1 1 R1, Math Mo2 1 R2, Math Tu1 1, Art Mo3 1 R2",
+            1,
+            id="avoid-split-assignments-counts-resources-beyond-one",
+        ),
+    ],
+)
+def test_deviation_where_rooms_are_left_open(
+    school: School, rule: Rule, tag: str, body: str, lessons: str, deviation: int
+) -> None:
+    assert evaluate(school(rule(tag, body), rooms=True), timetable(lessons)).soft == deviation
+
+
+def test_whoever_is_assigned_attends(school: School, rule: Rule) -> None:
+    rooms = '<Resources><Resource Reference="R1"/></Resources>'
+    clashes = rule("AvoidClashes").replace("</AppliesTo>", rooms + "</AppliesTo>")
+    # Ana and R1 each have two lessons at Mo1.
+    assert evaluate(school(clashes, rooms=True), timetable("Math Mo1 1 R1, Art Mo1 1 R1")).soft == 2
+
+
+def test_a_workload_of_its_own_is_shared_out_over_the_lessons_and_rounded_up(archive: Archive, rule: Rule) -> None:
+    everybody = '<ResourceGroups><ResourceGroup Reference="everybody"/></ResourceGroups>'
+    workload = rule("LimitWorkload", limits(0, 1)).replace(
+        everybody, '<Resources><Resource Reference="R1"/></Resources>'
+    )
+    place = b"<Role>Room</Role>"
+    data = archive(workload, rooms=True).replace(place, place + b"<Workload>2</Workload>")
+    # Two of three times 2, less the maximum of 1, is a third.
+    assert evaluate(read_instances(data, "tiny.xml")[0], timetable("Math Mo1 2 R1")).soft == 1
 
 
 @pytest.mark.parametrize(("function", "expected"), [("Linear", 5 * (2 + 1)), ("Quadratic", 5 * (4 + 1)), ("Step", 10)])
@@ -141,6 +218,7 @@ def test_violations_name_constraint_and_point_and_add_up(school: School, rule: R
         ("Art Mo1 0", "no place"),
         ("Math Tu2 3", "ends after the week"),
         ("Math Mo1 2, Math Tu1 2", "more lessons than its duration"),
+        ("Math Mo1 1 R1", "no role 'Room'"),
     ],
 )
 def test_a_timetable_of_something_else_is_no_cost_but_an_error(school: School, lessons: str, problem: str) -> None:

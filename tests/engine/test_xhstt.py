@@ -52,7 +52,8 @@ def test_a_resource_named_by_itself_and_by_its_group_is_one_point_of_application
     [
         ('<Course Reference="all"/>', '<Course Reference="none"/>', "no event group 'none'"),
         ('<Resource Reference="6A"/>', '<Resource Reference="7B"/>', "no resource '7B'"),
-        ('<Resource Reference="6A"/>', "<Resource><Role>Room</Role></Resource>", "leaves a resource open"),
+        ('<Resource Reference="6A"/>', "<Resource><Role>Room</Role></Resource>", "needs <Role> and <ResourceType>"),
+        ("</Name><Duration>3", "</Name><Fee>3</Fee><Duration>3", "<Fee> is not known in <Event>"),
         ('<Event Id="Art">', '<Event Id="Math">', "event 'Math' is there twice"),
         ("<Duration>3</Duration>", "<Duration>three</Duration>", "write a whole number"),
         ("<Duration>3</Duration>", "<Duration>7</Duration>", "room for 1 to 6"),
@@ -71,11 +72,11 @@ def test_an_event_that_cannot_be_is_refused_with_its_line(archive: Archive, old:
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("AvoidClashesConstraint", "LimitWorkloadConstraint", "LimitWorkloadConstraint is not supported yet"),
+        ("AvoidClashesConstraint", "LimitJoyConstraint", "LimitJoyConstraint is not known"),
         ("Linear", "Cubic", "<CostFunction> is 'Cubic'; write one of Linear, Quadratic, Step"),
         ("<Required>false", "<Required>no", "<Required> is 'no'; write one of true, false"),
         ("<Weight>1", "<Weight>-1", "<Weight> is '-1'; write a whole number"),
-        ("ResourceGroup", "EventGroup", "does not apply to <EventGroups>"),
+        ("ResourceGroup", "EventGroup", "<EventGroups> is not known in <AppliesTo>"),
         ("everybody", "nobody", "no resource group 'nobody'"),
     ],
 )
