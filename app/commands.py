@@ -17,7 +17,8 @@ from pathlib import Path
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import sessionmaker
 
-from app import accounts, database, generation, instances, logs, worker
+from app import accounts, database, generation, grants, instances, logs, worker
+from app.check import check
 from app.engine.cost import Cost, evaluate
 from app.engine.timetable import Timetable
 from app.engine.xhstt import write_solution
@@ -54,6 +55,12 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
             migrate(engine, settings, options.wait)
             # Only the address is not known here.
             tell_first_link(engine, "")
+        case "accounts" if options.forget:
+            grants.forget(settings)
+        case "accounts":
+            grants.ensure(settings, options.wait)
+        case "check":
+            print("{} instances and {} timetables can be read".format(*check(database.connect(settings))))
     return 0
 
 

@@ -82,7 +82,7 @@ def migrate(engine: Engine, wait: float = 0, fill: Callable[[], None] = lambda: 
     deadline = time.monotonic() + wait
     while True:
         try:
-            with engine.connect() as connection, _lock(connection):
+            with engine.connect() as connection, lock(connection, LOCK):
                 _upgrade(connection)
                 fill()
             return
@@ -154,18 +154,22 @@ def _upgrade(connection: Connection) -> None:
 
 
 @contextmanager
-def _lock(connection: Connection) -> Iterator[None]:
-    """An advisory lock; SQLite needs none, as it belongs to one process."""
+def lock(connection: Connection, name: str) -> Iterator[None]:
+    """An advisory lock of the server; SQLite needs none, as it belongs to one process.
+
+    Raises:
+        DatabaseError: it was not to be had within a minute.
+    """
     if connection.dialect.name != "mysql":
         yield
         return
     # Three times, as each wait has to be shorter than the connection's read timeout.
-    waits = (connection.scalar(text("SELECT GET_LOCK(:name, 20)"), {"name": LOCK}) for _ in range(3))
+    waits = (connection.scalar(text("SELECT GET_LOCK(:name, 20)"), {"name": name}) for _ in range(3))
     if 1 not in waits:
-        raise DatabaseError("another migration is running for more than a minute; look at its log, then try again")
+        raise DatabaseError(f"another process has held {name} for more than a minute; look at its log, then try again")
     connection.commit()
     try:
         yield
     finally:
-        connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": LOCK})
+        connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
         connection.commit()

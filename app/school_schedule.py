@@ -66,6 +66,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
     migrate = commands.add_parser("migrate", help="create or update the tables, and import the examples")
     migrate.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="for the database to come up")
+
+    accounts = commands.add_parser("accounts", help="make the accounts of the MySQL server, or correct them")
+    accounts.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="for the database to come up")
+    accounts.add_argument("--forget", action="store_true", help="refuse the passwords that were replaced")
+
+    commands.add_parser("check", help="read all that the pages read; non-zero when something is amiss")
     options = parser.parse_args(arguments)
     if options.command == "generate" and options.database and options.out:
         generate.error("--out goes with --xhstt; what --database finds stays in the database")
