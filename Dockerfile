@@ -6,9 +6,10 @@ RUN python -m venv --without-pip /opt/venv
 COPY requirements/app.txt requirements/
 RUN pip --python /opt/venv/bin/python install --no-cache-dir --only-binary :all: --require-hashes -r requirements/app.txt
 COPY app app
+COPY backup backup
 COPY examples examples
 # The root file system is read-only at run time, so the byte code is made here.
-RUN python -m compileall -q --invalidation-mode unchecked-hash app
+RUN python -m compileall -q --invalidation-mode unchecked-hash app backup
 
 FROM ${PYTHON_IMAGE}
 ARG PYTHON_IMAGE
@@ -25,6 +26,7 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 COMMIT
 WORKDIR /srv
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /srv/app app
+COPY --from=build /srv/backup backup
 COPY --from=build /srv/examples examples
 USER 10001:10001
 EXPOSE 8000
