@@ -40,7 +40,7 @@ def run(options: argparse.Namespace, variables: settings.Settings) -> None:
     match options.command:
         case "save":
             file = options.work / "dump.sql"
-            at = datetime.fromtimestamp((options.work / "began").stat().st_mtime, UTC)
+            at = datetime.fromtimestamp((options.work / "dumped").stat().st_mtime, UTC)
             recipients = keys("recipients")
             deleted = save(file, at, store(), recipients, Retention.parse(variable("BACKUP_RETENTION")))
             log.info("%d older backups were deleted", len(deleted), extra={"deleted": deleted})
@@ -49,7 +49,10 @@ def run(options: argparse.Namespace, variables: settings.Settings) -> None:
             fetch(store(), options.name, options.work, keys("identity"), oldest)
         case "compare":
             report = compare(options.work)
-            read = check.check(database.connect(variables))
+            engine = database.connect(variables)
+            # A backup of a release before has to be of use to this one.
+            database.migrate(engine)
+            read = check.check(engine)
             log.info("the restored database is as it was saved", extra={**asdict(report), "read": read})
         case "list":
             print(listing(store()), end="")

@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from types import FrameType
 
-from delivery import deploy, image, observability, registry, release, render
+from delivery import backup, deploy, image, job, observability, registry, release, render, restore
 from delivery.shell import DeliveryError, kubectl, say
 
 
@@ -72,6 +72,15 @@ def parser() -> argparse.ArgumentParser:
     monitoring.add_argument("--minutes", type=float, default=10, help="how long (%(default)s)")
     watching = command("observability", "install what watches an environment: metrics, logs, alerts, dashboards")
     watching.add_argument("--webhook", metavar="URL", help="who is told of alerts; needed the first time")
+    restoring = through_ingress(command("restore", "bring the data of a backup back"))
+    restoring.add_argument("--backup", default="newest", metavar="NAME", help="which one (%(default)s)")
+    restoring.add_argument("--of", choices=render.ENVIRONMENTS, help="another environment's")
+    restoring.add_argument(
+        "--overwrite", action="store_true", help="replace a database that has tables, having backed it up"
+    )
+    restoring.add_argument("--confirm", metavar="ENVIRONMENT", help="its name once more, to overwrite it")
+    command("backup", "back up now")
+    command("backups", "the backups that there are, newest first")
     command("status", "the recorded releases and the pods")
     command("generate", "run the headless generation now")
     command("down", "delete the environment with all its data")
@@ -98,6 +107,16 @@ def run(options: argparse.Namespace) -> None:
             observability.install(options.environment, options.webhook)
         case "promote":
             print(registry.promote(options.image, options.tag))
+        case "restore":
+            source = options.of or options.environment
+            told = (options.overwrite, options.confirm)
+            restore.restore(
+                options.environment, restore.Options(options.backup, source, *told, ingress=options.ingress)
+            )
+        case "backup":
+            print(job.run(f"school-scheduler-{options.environment}", "backup"), end="")
+        case "backups":
+            print(backup.listing(options.environment), end="")
         case "status":
             status(options.environment)
         case "generate":

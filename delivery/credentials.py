@@ -8,14 +8,47 @@ import secrets
 import tempfile
 from pathlib import Path
 
+import pyrage
+
 from delivery.shell import kubectl, run, say
+
+STORE = """[store]
+type = s3
+provider = Rclone
+endpoint = http://backup-store:9000
+force_path_style = true
+access_key_id = any
+secret_access_key = any
+"""
 
 
 def ensure_database(namespace: str) -> None:
-    """Creates Secret `db-credentials` with random passwords unless the namespace has it."""
+    """Creates Secret `db-credentials`, or adds what it lacks of accounts and of the server's certificate."""
+    roles = ("migration", "backup", "exporter", "accounts")
+    users = {"user": "school_schedule", **{f"{role}-user": role for role in roles}}
+    passwords = ("password", "rootpassword", *(f"{role}-password" for role in roles))
+    wanted = users | {key: secrets.token_urlsafe(32) for key in passwords}
+    names = ["mysql", f"mysql.{namespace}", f"mysql.{namespace}.svc", f"mysql.{namespace}.svc.cluster.local"]
+    key, certificate = _certificate(names, days=3650)
+    wanted |= {"tls.key": key, "tls.crt": certificate, "ca.crt": certificate}
     if not _exists(namespace, "db-credentials"):
-        passwords = {key: secrets.token_urlsafe(32) for key in ("password", "rootpassword")}
-        _create(namespace, "db-credentials", "Opaque", {"user": "school_schedule", **passwords})
+        _create(namespace, "db-credentials", "Opaque", wanted)
+        return
+    there = read(namespace, "db-credentials").keys()
+    missing = wanted.keys() - there
+    if missing & {"tls.key", "tls.crt", "ca.crt"}:
+        # The three belong together.
+        missing |= {"tls.key", "tls.crt", "ca.crt"}
+    if missing:
+        _add(namespace, "db-credentials", {key: wanted[key] for key in missing})
+
+
+def ensure_backup(namespace: str) -> None:
+    """Creates Secret `backup` for the store of components/backup-store unless the namespace has it."""
+    if not _exists(namespace, "backup"):
+        identity = pyrage.x25519.Identity.generate()
+        values = {"rclone.conf": STORE, "recipients": f"{identity.to_public()}\n", "identity": f"{identity}\n"}
+        _create(namespace, "backup", "Opaque", values)
 
 
 def ensure_tls(namespace: str, hosts: list[str]) -> None:
@@ -25,21 +58,26 @@ def ensure_tls(namespace: str, hosts: list[str]) -> None:
     """
     if not hosts or _exists(namespace, "web-tls"):
         return
-    with tempfile.TemporaryDirectory() as folder:
-        key, certificate = Path(folder, "tls.key"), Path(folder, "tls.crt")
-        names = "subjectAltName=" + ",".join(f"DNS:{host}" for host in hosts)
-        request = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "90"]
-        extensions = ["-addext", names, "-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
-        files = ["-keyout", str(key), "-out", str(certificate)]
-        run("openssl", "req", *request, "-subj", f"/CN={hosts[0]}", *extensions, *files)
-        pem = certificate.read_text()
-        _create(namespace, "web-tls", "kubernetes.io/tls", {"tls.crt": pem, "tls.key": key.read_text(), "ca.crt": pem})
+    key, certificate = _certificate(hosts, days=90)
+    _create(namespace, "web-tls", "kubernetes.io/tls", {"tls.crt": certificate, "tls.key": key, "ca.crt": certificate})
 
 
 def read(namespace: str, name: str) -> dict[str, str]:
     """The decoded data of a Secret; values must not be logged."""
     data = json.loads(kubectl("-n", namespace, "get", "secret", name, "-o", "json"))["data"]
     return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+
+def _certificate(hosts: list[str], days: int) -> tuple[str, str]:
+    """A new private key, and a self-signed certificate for `hosts`, both PEM."""
+    with tempfile.TemporaryDirectory() as folder:
+        key, certificate = Path(folder, "tls.key"), Path(folder, "tls.crt")
+        names = "subjectAltName=" + ",".join(f"DNS:{host}" for host in hosts)
+        request = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", str(days)]
+        extensions = ["-addext", names, "-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
+        files = ["-keyout", str(key), "-out", str(certificate)]
+        run("openssl", "req", *request, "-subj", f"/CN={hosts[0]}", *extensions, *files)
+        return key.read_text(), certificate.read_text()
 
 
 def _exists(namespace: str, name: str) -> bool:
@@ -57,3 +95,10 @@ def _create(namespace: str, name: str, kind: str, values: dict[str, str]) -> Non
     # By standard input: a command line can be read by every user of the machine.
     kubectl("create", "-f", "-", stdin=json.dumps(secret))
     say(f"created Secret {namespace}/{name}")
+
+
+def _add(namespace: str, name: str, values: dict[str, str]) -> None:
+    # By standard input, as above.
+    patch = json.dumps({"stringData": values})
+    kubectl("-n", namespace, "patch", "secret", name, "--type=merge", "--patch-file=/dev/stdin", stdin=patch)
+    say(f"added {', '.join(sorted(values))} to Secret {namespace}/{name}")

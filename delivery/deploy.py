@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from delivery import canary, credentials, image, lease, monitor, release, rollout
+from delivery import backup, canary, credentials, image, lease, monitor, release, rollout
 from delivery.release import Release
 from delivery.rollout import NOT_THE_NAMESPACE, Manifest
 from delivery.shell import ROOT, DeliveryError, say
@@ -59,6 +59,7 @@ def deploy(environment: str, manifests: Path, reference: str, options: Options) 
     with lease.held(namespace, options.wait):
         before = release.read(namespace)
         print(rollout.difference(text) or "nothing changes" if before else f"{len(objects)} new objects", flush=True)
+        backup.before_migration(namespace, objects, before)
         new = release.record(namespace, text, image=reference, commit=image.commit(), by=lease.who())
         try:
             if options.canary and release.last_good(before):
@@ -131,6 +132,7 @@ def bootstrap(manifests: str) -> None:
     rollout.apply(manifests, "--selector=app.kubernetes.io/component=namespace")
     namespace = rollout.namespace_of(objects)["metadata"]["name"]
     credentials.ensure_database(namespace)
+    credentials.ensure_backup(namespace)
     credentials.ensure_tls(namespace, tls_hosts(objects))
 
 

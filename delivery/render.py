@@ -28,8 +28,14 @@ def write_overlay(environment: str, image: Image, *, single_node: bool, build: P
     renamed = {"name": overlay_image(environment), "newName": image.name, "newTag": image.tag, "digest": image.digest}
     _write(folder / "version", "v1alpha1", "Component", images=[renamed])
     # The environment variable IMAGE repeats the reference, so it is filled in again after the image has changed.
-    components = ["version", f"{root}/components/version-env"] + [f"{root}/components/single-node"] * single_node
-    _write(folder, "v1beta1", "Kustomization", resources=[f"{root}/overlays/{environment}"], components=components)
+    components = ["version", f"{root}/components/version-env"]
+    if single_node:
+        components += [f"{root}/components/{name}" for name in ("backup-store", "single-node")]
+    # What the components add belongs to the environment too.
+    own = {"namespace": f"school-scheduler-{environment}"}
+    labels = [{"pairs": {"environment": environment}, "includeTemplates": True}]
+    resources = [f"{root}/overlays/{environment}"]
+    _write(folder, "v1beta1", "Kustomization", **own, resources=resources, components=components, labels=labels)
     return folder
 
 

@@ -19,6 +19,7 @@ NOT_THE_NAMESPACE = "--selector=app.kubernetes.io/component!=namespace"
 PRUNED = (
     "Ingress",
     "CronJob",
+    "Job",
     "Deployment",
     "Service",
     "PodDisruptionBudget",
@@ -60,15 +61,19 @@ def namespace_of(manifests: Iterable[Manifest]) -> Manifest:
 
 
 def apply(manifests: str, *options: str) -> None:
-    """Applies server-side; what others have changed by hand is set back."""
+    """Applies server-side; what others have changed by hand is set back. A Job runs again: it cannot be changed."""
     ours = ("--server-side", "--force-conflicts", "--field-manager=delivery")
+    jobs = [each["metadata"] for each in read(manifests) if each["kind"] == "Job"]
+    for job in jobs:
+        prune(job["namespace"], [f"job/{job['name']}"])
     kubectl("apply", *ours, *options, "-f", "-", stdin=manifests)
 
 
 def difference(manifests: str) -> str:
-    """What applying would change in the cluster, as a unified diff; empty for nothing."""
+    """What applying would change in the cluster, Jobs aside, as a unified diff; empty for nothing."""
     ours = ("--server-side", "--force-conflicts", "--field-manager=delivery", NOT_THE_NAMESPACE)
-    return kubectl("diff", *ours, "-f", "-", stdin=manifests, good=(0, 1))
+    lasting = write(each for each in read(manifests) if each["kind"] != "Job")
+    return kubectl("diff", *ours, "-f", "-", stdin=lasting, good=(0, 1))
 
 
 def surplus(wanted: Iterable[Manifest], others: Iterable[Manifest]) -> list[str]:

@@ -27,7 +27,8 @@ from policy_tests.reader import read_documents, read_manifests
 ROOT = Path(__file__).resolve().parent.parent
 # In the order of promotion.
 ENVIRONMENTS = ("dev", "homolog", "preprod", "prod")
-DECLARED = Path("base/mysql/secret-example.yaml")
+# What people make by hand, for all environments.
+DECLARED = "base/*/secret-example.yaml"
 Versions = tuple[str, ...]
 
 
@@ -57,7 +58,7 @@ def read_environments(root: Path = ROOT, versions: Versions = KUBERNETES) -> dic
     with ThreadPoolExecutor() as pool:
         texts = dict(zip(ENVIRONMENTS, pool.map(lambda name: render(name, root), ENVIRONMENTS), strict=True))
     sets = {name: read_manifests(text, f"overlays/{name}") for name, text in texts.items()}
-    declared = read_manifests((root / DECLARED).read_text(), str(DECLARED))
+    declared = _declared(root)
     environments: dict[str, ManifestSet] = {}
     for name, manifests in sets.items():
         own = _into(f"school-scheduler-{name}", declared)
@@ -72,11 +73,17 @@ def as_environment(
     sets = list(given.values())
     if len(names) != 1 or len(sets) != 1 or isinstance(sets[0], ManifestError):
         raise ManifestError("--env with --manifests says whose render it is; give one environment and one file")
-    (name,), declared = names, read_manifests((ROOT / DECLARED).read_text(), str(DECLARED))
+    (name,), declared = names, _declared(ROOT)
     environments: dict[str, ManifestSet] = {}
     own = _into(f"school-scheduler-{name}", declared)
     environments[name] = ManifestSet(name, sets[0].manifests, environments, own, kubernetes=sets[0].kubernetes)
     return {**environments}
+
+
+def _declared(root: Path) -> tuple[Manifest, ...]:
+    files = sorted(root.glob(DECLARED))
+    read = (read_manifests(file.read_text(), file.relative_to(root).as_posix()) for file in files)
+    return tuple(each for manifests in read for each in manifests)
 
 
 def _into(namespace: str, manifests: tuple[Manifest, ...]) -> tuple[Manifest, ...]:

@@ -40,7 +40,7 @@ def main(command: list[str]) -> int:
 
 def pinned_image() -> str:
     """The image that the StatefulSet runs."""
-    (image,) = set(re.findall(r"image: (\S+/mysql:\S+)", STATEFUL_SET.read_text()))
+    (image,) = set(re.findall(r"image: (?:&image )?(\S+/mysql:\S+)", STATEFUL_SET.read_text()))
     return str(image)
 
 

@@ -106,7 +106,7 @@ def config(manifests: ManifestSet) -> Iterator[Finding]:
     "references-secret",
     "high",
     why="A pod whose Secret or key is missing never starts.",
-    fix="correct the name or the key, or declare it in base/mysql/secret-example.yaml.",
+    fix="correct the name or the key, or declare it in a secret-example.yaml.",
     source="kube-linter env-value-from",
 )
 def secret(manifests: ManifestSet) -> Iterator[Finding]:

@@ -119,7 +119,9 @@ def hosts(manifests: ManifestSet) -> Iterator[Finding]:
         for key, value in settings.items():
             setting = HOST_SETTING.fullmatch(str(key))
             match = AUTHORITY.fullmatch(str(value or ""))
-            own = key == "DB_HOST" and manifests.is_environment
+            # A database in the pod itself, such as the restore drill's, is no Service.
+            beside = pods and all(pod.port(3306) for pod in pods)
+            own = key == "DB_HOST" and manifests.is_environment and not beside
             if not setting or not match or (LOCAL.fullmatch(match["host"]) and not own):
                 continue
             name, _, rest = match["host"].partition(".")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from delivery.backup import schema
 from delivery.image import Image
 from delivery.render import ENVIRONMENTS, render, write_overlay
 
@@ -29,7 +30,9 @@ def test_the_image_and_what_says_its_name_are_replaced_everywhere(environment: s
     pods += [each["spec"]["jobTemplate"]["spec"]["template"]["spec"] for each in manifests if each["kind"] == "CronJob"]
     containers = [each for pod in pods for each in [*pod.get("initContainers", []), *pod["containers"]]]
     named = [each["value"] for container in containers for each in container.get("env", []) if each["name"] == "IMAGE"]
-    assert {container["image"] for container in containers} == set(named) == {str(IMAGE)}
+    others = ("docker.io/library/mysql:", "docker.io/rclone/rclone:")
+    images = {each["image"] for each in containers if not each["image"].startswith(others)}
+    assert images == set(named) == {str(IMAGE)}
     assert len(named) == 3
 
 
@@ -40,3 +43,16 @@ def test_a_single_node_gets_small_requests_and_keeps_the_limits(tmp_path: Path) 
     assert small["replicas"] == large["replicas"]
     assert resources[0]["requests"] != resources[1]["requests"]
     assert resources[0]["limits"] == resources[1]["limits"]
+
+
+def test_what_components_add_belongs_to_the_environment(tmp_path: Path) -> None:
+    for each in rendered("homolog", tmp_path, single_node=True):
+        assert each["metadata"].get("namespace", each["metadata"]["name"]) == "school-scheduler-homolog", each["kind"]
+        assert each["metadata"]["labels"]["environment"] == "homolog"
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_web_says_which_schema_it_migrates_to(environment: str, tmp_path: Path) -> None:
+    folder = Path(__file__).parents[2] / "app" / "migrations" / "versions"
+    newest = sorted(file.name for file in folder.glob("[0-9]*.py"))[-1].partition("_")[0]
+    assert schema(rendered(environment, tmp_path)) == newest

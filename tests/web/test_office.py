@@ -155,7 +155,8 @@ def test_no_form_of_a_school_works_for_others_or_without_its_token(
     forms = [(address, path) for address, path in forms if path.startswith("/office/{school_id}")]
     assert len(forms) > 15
     for address, path in forms:
-        address = address.replace("{kind}", "teachers").replace("teachers/1", "teachers/t7").replace("plans/1", "plans/v16")
+        address = address.replace("{kind}", "teachers").replace("teachers/1", "teachers/t7")
+        address = address.replace("plans/1", "plans/v16")
         assert eva.post(address, page="/office").status_code == 404, path
         assert viewer.post(address, page="/office").status_code == 403, path
         assert ana.client.post(address, data={}).status_code == 403, path
