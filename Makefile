@@ -7,8 +7,8 @@ INGRESS ?= 127.0.0.1
 # Some containers forbid byte code; without it every command here takes three times as long to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test check policy unit test-mysql up deploy rollback monitor observability status promote smoke generate \
-  down diff load bench drills requirements
+.PHONY: help run test check policy unit test-mysql up deploy rollback monitor observability backup restore restore-drill \
+  status promote smoke generate down diff load bench drills requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,15 @@ promote: .venv/test ## IMAGE (NAME:TAG) gets the tag TAG as well; nothing is bui
 
 smoke: .venv/test ## the smoke tests of what `make up` or `make deploy` put into ENV
 	@$(BIN)/python -m pytest smoke_tests --env=$(ENV) --manifests=build/$(ENV)/manifests.yaml $(OPTIONS)
+
+backup: .venv/test ## back up the data of ENV, now
+	@$(BIN)/python -m delivery backup $(ENV)
+
+restore: .venv/test ## bring the data of ENV back from its newest backup; OPTIONS: docs/backups.md
+	@$(BIN)/python -m delivery restore $(ENV) $(OPTIONS)
+
+restore-drill: .venv/test ## make a database of the newest backup of ENV, beside the live one
+	@$(BIN)/python -m delivery restore-drill $(ENV)
 
 generate: .venv/test ## one headless generation in ENV, now
 	@$(BIN)/python -m delivery generate $(ENV)

@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     )
     restoring.add_argument("--confirm", metavar="ENVIRONMENT", help="its name once more, to overwrite it")
     command("backup", "back up now")
+    command("restore-drill", "make a database of the newest backup, beside the live one")
     command("backups", "the backups that there are, newest first")
     command("status", "the recorded releases and the pods")
     command("generate", "run the headless generation now")
@@ -113,8 +114,8 @@ def run(options: argparse.Namespace) -> None:
             restore.restore(
                 options.environment, restore.Options(options.backup, source, *told, ingress=options.ingress)
             )
-        case "backup":
-            print(job.run(f"school-scheduler-{options.environment}", "backup"), end="")
+        case "backup" | "restore-drill":
+            print(job.run(f"school-scheduler-{options.environment}", options.command), end="")
         case "backups":
             print(backup.listing(options.environment), end="")
         case "status":

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,19 @@ HERE = Path(__file__).parent
 TIMES = pytest.StashKey[dict[str, tuple[float, float]]]()
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What a drill did, what users saw of it, what acknowledged data was lost, and the seconds until all was well."""
+
+    name: str
+    seen: str
+    lost: str
+    seconds: float
+
+
+FAULTS = pytest.StashKey[list[Fault]]()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("drills")
     group.addoption("--env", default="preprod", choices=render.ENVIRONMENTS, help="where; it is created (%(default)s)")
@@ -36,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: one more drill of its kind; left out by --quick")
     config.stash[TIMES] = {}
+    config.stash[FAULTS] = []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -50,6 +64,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section("seconds to notice a fault, and from then until the release before runs again")
         for name, (noticed, recovered) in times.items():
             terminalreporter.line(f"{name:30} {noticed:6.0f} {recovered:6.0f}")
+    if faults := config.stash[FAULTS]:
+        terminalreporter.section("fault, what users saw, what was lost, seconds until all was well")
+        for fault in faults:
+            terminalreporter.line(f"{fault.name:40} {fault.seen:30} {fault.lost:35} {fault.seconds:6.0f}")
 
 
 class Stage:

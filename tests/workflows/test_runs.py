@@ -243,3 +243,9 @@ def test_at_night_homolog_generates_where_it_is_switched_on(start: Start) -> Non
     assert made(run)[0] == "generate ENV=homolog IMAGE= OPTIONS="
     assert {each.split()[-1] for each in run.kubeconfigs} == {"homolog"}
     assert start("generate", "schedule", {}).jobs == {}
+
+
+def test_the_backup_drill_runs_in_the_environment_that_is_chosen(by_hand: Start) -> None:
+    run = by_hand("backup-drill", environment="preprod")
+    assert run.jobs == succeeded("drill")
+    assert made(run) == ["restore-drill ENV=preprod IMAGE= OPTIONS=", "status ENV=preprod"]
