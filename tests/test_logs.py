@@ -3,9 +3,14 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import socket
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
@@ -13,25 +18,42 @@ from sqlalchemy.orm import Session, sessionmaker
 from app import generation, instances
 from app.logs import JsonFormatter
 from app.settings import Settings
-from tests.conftest import Start, address
+from tests.conftest import ROOT, address
 from tests.engine.conftest import Archive
 
 
-def test_a_request_is_followed_by_its_id_to_the_error_of_the_database(start: Start) -> None:
-    server = start("serve", "--port", "0", LOG_FORMAT="json", DB_HOST="127.0.0.1", DB_PORT="1")
-    asked = urllib.request.Request(f"{address(server)}/schools/7", headers={"X-Request-ID": "from-ingress.1"})  # noqa: S310
-    with pytest.raises(urllib.error.HTTPError, match="503"):
-        urllib.request.urlopen(asked)  # noqa: S310
-    server.terminate()
-    lines = [json.loads(line) for line in server.communicate()[1].splitlines()]
-    error, request = [line for line in lines if line.get("request_id") == "from-ingress.1"]
-    assert error["level"] == "error" and error["message"].startswith("the database does not answer: (2003, ")
+@pytest.fixture(scope="module")
+def told() -> tuple[list[dict[str, object]], str]:
+    """The log, and the metrics, of a server that was asked for a page while its database was away."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = {"LOG_FORMAT": "json", "DB_HOST": "127.0.0.1", "DB_PORT": "1", "METRICS_PORT": str(port)}
+    command = [sys.executable, "-m", "app.school_schedule", "serve", "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=PIPE, stderr=PIPE, text=True) as server:
+        url, request_id = f"{address(server)}/schools/7", {"X-Request-ID": "from-ingress.1"}
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(urllib.request.Request(url, headers=request_id))  # noqa: S310
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            metrics = answer.read().decode()
+        server.terminate()
+        return [json.loads(line) for line in server.communicate()[1].splitlines()], metrics
+
+
+def test_a_request_is_followed_by_its_id_to_the_error_of_the_database(
+    told: tuple[list[dict[str, object]], str],
+) -> None:
+    error, request = [line for line in told[0] if line.get("request_id") == "from-ingress.1"]
+    assert error["level"] == "error" and str(error["message"]).startswith("the database does not answer: (2003, ")
     assert {name: request[name] for name in ("level", "route", "status", "school")} == {
         "level": "info",
         "route": "/schools/{school_id}",
         "status": 503,
         "school": 7,
     }
+
+
+def test_errors_of_the_log_are_among_the_metrics(told: tuple[list[dict[str, object]], str]) -> None:
+    assert 'school_scheduler_log_records_total{level="error"} 1.0' in told[1].splitlines()
 
 
 def test_every_line_of_a_generation_names_its_job_and_school(

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import socket
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.testclient import TestClient
@@ -17,7 +14,6 @@ from app import database
 from app.metrics import Metrics
 from app.settings import Settings
 from app.web.application import create
-from tests.conftest import Start, address
 from tests.web.conftest import Stored
 
 # Signed by itself, valid until 2126-11-01 03:53:08 UTC.
@@ -125,12 +121,3 @@ def test_the_expiry_of_the_certificate_is_told_as_long_as_there_is_one(
     file.write_text(CERTIFICATE)
     expiry = samples(metrics, "school_scheduler_certificate_expiry_timestamp_seconds")[()]
     assert datetime.fromtimestamp(expiry, UTC).isoformat() == "2126-11-01T03:53:08+00:00"
-
-
-def test_serve_tells_its_metrics_on_a_port_of_their_own(start: Start) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    address(start("serve", "--port", "0", METRICS_PORT=str(port), IMPORT_EXAMPLES="false"))
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        names = {family.name for family in text_string_to_metric_families(answer.read().decode())}
-    assert {"school_scheduler_build_info", "school_scheduler_generations"} <= names
