@@ -115,12 +115,15 @@ class _Certificate(Collector):
         )
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        if self.file.exists():
-            (family,) = self.describe()
+        (family,) = self.describe()
+        try:
             # The only decoder of the standard library: undocumented, and the same since Python 2.6.
             decoded = ssl._ssl._test_decode_cert(str(self.file))  # type: ignore[attr-defined]
-            family.add_metric((), ssl.cert_time_to_seconds(decoded["notAfter"]))
-            yield family
+        except OSError:
+            # There is no TLS here, or the certificate is just being replaced.
+            return
+        family.add_metric((), ssl.cert_time_to_seconds(decoded["notAfter"]))
+        yield family
 
 
 class _Database(Collector):
