@@ -17,21 +17,19 @@ from pathlib import Path
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import sessionmaker
 
-from app import accounts, database, generation, grants, instances, logs, worker
+from app import accounts, answers, database, generation, grants, instances, logs, worker
 from app.check import check
 from app.engine.cost import Cost, evaluate
 from app.engine.timetable import Timetable
 from app.engine.xhstt import write_solution
+from app.files import CommandError as CommandError
+from app.files import write
 from app.metrics import Metrics
 from app.models import Generation, StoredInstance
 from app.search import Found, SearchError, search
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
-
-
-class CommandError(Exception):
-    """The command could not be done; the text is one line that says why."""
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
@@ -46,6 +44,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
             generate_all(with_seconds(settings, options.seconds), options.seed)
         case "generate":
             generate_file(options.xhstt, options.out, options.seed, with_seconds(settings, options.seconds))
+        case "explain" | "repair" | "wishes":
+            answers.run(options)
         case "import":
             engine = database.connect(settings)
             database.migrate(engine)
@@ -246,7 +246,7 @@ def generate_file(source: Path, target: Path | None, seed: int, settings: Settin
     timetable, cost = best
     if target:
         today = datetime.now(UTC).date().isoformat()
-        _write(target, write_solution(data, str(source), timetable, "School Scheduler", today))
+        write(target, write_solution(data, str(source), timetable, "School Scheduler", today))
     print(f"cost {cost.hard} {cost.soft}")
     if failure:
         raise CommandError(f"{source}: {failure}; the cost is that of the best timetable until then")
@@ -267,14 +267,3 @@ def _show(found: Found, seconds: float, cost: Cost) -> None:
             "neighbourhood": found.neighbourhood,
         }
         print(json.dumps(entry), file=sys.stderr, flush=True)
-
-
-def _write(target: Path, data: bytes) -> None:
-    """Writes beside the target first: a full disk must not cost the solution that was there."""
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(data)
-        beside.replace(target)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise CommandError(f"cannot write {target}: {error.strerror}") from None

@@ -61,6 +61,29 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     generate.add_argument("--seed", type=int, default=1, help="another seed, another search (%(default)s)")
     generate.add_argument("--out", type=Path, metavar="FILE", help="where to write the solution, in the XHSTT format")
 
+    explain = commands.add_parser("explain", help="why an instance has no timetable")
+    explain.add_argument("--xhstt", type=Path, metavar="FILE", required=True, help="an instance in the XHSTT format")
+    explain.add_argument("--seconds", type=_seconds, default=5, help="how long to look for reasons (%(default)s)")
+
+    repair = commands.add_parser("repair", help="change a timetable as little as possible")
+    repair.add_argument("--xhstt", type=Path, metavar="FILE", required=True, help="an instance with its solution")
+    repair.add_argument(
+        "--away",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar=("RESOURCE", "TIME"),
+        help="who cannot attend lessons at which times or time groups",
+    )
+    for name, text in (("--move", "a lesson that has to leave its time"), ("--lock", "a lesson that has to stay")):
+        repair.add_argument(name, nargs=2, action="append", default=[], metavar=("EVENT", "TIME"), help=text)
+    repair.add_argument("--seconds", type=_seconds, default=5, help="how long to search (%(default)s)")
+    repair.add_argument("--out", type=Path, metavar="FILE", help="where to write the solution, in the XHSTT format")
+
+    wishes = commands.add_parser("wishes", help="what each constraint that is not required costs")
+    wishes.add_argument("--xhstt", type=Path, metavar="FILE", required=True, help="an instance with its solution")
+    wishes.add_argument("--seconds", type=_seconds, help="search for what giving each up would save, so long in all")
+
     load = commands.add_parser("import", help="put XHSTT instances into the database and ask for their timetables")
     load.add_argument("files", type=Path, nargs="+", metavar="FILE")
 

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from functools import singledispatchmethod
 from math import lcm
 
+from ortools.sat.python import cp_model
+
 from app.engine import instance as model
 from app.engine.frame import Frame, Point
 from app.engine.instance import Constraint
-from app.engine.variables import Literal, Mode, Part, Sum, Task, Variables
+from app.engine.variables import Literal, Mode, Part, Sum, Task, Variable, Variables
 
 # Up to here a square is a row of tangents, beyond it a multiplication.
 MOST_TANGENTS = 40
@@ -22,6 +24,7 @@ class Formulation(Variables):
     Attributes:
         hard, soft: the costs of the points of application that the task can change, exact where they are minimised.
         points: these points.
+        assumptions: in the mode ASSUMED, what each of these variables, by index, stands for.
     """
 
     def __init__(self, frame: Frame, task: Task, mode: Mode = Mode.STRICT, *, wishes: bool = True) -> None:
@@ -29,7 +32,12 @@ class Formulation(Variables):
         super().__init__(frame, task, mode)
         self.hard, self.soft = Sum(), Sum()
         self.points = self._concerned(task)
+        self.assumptions: dict[int, Point] = {}
+        self._assumption: Variable | None = None
         for constraint, index in self.points:
+            if constraint.required and mode is Mode.ASSUMED:
+                self._assumption = self.model.new_bool_var("")
+                self.assumptions[self._assumption.index] = (constraint, index)
             if constraint.required or wishes:
                 self._apply(constraint, constraint.points[index], index)
         for event in task.freed:
@@ -46,18 +54,24 @@ class Formulation(Variables):
 
     def _charge(self, constraint: Constraint, *ranges: Range) -> None:
         """Charges the cost of the distances, summed, by which each sum is out of its range."""
-        if constraint.required and self.mode is Mode.STRICT:
+        if constraint.required and self.mode in (Mode.STRICT, Mode.ASSUMED):
             for each, minimum, maximum in ranges:
                 if each.low < minimum:
-                    self.model.add(each.expression() >= minimum)
+                    self._demand(each.expression() >= minimum)
                 if maximum is not None and each.high > maximum:
-                    self.model.add(each.expression() <= maximum)
+                    self._demand(each.expression() <= maximum)
             return
         deviation = Sum()
         for each, minimum, maximum in ranges:
             self._deviate(deviation, each, minimum, maximum)
         if deviation.high:
             self._weigh(constraint, deviation)
+
+    def _demand(self, condition: cp_model.BoundedLinearExpression | bool) -> None:
+        """Adds what has to be, or what has to be under the assumption at hand."""
+        added = self.model.add(condition)
+        if self._assumption is not None:
+            added.only_enforce_if(self._assumption)
 
     def _deviate(self, deviation: Sum, each: Sum, minimum: int, maximum: int | None) -> None:
         """Adds to `deviation` how far `each` is out of its range, or more."""
@@ -222,7 +236,7 @@ class Formulation(Variables):
     @_apply.register
     def _(self, constraint: model.AvoidClashes, point: tuple[str, ...], index: int) -> None:
         loads = [self.load(point[0], time) for time in range(self.frame.week)]
-        if not constraint.required or self.mode is Mode.LOOSE:
+        if not constraint.required or self.mode in (Mode.LOOSE, Mode.ASSUMED):
             self._charge(constraint, *((load, 0, 1) for load in loads))
         elif self.mode is Mode.STRICT:
             self._fill(point[0], loads)

@@ -98,12 +98,14 @@ class Mode(Enum):
     """What a model makes of required constraints: STRICT keeps them.
 
     TENTATIVE may leave lessons without a time and makes most required constraints costs, but a freed lesson takes
-    nobody from another one, and starts only where it may. LOOSE makes all of them costs.
+    nobody from another one, and starts only where it may. LOOSE makes all of them costs. ASSUMED keeps each of them
+    where an assumption of its own says so, and places everything.
     """
 
     STRICT = 0
     TENTATIVE = 1
     LOOSE = 2
+    ASSUMED = 3
 
 
 class Variables:
@@ -240,11 +242,11 @@ class Variables:
             for resource in (*self.instance.event[each.event].resources, *(resource for _, resource in each.assigned)):
                 if resource in self.frame.single:
                     taken[resource] = taken.get(resource, 0) | ((1 << each.duration) - 1) << start
-        return {} if self.mode is Mode.LOOSE else taken
+        return {} if self.mode in (Mode.LOOSE, Mode.ASSUMED) else taken
 
     def _free(self, event: Event, left: int, task: Task, taken: dict[str, int]) -> None:
         """The lessons that an event may have for its duration that is not kept."""
-        loose = self.mode is Mode.LOOSE
+        loose = self.mode in (Mode.LOOSE, Mode.ASSUMED)
         closed = 0 if loose else self.frame.always_closed(event)
         for resource in event.resources:
             closed |= taken.get(resource, 0)
@@ -267,7 +269,7 @@ class Variables:
                 self.freed.append(part)
                 placed.add(held, duration)
         demands = self.frame.with_time.get(event.id, set())
-        if self.mode is not Mode.STRICT or (demands and True not in demands):
+        if self.mode in (Mode.TENTATIVE, Mode.LOOSE) or (demands and True not in demands):
             self._leave(event.id, left, placed)
         self.model.add(placed.expression() == left)
 
@@ -287,7 +289,7 @@ class Variables:
     ) -> dict[str, Literal]:
         """For each resource that may take the place at a lesson, whether it does."""
         length = ((1 << duration) - 1) << start
-        allowed, loose = self.frame.allowed.get((event, role)), self.mode is Mode.LOOSE
+        allowed, loose = self.frame.allowed.get((event, role)), self.mode in (Mode.LOOSE, Mode.ASSUMED)
         some: dict[str, Literal] = {
             resource: self.model.new_bool_var("")
             for resource in self.frame.candidates[event, role]
@@ -317,7 +319,7 @@ class Variables:
                 for load, literal in attended:
                     for time in range(part.start, part.start + part.duration):
                         load[time].append(literal)
-        if self.mode is Mode.LOOSE:
+        if self.mode in (Mode.LOOSE, Mode.ASSUMED):
             return
         for resource in self.frame.single & self.touched.keys():
             for literals in self._loads[resource]:
