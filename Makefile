@@ -87,8 +87,8 @@ load: .venv-load/ready ## visitors in ENV for two minutes; non-zero beyond load_
 	@ENV=$(ENV) .venv-load/bin/locust --locustfile load_tests/locustfile.py --headless --only-summary \
 	  --users 10 --spawn-rate 2 --run-time 2m --csv build/load/$(ENV) $(OPTIONS)
 
-bench: .venv/test .venv-checkov/ready ## what is measured rather than tested, beside what it should be
-	@$(BIN)/python -m bench
+bench: .venv/test .venv-checkov/ready ## what is measured rather than tested, beside what it should be; INSTANCES: XHSTT files for the search
+	@$(BIN)/python -m bench $(INSTANCES)
 
 drills: .venv/test ## break releases of ENV on a cluster of your own, and see each noticed and mended
 	@$(BIN)/python -m pytest drills --env=$(ENV) --registry=$(REGISTRY) --ingress=$(INGRESS) $(OPTIONS)

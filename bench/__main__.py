@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import delivery, policy
+from bench import delivery, engine, policy
 
 if __name__ == "__main__":
-    sys.exit(max([part.main() for part in (policy, delivery)]))
+    sys.exit(max([part.main() for part in (policy, engine, delivery)]))

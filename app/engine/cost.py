@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -45,7 +45,7 @@ def evaluate(instance: Instance, timetable: Timetable) -> Cost:
     violations = []
     for constraint in instance.constraints:
         for index, point in enumerate(constraint.points):
-            deviation = judge.deviation(constraint, point, index)
+            deviation = DEVIATION(type(constraint))(judge, constraint, point, index)
             if deviation:
                 violations.append(Violation(constraint, point, deviation, constraint.cost(deviation)))
     hard = sum(each.cost for each in violations if each.constraint.required)
@@ -101,7 +101,6 @@ class _Judge:
         self.lessons: dict[str, list[Lesson]] = {event.id: [] for event in instance.events}
         self.unplaced: dict[str, list[Unplaced]] = {event.id: [] for event in instance.events}
         self.busy: dict[str, Counter[str]] = {resource.id: Counter() for resource in instance.resources}
-        self.workload: dict[str, Fraction] = defaultdict(Fraction)
         missing = {event.id: event.duration for event in instance.events}
         for lesson in timetable.lessons:
             self.lessons[lesson.event].append(lesson)
@@ -112,19 +111,13 @@ class _Judge:
         for event in instance.events:
             if missing[event.id]:
                 self.unplaced[event.id].append(Unplaced(event.id, missing[event.id]))
-            for each in self.parts(event.id):
-                self.attend(event, each)
-
-    def attend(self, event: Event, part: Lesson | Unplaced) -> None:
-        """Counts the part for everybody who attends it."""
-        assigned = dict(part.assigned)
-        for place in event.places:
-            resource = place.resource or assigned.get(place.role or "")
-            if resource is None:
-                continue
-            self.workload[resource] += Fraction(part.duration * place.workload, event.duration)
-            if isinstance(part, Lesson):
-                self.busy[resource].update(self.running(part))
+        for lesson in timetable.lessons:
+            assigned = dict(lesson.assigned)
+            times = self.running(lesson)
+            for place in instance.event[lesson.event].places:
+                resource = place.resource or assigned.get(place.role or "")
+                if resource is not None:
+                    self.busy[resource].update(times)
 
     @singledispatchmethod
     def deviation(self, constraint: Constraint, point: tuple[str, ...], index: int) -> int:
@@ -224,8 +217,22 @@ class _Judge:
 
     @deviation.register
     def _(self, constraint: model.LimitWorkload, point: tuple[str, ...], index: int) -> int:
-        workload = self.workload[point[0]]
+        workload = self.workload(point[0])
         return ceil(max(constraint.minimum - workload, workload - constraint.maximum, Fraction(0)))
+
+    def workload(self, resource: str) -> Fraction:
+        """What all parts count for that the resource attends, with and without a time."""
+        return sum(
+            (
+                Fraction(part.duration * place.workload, event.duration)
+                for event in self.instance.events
+                for place in event.places
+                if place.resource in (None, resource)
+                for part in self.parts(event.id)
+                if resource in (place.resource, dict(part.assigned).get(place.role or ""))
+            ),
+            Fraction(0),
+        )
 
     def parts(self, event: str) -> list[Lesson | Unplaced]:
         """All of the event, with and without a time."""
@@ -254,6 +261,10 @@ class _Judge:
         """Whether the resource is busy, time by time."""
         busy = self.busy[resource]
         return [time in busy for time in group]
+
+
+# A singledispatchmethod makes a function anew at each call, and there are thousands of calls for each timetable.
+DEVIATION = vars(_Judge)["deviation"].dispatcher.dispatch
 
 
 def distance(value: int, minimum: int, maximum: int) -> int:

@@ -89,7 +89,7 @@ def _division(frame: Frame, event: Event) -> Iterator[Reason]:
 
 def _times(frame: Frame, resource: str) -> Iterator[Reason]:
     """More lessons than times at which the resource may have one."""
-    lessons = sum(event.duration * event.resources.count(resource) for event in frame.instance.events)
+    lessons = frame.taught[resource]
     times = frame.week - frame.closed[resource].bit_count()
     if lessons > times:
         who = _who(frame.instance, resource)
@@ -98,7 +98,7 @@ def _times(frame: Frame, resource: str) -> Iterator[Reason]:
 
 def _days(frame: Frame, resource: str) -> Iterator[Reason]:
     """More lessons than the limits of the resource on its days, or other time groups, leave room for."""
-    lessons = sum(event.duration * event.resources.count(resource) for event in frame.instance.events)
+    lessons = frame.taught[resource]
     for constraint, _ in frame.of_resource[resource]:
         if not constraint.required or not isinstance(constraint, model.ClusterBusyTimes | model.LimitBusyTimes):
             continue
@@ -179,7 +179,7 @@ def _places(frame: Frame) -> Iterator[Reason]:
         if not frame.single.issuperset(some):
             continue
         lessons = sum(count for others, count in demand.items() if set(others) <= set(some))
-        taught = sum(event.duration for event in frame.instance.events for each in event.resources if each in some)
+        taught = sum(frame.taught[each] for each in some)
         times = sum(frame.week - frame.closed[each].bit_count() for each in some) - taught
         if lessons > times:
             names = ", ".join(_who(frame.instance, each) for each in some) or "nobody"

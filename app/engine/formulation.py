@@ -39,7 +39,7 @@ class Formulation(Variables):
                 self._assumption = self.model.new_bool_var("")
                 self.assumptions[self._assumption.index] = (constraint, index)
             if constraint.required or wishes:
-                self._apply(constraint, constraint.points[index], index)
+                APPLY(type(constraint))(self, constraint, constraint.points[index], index)
         for event in task.freed:
             if event not in frame.with_time:
                 # Nobody asks for its lessons, and they are wanted all the same.
@@ -235,11 +235,10 @@ class Formulation(Variables):
 
     @_apply.register
     def _(self, constraint: model.AvoidClashes, point: tuple[str, ...], index: int) -> None:
-        loads = [self.load(point[0], time) for time in range(self.frame.week)]
         if not constraint.required or self.mode in (Mode.LOOSE, Mode.ASSUMED):
-            self._charge(constraint, *((load, 0, 1) for load in loads))
+            self._charge(constraint, *((self.load(point[0], time), 0, 1) for time in range(self.frame.week)))
         elif self.mode is Mode.STRICT:
-            self._fill(point[0], loads)
+            self._fill(point[0])
 
     @_apply.register
     def _(self, constraint: model.AvoidUnavailableTimes, point: tuple[str, ...], index: int) -> None:
@@ -300,13 +299,13 @@ class Formulation(Variables):
             deviation.add(distance, 1, most)
         self._charge(constraint, (deviation, 0, 0))
 
-    def _fill(self, resource: str, loads: list[Sum]) -> None:
+    def _fill(self, resource: str) -> None:
         """Says which times a resource without a time to spare must use; the solver is slow to see that it follows."""
-        taught = sum(each.duration * each.resources.count(resource) for each in self.instance.events)
-        possible = [load for load in loads if load.high]
-        if taught >= len(possible):
-            for load in possible:
-                self.model.add(load.expression() == 1)
+        possible = [literals for literals in self._loads[resource] if literals]
+        if self.frame.taught[resource] >= len(possible):
+            for literals in possible:
+                if not any(literal is True for literal in literals):
+                    self.model.add_exactly_one(literals)
 
     def _count(self, event: str, which: Callable[[Part], bool]) -> Sum:
         """How many parts of an event are such, with and without a time."""
@@ -330,3 +329,7 @@ class Formulation(Variables):
         found = self.model.new_bool_var("")
         self.model.add_min_equality(found, free)
         return found
+
+
+# A singledispatchmethod makes a function anew at each call, and there are thousands of calls for each model.
+APPLY = vars(Formulation)["_apply"].dispatcher.dispatch

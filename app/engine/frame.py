@@ -20,6 +20,7 @@ class Frame:
         constraints: those that cost anything.
         of_event, of_resource: the points of application that look at an event or a resource.
         single: resources that must not have two lessons at once.
+        taught: the duration of all lessons that each resource always attends.
         closed: for each resource, the times that a required constraint forbids.
     """
 
@@ -31,6 +32,10 @@ class Frame:
         self.of_event: dict[str, list[Point]] = {event.id: [] for event in instance.events}
         self.of_resource: dict[str, list[Point]] = {resource.id: [] for resource in instance.resources}
         self.single: set[str] = set()
+        self.taught = {resource.id: 0 for resource in instance.resources}
+        for event in instance.events:
+            for each in event.resources:
+                self.taught[each] += event.duration
         self.closed: dict[str, int] = defaultdict(int)
         self.durations = {event.id: self._durations(event) for event in instance.events}
         self.preferred: dict[str, dict[int, int]] = {

@@ -17,7 +17,7 @@ from functools import partial
 
 from ortools.sat.python import cp_model
 
-from app.engine.cost import evaluate
+from app.engine.cost import Cost, evaluate
 from app.engine.formulation import Formulation
 from app.engine.frame import Frame
 from app.engine.instance import Instance
@@ -26,7 +26,7 @@ from app.engine.timetable import Timetable
 from app.engine.variables import Mode, Task
 
 # Deterministic times of CP-SAT, about seconds of a free processor.
-SHORTEST, LONGEST = 0.04, 4.0
+SHORTEST, LONGEST = 0.04, 1.5
 FIRST = 3.0
 # What building a small model takes beside solving it.
 STEP = 0.02
@@ -111,7 +111,8 @@ class _Search:
         self.lock = threading.RLock()
         self.solvers: set[cp_model.CpSolver] = set()
         self.failure: Exception | None = None
-        self.best, self.cost, self.key = NOTHING, evaluate(instance, NOTHING), self.rank(NOTHING)
+        self.best, self.cost = NOTHING, evaluate(instance, NOTHING)
+        self.key = self.rank(NOTHING, self.cost)
         self.bound, self.feasible = 0, True
         self.whole = Task((), {event.id: event.duration for event in instance.events})
 
@@ -208,16 +209,16 @@ class _Search:
             raise ValueError(f"instance {self.instance.id!r} has weights too large: {form.model.validate()}")
         return status, solver
 
-    def rank(self, timetable: Timetable) -> tuple[int, int]:
+    def rank(self, timetable: Timetable, cost: Cost) -> tuple[int, int]:
         """What the search makes less: the cost, and before that lessons without a time that no constraint asks for."""
-        cost = evaluate(self.instance, timetable)
         placed = sum(lesson.duration for lesson in timetable.lessons if lesson.event not in self.frame.with_time)
         wanted = sum(event.duration for event in self.instance.events if event.id not in self.frame.with_time)
         return cost.hard + wanted - placed, cost.soft
 
     def offer(self, timetable: Timetable, neighbourhood: str) -> bool:
         """Takes a timetable that is no worse than the best; whether it is better."""
-        cost, key = evaluate(self.instance, timetable), self.rank(timetable)
+        cost = evaluate(self.instance, timetable)
+        key = self.rank(timetable, cost)
         with self.lock:
             first = self.best is NOTHING
             better = key < self.key or first
@@ -253,13 +254,13 @@ class _Worker:
         self.sizes = dict.fromkeys(KINDS, SIZE)
         self.gains = dict.fromkeys(KINDS, 1.0)
         self.limit = SHORTEST
-        self.spent, self.proved, self.slice = 0.0, 0.0, 0.5
+        self.spent, self.proved, self.slice = 0.0, 0.0, 0.25
         self.idle = 0
 
     def step(self, proving: bool) -> None:
         """One model: a neighbourhood, or from time to time the whole."""
         search = self.search
-        if proving and search.frame.size <= MOST_BOOLEANS and self.spent >= 1 + 3 * self.proved:
+        if proving and search.frame.size <= MOST_BOOLEANS and self.spent >= 1 + 5 * self.proved:
             self.proved += self.slice
             self.prove(self.slice)
             self.slice *= 2
@@ -299,9 +300,9 @@ class _Worker:
         self.gains[kind] = max(0.2, 0.9 * self.gains[kind] + (0.1 if better else 0))
         self.idle = 0 if better else self.idle + 1
         if better:
-            self.limit = max(SHORTEST, self.limit / 1.3)
-        elif self.idle % 20 == 19:
-            self.limit = min(LONGEST, self.limit * 1.3)
+            self.limit = max(SHORTEST, self.limit / 1.2)
+        elif self.idle % 10 == 9:
+            self.limit = min(LONGEST, self.limit * 1.4)
 
     def prove(self, limit: float) -> None:
         """The whole model, for a bound, and perhaps for a better timetable."""

@@ -183,4 +183,4 @@ def test_weights_beyond_what_the_solver_can_add_up_are_an_error(school: School, 
     rules = rule("ClusterBusyTimes", DAYS + least, weight=999_999, function="Quadratic")
     rules += "".join(rules.replace('Id="ClusterBusyTimes"', f'Id="{number}"') for number in range(9))
     with pytest.raises(ValueError, match="weights too large"):
-        solve(school(rules), seconds=10, workers=1)
+        solve(school(rules), seconds=60, workers=1)
