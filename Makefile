@@ -7,7 +7,7 @@ INGRESS ?= 127.0.0.1
 # Some containers forbid byte code; without it every command here takes three times as long to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test check policy unit test-mysql up deploy rollback monitor observability backup restore restore-drill \
+.PHONY: help run test check policy unit test-mysql up deploy rollback monitor observability backup restore restore-drill rotate \
   status promote smoke generate down diff load bench drills requirements
 
 help: ## this list
@@ -72,6 +72,9 @@ restore: .venv/test ## bring the data of ENV back from its newest backup; OPTION
 
 restore-drill: .venv/test ## make a database of the newest backup of ENV, beside the live one
 	@$(BIN)/python -m delivery restore-drill $(ENV)
+
+rotate: .venv/test ## new passwords for the database accounts of ENV, while the application goes on
+	@$(BIN)/python -m delivery rotate $(ENV)
 
 generate: .venv/test ## one headless generation in ENV, now
 	@$(BIN)/python -m delivery generate $(ENV)

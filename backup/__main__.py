@@ -41,8 +41,8 @@ def run(options: argparse.Namespace, variables: settings.Settings) -> None:
         case "save":
             file = options.work / "dump.sql"
             at = datetime.fromtimestamp((options.work / "dumped").stat().st_mtime, UTC)
-            recipients = keys("recipients")
-            deleted = save(file, at, store(), recipients, Retention.parse(variable("BACKUP_RETENTION")))
+            retention = Retention.parse(variable("BACKUP_RETENTION")) if variable("PRUNE") == "yes" else None
+            deleted = save(file, at, store(), keys("recipients"), retention)
             log.info("%d older backups were deleted", len(deleted), extra={"deleted": deleted})
         case "fetch":
             oldest = None if options.oldest is None else timedelta(hours=options.oldest)

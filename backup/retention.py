@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 # Of a moment, the period that it lies in; weeks as in ISO 8601.
 PERIODS: dict[str, Callable[[datetime], tuple[int, ...]]] = {
@@ -40,12 +40,12 @@ class Retention:
 
 
 def kept(moments: Collection[datetime], retention: Retention) -> set[datetime]:
-    """Those of `moments` (UTC) that are kept; the newest always is.
+    """Those of `moments` (UTC) that are kept; all of the newest one's last 24 hours are, itself included.
 
     Of each length, the newest periods that have a backup keep the last one in them. A period without any does not
     count, so that a pause makes nothing older than it superfluous. restic's `forget --keep-daily` counts in this way.
     """
-    keep = {max(moments)} if moments else set()
+    keep = {moment for moment in moments if moment > max(moments) - timedelta(days=1)}
     for unit, count in retention.counts:
         newest = {PERIODS[unit](moment): moment for moment in sorted(moments)}
         keep |= {newest[period] for period in sorted(newest)[-count:]}

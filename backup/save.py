@@ -20,11 +20,12 @@ log = logging.getLogger(__name__)
 SKEW = timedelta(minutes=15)
 
 
-def save(file: Path, at: datetime, store: Store, recipients: Sequence[str], retention: Retention) -> list[str]:
+def save(file: Path, at: datetime, store: Store, recipients: Sequence[str], retention: Retention | None) -> list[str]:
     """Stores the dump that was begun `at`; returns the names of the backups that were deleted.
 
-    `file` is removed as soon as it is encrypted. Nothing is deleted from the store unless the new backup has been read
-    back from it, and the clock is beyond doubt; what a failed run has uploaded does not count as a backup.
+    `file` is removed as soon as it is encrypted. Without a `retention` nothing is deleted from the store, and with one
+    only when the new backup has been read back from it and the clock is beyond doubt. What a failed run has uploaded
+    does not count as a backup.
 
     Raises:
         BackupError: the backup was not made, or older ones were not pruned; the text says which.
@@ -54,7 +55,7 @@ def save(file: Path, at: datetime, store: Store, recipients: Sequence[str], rete
     rows = sum(table.rows for table in tables.values())
     about = {"backup": f"{store.folder}/{stem}", "bytes": description.size, "rows": rows, "seconds": took}
     log.info("the backup is stored and was read back", extra=about)
-    return _prune(store, at, retention)
+    return _prune(store, at, retention) if retention else []
 
 
 def _upload(store: Store, file: Path) -> None:

@@ -9,7 +9,19 @@ import sys
 from dataclasses import replace
 from types import FrameType
 
-from delivery import backup, deploy, image, job, observability, registry, release, render, restore
+from delivery import (
+    backup,
+    credentials,
+    deploy,
+    image,
+    job,
+    observability,
+    registry,
+    release,
+    render,
+    restore,
+    rotation,
+)
 from delivery.shell import DeliveryError, kubectl, say
 
 
@@ -80,6 +92,8 @@ def parser() -> argparse.ArgumentParser:
     )
     restoring.add_argument("--confirm", metavar="ENVIRONMENT", help="its name once more, to overwrite it")
     command("backup", "back up now")
+    command("credentials", "create the database's accounts and certificate that the environment's Secret lacks")
+    command("rotate", "new passwords for the database's accounts, while the application goes on")
     command("restore-drill", "make a database of the newest backup, beside the live one")
     command("backups", "the backups that there are, newest first")
     command("status", "the recorded releases and the pods")
@@ -114,6 +128,10 @@ def run(options: argparse.Namespace) -> None:
             restore.restore(
                 options.environment, restore.Options(options.backup, source, *told, ingress=options.ingress)
             )
+        case "credentials":
+            credentials.ensure_database(f"school-scheduler-{options.environment}")
+        case "rotate":
+            rotation.rotate(options.environment)
         case "backup" | "restore-drill":
             print(job.run(f"school-scheduler-{options.environment}", options.command), end="")
         case "backups":

@@ -40,7 +40,7 @@ def ensure_database(namespace: str) -> None:
         # The three belong together.
         missing |= {"tls.key", "tls.crt", "ca.crt"}
     if missing:
-        _add(namespace, "db-credentials", {key: wanted[key] for key in missing})
+        replace(namespace, "db-credentials", {key: wanted[key] for key in missing})
 
 
 def ensure_backup(namespace: str) -> None:
@@ -60,6 +60,14 @@ def ensure_tls(namespace: str, hosts: list[str]) -> None:
         return
     key, certificate = _certificate(hosts, days=90)
     _create(namespace, "web-tls", "kubernetes.io/tls", {"tls.crt": certificate, "tls.key": key, "ca.crt": certificate})
+
+
+def replace(namespace: str, name: str, values: dict[str, str]) -> None:
+    """Sets some keys of a Secret; the others stay."""
+    # By standard input: a command line can be read by every user of the machine.
+    patch = json.dumps({"stringData": values})
+    kubectl("-n", namespace, "patch", "secret", name, "--type=merge", "--patch-file=/dev/stdin", stdin=patch)
+    say(f"set {', '.join(sorted(values))} of Secret {namespace}/{name}")
 
 
 def read(namespace: str, name: str) -> dict[str, str]:
@@ -92,13 +100,5 @@ def _create(namespace: str, name: str, kind: str, values: dict[str, str]) -> Non
         "type": kind,
         "stringData": values,
     }
-    # By standard input: a command line can be read by every user of the machine.
     kubectl("create", "-f", "-", stdin=json.dumps(secret))
     say(f"created Secret {namespace}/{name}")
-
-
-def _add(namespace: str, name: str, values: dict[str, str]) -> None:
-    # By standard input, as above.
-    patch = json.dumps({"stringData": values})
-    kubectl("-n", namespace, "patch", "secret", name, "--type=merge", "--patch-file=/dev/stdin", stdin=patch)
-    say(f"added {', '.join(sorted(values))} to Secret {namespace}/{name}")

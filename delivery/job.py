@@ -35,6 +35,12 @@ def run(
     manifest = with_variables(json.loads(template), variables or {})
     if only:
         manifest = alone(manifest, only, arguments)
+    return follow(namespace, manifest, seconds)
+
+
+def follow(namespace: str, manifest: dict[str, Any], seconds: float) -> str:
+    """Creates a Job and waits for its end; returns and raises as `run`."""
+    name = manifest["metadata"]["name"]
     kubectl("-n", namespace, "create", "-f", "-", stdin=json.dumps(manifest))
     say(f"waiting for job/{name}")
     deadline = time.monotonic() + seconds

@@ -58,14 +58,21 @@ def restore(environment: str, options: Options) -> None:
                     "what is there is backed up first, and would be the newest; name a backup (backups)"
                 )
             say(f"backing up what {environment} has now")
-            job.run(namespace, "backup")
+            # Pruning could take away the very one that is to come back.
+            job.run(namespace, "backup", {"PRUNE": "no"})
         _stop(namespace, target)
         variables = {
             "BACKUP_NAME": options.backup,
             "BACKUP_ENVIRONMENT": f"school-scheduler-{options.source}",
             "OVERWRITE": namespace if told else "nothing",
         }
-        print(job.run(namespace, "restore", variables), end="")
+        try:
+            print(job.run(namespace, "restore", variables), end="")
+        except DeliveryError as error:
+            remedy = f"`make rollback ENV={environment} OPTIONS='--to {target.number}'` starts it on what is there"
+            raise DeliveryError(
+                f"the data is not back, and the application stays stopped; {remedy}\n{error}"
+            ) from error
         _start(environment, namespace, target, options)
     say(f"{environment} runs release {target.number} on the restored data")
 

@@ -26,6 +26,10 @@ INSERT INTO generation (instance_id, state, seconds, seed, attempts, requested_a
   SELECT (SELECT MIN(id) FROM instance), 'failed', 1, n, 1, UTC_TIMESTAMP(6), CONCAT(REPEAT('não cabe ', 40), n)
   FROM number;
 """
+# The object store, from its own pod.
+STORE = (
+    ":s3,provider=Rclone,endpoint='http://127.0.0.1:9000',force_path_style=true,access_key_id=any,secret_access_key=any"
+)
 # Of every row of every table, by the server.
 CHECKSUMS = "CHECKSUM TABLE instance, generation, alembic_version EXTENDED; SELECT COUNT(*) FROM generation;"
 
@@ -122,7 +126,7 @@ def flipped(sealed: bytes) -> bytes:
     "damage", [cut, pytest.param(emptied, marks=pytest.mark.slow), pytest.param(flipped, marks=pytest.mark.slow)]
 )
 def test_the_drill_notices_damage(stage: Stage, saved: str, damage: Callable[[bytes], bytes]) -> None:
-    path = f"/data/school-scheduler-backups/{stage.namespace}/{newest(stage)}.sql.gz.age"
+    path = f"{STORE}:school-scheduler-backups/{stage.namespace}/{newest(stage)}.sql.gz.age"
     sealed = in_store(stage, "cat", path)
     in_store(stage, "rcat", path, stdin=damage(sealed))
     try:

@@ -34,9 +34,9 @@ def test_a_year_of_backups_is_thinned_out_to_what_is_written() -> None:
     assert len(kept(moments, Retention.parse("7d 4w 12m"))) <= 7 + 4 + 12
 
 
-def test_hourly_backups_keep_the_last_of_each_day() -> None:
+def test_hourly_backups_keep_the_last_of_each_day_and_all_of_the_last_one() -> None:
     hours = [START.replace(hour=0) + timedelta(hours=hour) for hour in range(72)]
-    assert {moment.hour for moment in kept(hours, Retention.parse("3d"))} == {23}
+    assert kept(hours, Retention.parse("3d")) == {hours[23], *hours[47:]}
 
 
 def test_a_pause_makes_nothing_before_it_superfluous() -> None:

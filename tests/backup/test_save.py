@@ -49,6 +49,12 @@ def test_nothing_but_backups_of_the_own_environment_is_deleted(bucket: Bucket, d
     assert len(bucket.names()) == len(strangers) + 2
 
 
+def test_without_a_retention_nothing_is_deleted(bucket: Bucket, dumped: Path, recipient: str) -> None:
+    before = fill(bucket, OLD)
+    assert save(dumped, now(), bucket.store, [recipient], None) == []
+    assert set(before) < set(bucket.names())
+
+
 def test_the_dump_in_plain_text_does_not_outlive_its_encryption(bucket: Bucket, dumped: Path, recipient: str) -> None:
     save(dumped, now(), bucket.store, [recipient], DAILY)
     assert not any(b"INSERT INTO" in file.read_bytes() for file in dumped.parent.iterdir())

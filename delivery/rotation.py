@@ -1,0 +1,60 @@
+"""New passwords for the accounts of the database, while the application goes on."""
+
+from __future__ import annotations
+
+import copy
+import secrets
+
+from delivery import credentials, job, lease, release, rollout
+from delivery.rollout import Manifest
+from delivery.shell import DeliveryError, kubectl, say
+
+# An annotation of the Secret while a rotation is under way.
+STATE = "rotation"
+ROTATED = ("password", "migration-password", "backup-password", "exporter-password")
+
+
+def rotate(environment: str) -> None:
+    """Gives every account a new password beside its old one, has all pods take it up, and then ends the old one.
+
+    What an interrupted run has left is finished first: MySQL keeps two passwords of an account, no third.
+    The passwords of `accounts` and of root are not among these: they hold from the next start of the database's pod on.
+
+    Raises:
+        DeliveryError: something stopped it; the application goes on, as its old passwords still hold.
+    """
+    namespace = f"school-scheduler-{environment}"
+    with lease.held(namespace):
+        target = release.last_good(release.read(namespace))
+        if target is None:
+            raise DeliveryError(f"{environment} has no good release; deliver one first")
+        objects = rollout.read(target.manifests)
+        secret = ("-n", namespace, "annotate", "secret/db-credentials", "--overwrite")
+        if kubectl(
+            "-n", namespace, "get", "secret/db-credentials", "-o", f"jsonpath={{.metadata.annotations.{STATE}}}"
+        ):
+            say("finishing the rotation before")
+            _take_up(namespace, objects)
+        kubectl(*secret, f"{STATE}=begun")
+        credentials.replace(namespace, "db-credentials", {key: secrets.token_urlsafe(32) for key in ROTATED})
+        _take_up(namespace, objects)
+        kubectl(*secret, f"{STATE}-")
+    say(f"the passwords of {environment} are new, and the old ones are refused")
+
+
+def _take_up(namespace: str, objects: list[Manifest]) -> None:
+    """Brings the passwords of the Secret to the server, then to all pods, and then ends those before."""
+    accounts(namespace, objects, "--wait=60")
+    deployments = [f"deployment/{each['metadata']['name']}" for each in objects if each["kind"] == "Deployment"]
+    kubectl("-n", namespace, "rollout", "restart", *deployments)
+    rollout.wait(namespace, objects)
+    accounts(namespace, objects, "--forget")
+
+
+def accounts(namespace: str, objects: list[Manifest], option: str) -> None:
+    """Runs the Job `accounts` of a release with one option."""
+    (template,) = (each for each in objects if (each["kind"], each["metadata"]["name"]) == ("Job", "accounts"))
+    manifest = copy.deepcopy(template)
+    manifest["metadata"]["name"] = f"accounts-{secrets.token_hex(3)}"
+    manifest["spec"]["template"]["spec"]["containers"][0]["args"] = ["accounts", option]
+    job.follow(namespace, manifest, seconds=600)

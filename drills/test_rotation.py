@@ -1,0 +1,35 @@
+"""Passwords change under traffic: no request is lost, and the old ones are refused afterwards."""
+
+from __future__ import annotations
+
+from delivery import credentials, rotation
+from delivery.shell import kubectl
+from drills.conftest import Stage
+
+# Whether the application's account may log in with the password on standard input.
+LOGIN = """
+import sys
+from app import database, settings
+variables = settings.load().model_copy(update={"db_password": settings.SecretStr(sys.stdin.read())})
+try:
+    database.connect(variables).connect().close()
+    print("accepted")
+except database.OperationalError as error:
+    print(error.orig.args[0])
+"""
+
+
+def login(stage: Stage, password: str) -> str:
+    command = ("exec", "-i", "deployment/web", "-c", "web", "--", "python", "-c", LOGIN)
+    return kubectl("-n", stage.namespace, *command, stdin=password).strip()
+
+
+def test_a_rotation_loses_no_request_and_ends_the_old_passwords(stage: Stage) -> None:
+    before = credentials.read(stage.namespace, "db-credentials")
+    with stage.traffic() as answers:
+        rotation.rotate(stage.environment)
+    after = credentials.read(stage.namespace, "db-credentials")
+    assert [answer for answer in answers if answer.error] == []
+    assert len(answers) > 100
+    assert {key for key in before if before[key] != after[key]} == set(rotation.ROTATED)
+    assert (login(stage, before["password"]), login(stage, after["password"])) == ("1045", "accepted")
