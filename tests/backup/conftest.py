@@ -127,9 +127,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
     )
     flags = ("--rc-no-auth", "--use-server-modtime", "--low-level-retries", "1", "--config", configuration)
     with ExitStack() as stack:
-        # Without a cache it sees what tests write into its folder.
-        serve = ("serve", "s3", root, "--addr", f"127.0.0.1:{s3}", "--auth-key", "key,none", "--dir-cache-time", "0s")
-        stack.enter_context(running(s3, *serve))
+        stack.enter_context(running(s3, "serve", "s3", root, "--addr", f"127.0.0.1:{s3}", "--auth-key", "key,none"))
         stack.enter_context(running(control, "rcd", "--rc-addr", f"127.0.0.1:{control}", *flags))
         stack.callback(front.server_close)
         stack.callback(front.shutdown)

@@ -120,7 +120,9 @@ def test_a_clock_that_went_back_prunes_nothing(bucket: Bucket, dumped: Path, rec
 
 def test_two_backups_of_one_second_do_not_mix(bucket: Bucket, dumped: Path, recipient: str) -> None:
     at = now()
-    before = fill(bucket, [manifest.name(at)])
+    save(dumped, at, bucket.store, [recipient], DAILY)
+    before = bucket.names()
+    dumped.write_bytes(DUMP)
     with pytest.raises(BackupError, match="began in the same second"):
         save(dumped, at, bucket.store, [recipient], DAILY)
     assert bucket.names() == before
