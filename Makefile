@@ -7,8 +7,8 @@ INGRESS ?= 127.0.0.1
 # Some containers forbid byte code; without it every command here takes three times as long to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test check policy unit test-mysql up deploy rollback monitor observability backup restore restore-drill rotate \
-  status promote smoke generate down diff load bench drills requirements
+.PHONY: help run test check policy unit test-mysql screenshots up deploy rollback monitor observability \
+  backup restore restore-drill rotate status promote smoke generate down diff load bench drills requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ unit: .venv/test ## the application's tests, on SQLite and in a real browser
 
 test-mysql: .venv/test ## the application's database tests on a throw-away MySQL in docker
 	$(BIN)/python -m tests.mysql $(BIN)/python -m pytest tests -m mysql
+
+screenshots: .venv/test ## the pictures of docs/images, by the test that makes a timetable from an empty database
+	SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/web/test_journey.py
 
 up: .venv/test ## ENV on a cluster of your own, from nothing to smoke-tested (docs/cluster.md)
 	@$(BIN)/python -m delivery up $(ENV) --registry $(REGISTRY) --ingress $(INGRESS) $(OPTIONS)

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app import database, instances, logs
 from app.engine.cost import evaluate
 from app.models import Generation, StoredInstance, StoredSchool
-from app.school.model import Placement, School
+from app.school.model import Placement, Plan, School
 from app.search import SearchError, search
 from app.settings import Settings
 
@@ -57,13 +57,22 @@ def request(session: Session, instance: StoredInstance, settings: Settings, seed
 
 
 def request_for_school(
-    session: Session, stored: StoredSchool, school: School, locked: Sequence[Placement], settings: Settings
+    session: Session,
+    stored: StoredSchool,
+    school: School,
+    settings: Settings,
+    locked: Sequence[Placement] = (),
+    repairs: Plan | None = None,
 ) -> Generation:
-    """Queues a generation for a school as it is now, around what is locked; each with a seed of its own."""
-    instance = instances.of_school(session, stored.id, school, locked)
+    """Queues a generation for a school as it is now, around what is locked; each with a seed of its own.
+
+    With `repairs` as few lessons as possible leave where that plan has them.
+    """
+    instance = instances.of_school(session, stored.id, school, locked, repairs.placements if repairs else ())
     before = len(of_school(session, stored.id))
     generation = request(session, instance, settings, seed=before + 1)
     generation.school_version = stored.version
+    generation.repairs = repairs.id if repairs else None
     generation.locked = json.dumps([each.model_dump() for each in locked])
     return generation
 

@@ -57,9 +57,11 @@ def import_files(session: Session, paths: Iterable[Path]) -> list[StoredInstance
     return stored
 
 
-def of_school(session: Session, school_id: int, school: School, locked: Iterable[Placement]) -> StoredInstance:
+def of_school(
+    session: Session, school_id: int, school: School, locked: Iterable[Placement], keep: Iterable[Placement] = ()
+) -> StoredInstance:
     """The instance of a school as it is now; the same one as long as nothing in it changes."""
-    xhstt = lowering.archive(school, locked, named=False)
+    xhstt = lowering.archive(school, locked, named=False, keep=keep)
     # Equal instances of two schools are two: what is found for one is not the other's.
     sha256 = hashlib.sha256(f"school {school_id}\n".encode() + xhstt).hexdigest()
     found = session.scalar(select(StoredInstance).where(StoredInstance.sha256 == sha256))

@@ -45,6 +45,7 @@ class Generation(Base):
         stop_requested: somebody wants what has been found so far.
         school_version: of which version of a school it makes the timetable.
         locked: the placements that it had to keep, as JSON.
+        repairs: the plan from which it moves as few lessons as it can.
     """
 
     __tablename__ = "generation"
@@ -71,6 +72,7 @@ class Generation(Base):
     stop_requested: Mapped[bool | None]
     school_version: Mapped[int | None] = mapped_column(Integer)
     locked: Mapped[str | None] = mapped_column(LongText)
+    repairs: Mapped[str | None] = mapped_column(String(20))
 
     instance: Mapped[StoredInstance] = relationship()
 

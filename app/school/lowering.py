@@ -25,6 +25,7 @@ PREFER = 1
 IDLE_TEACHER = 3
 IDLE_CLASS = 10
 SPREAD = 10
+KEEP = 100
 TYPES = (("Class", "classes"), ("Teacher", "teachers"), ("Room", "rooms"))
 
 
@@ -43,9 +44,14 @@ def _problem(school: School) -> Instance:
     return instance(school)
 
 
-def archive(school: School, locked: Iterable[Placement] = (), named: bool = True) -> bytes:
-    """The same as an XHSTT archive; unless `named`, with ids for names, so that nothing tells who is at school."""
-    return _Writer(school, tuple(locked), named).document().encode()
+def archive(
+    school: School, locked: Iterable[Placement] = (), named: bool = True, keep: Iterable[Placement] = ()
+) -> bytes:
+    """The same as an XHSTT archive; unless `named`, with ids for names, so that nothing tells who is at school.
+
+    A lesson that is not where `keep` has it costs more than any wish.
+    """
+    return _Writer(school, tuple(locked), named, tuple(keep)).document().encode()
 
 
 def timetable(placements: Iterable[Placement]) -> Timetable:
@@ -78,9 +84,10 @@ class _Part:
 class _Writer:
     """What is written about one school."""
 
-    def __init__(self, school: School, locked: tuple[Placement, ...], named: bool) -> None:
+    def __init__(self, school: School, locked: tuple[Placement, ...], named: bool, keep: tuple[Placement, ...]) -> None:
         self.school = school
         self.named = named
+        self.keep = keep
         slots = set(school.week.slots)
         every = {day.id: [slot(day.id, each.id) for each in school.week.periods] for day in school.week.days}
         self.days = {day: [each for each in times if each in slots] for day, times in every.items()}
@@ -174,6 +181,11 @@ class _Writer:
                     "PreferTimes", f"breaks-{doubles}", True, 1, events, starts + "<Duration>2</Duration>"
                 )
         yield from self.spread()
+        for part in every:
+            times = [each.time for each in self.keep if each.lesson == part.id]
+            if times and part.time is None:
+                applies, body = _references("Event", [part.id]), _references("Time", times)
+                yield _constraint("PreferTimes", f"keep-{part.id}", False, KEEP, applies, body)
         resources = _references("Resource", self.school.resources)
         yield _constraint("AvoidClashes", "clash", True, 1, resources)
         for resource in self.school.resources.values():

@@ -69,6 +69,11 @@ def swapped(plan: Plan, one: Placement, other: Placement) -> Plan:
     return placed(plan, one, other, then=[_at(one, other.time), _at(other, one.time)])
 
 
+def times(school: School, placement: Placement) -> tuple[str, ...]:
+    """All times that a placement takes."""
+    return (placement.time,) if placement.duration == 1 else (placement.time, school.week.following[placement.time])
+
+
 def unplaced(school: School, plan: Plan) -> list[Placement]:
     """What still needs a time, as placements without one."""
     left = {head: members[0].weekly for head, members in school.groups.items()}
@@ -89,10 +94,7 @@ def _at(lesson: Placement, time: str) -> Placement:
 
 
 def _partner(school: School, plan: Plan, lesson: Placement, time: str, view: str) -> Placement | None:
-    def covers(each: Placement) -> bool:
-        return each.time == time or (each.duration == 2 and school.week.following.get(each.time) == time)
-
-    there = [each for each in plan.placements if covers(each) and view in school.attending(each.lesson)]
+    there = [x for x in plan.placements if time in times(school, x) and view in school.attending(x.lesson)]
     if len(there) != 1 or not lesson.time or there[0].lesson == lesson.lesson:
         return None
     (other,) = there

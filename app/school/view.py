@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from app.school.model import Period, Placement, Plan, School, slot
+from app.school.moves import times
 from app.school.sheet import Table
 
 # Colours that the style sheet has.
@@ -53,11 +54,8 @@ class Weeks:
         self.tones = {subject.id: index % TONES for index, subject in enumerate(school.subjects)}
         self.at: dict[tuple[str, str], list[Entry]] = defaultdict(list)
         for placement in plan.placements:
-            times = [placement.time]
-            if placement.duration == 2:
-                times.append(school.week.following[placement.time])
             for resource in school.attending(placement.lesson):
-                for index, time in enumerate(times):
+                for index, time in enumerate(times(school, placement)):
                     self.at[resource, time].append(self.entry(placement, resource, index == 0))
 
     def entry(self, placement: Placement, resource: str, first: bool) -> Entry:

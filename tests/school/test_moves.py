@@ -3,8 +3,10 @@ from __future__ import annotations
 import pytest
 
 from app.engine.cost import evaluate
-from app.school import edit, lowering, moves
-from app.school.model import Placement, Plan, School
+from app.engine.solver import solve
+from app.engine.xhstt import read_instances
+from app.school import absence, edit, lowering, moves
+from app.school.model import Lesson, Placement, Plan, Resource, School
 from tests.school.test_lowering import GOOD
 
 
@@ -60,3 +62,22 @@ def test_a_lesson_without_a_time_is_placed(school: School, plan: Plan) -> None:
     (english,) = moves.unplaced(school, left)
     found = {each.time: each.verdict for each in moves.targets(school, lowering.instance(school), left, english, "c6")}
     assert (found["d2p2"], found["d1p3"]) == ("free", "breaks")
+
+
+def test_a_repair_moves_no_more_than_it_has_to(school: School, plan: Plan) -> None:
+    absent = edit.set_marks(school, "teachers", "t8", {"d1p3": "never"})
+    problem = read_instances(lowering.archive(absent, keep=plan.placements), "repair")[0]
+    found = solve(problem, seconds=600, workers=1)
+    assert found
+    assert evaluate(problem, found).hard == 0
+    moved = {each.id for each in lowering.placements(found)} - {each.id for each in plan.placements}
+    assert len(moved) == 1
+
+
+def test_whoever_is_free_and_teaches_the_subject_stands_in_first(school: School, plan: Plan) -> None:
+    school = edit.put(school, "teachers", Resource(id="", name="Caio"))
+    school = edit.put(school, "teachers", Resource(id="", name="Dora", marks={"d2p2": "never"}))
+    lesson = Lesson(id="", subject="s12", classes=("c6",), teachers=("t16",), weekly=1)
+    school = edit.put_lesson(school, lesson)
+    (gap,) = absence.gaps(school, plan, "t7", "d2")
+    assert (gap.placement.lesson, gap.substitutes) == ("l15", (("t16", True), ("t8", False)))

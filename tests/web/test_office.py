@@ -171,7 +171,7 @@ def test_a_role_in_one_school_is_none_in_another(
     with sessions.begin() as session:
         maker = session.scalars(select(Account).filter_by(name="Maker")).one()
         other = schools.create(session, school, maker)
-        run = generation.request_for_school(session, other, school, (), settings).id
+        run = generation.request_for_school(session, other, school, settings).id
         instance = session.get_one(Generation, run).instance_id
         other_id = other.id
     assert ana.get(f"/office/{other_id}").status_code == 404

@@ -109,3 +109,4 @@ def upgrade() -> None:
         generation.add_column(sa.Column("stop_requested", sa.Boolean))
         generation.add_column(sa.Column("school_version", sa.Integer))
         generation.add_column(sa.Column("locked", LONG_TEXT))
+        generation.add_column(sa.Column("repairs", sa.String(20)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from app.engine.cost import Cost, evaluate
 from app.engine.timetable import Timetable
 from app.models import Generation
 from app.school import edit, lowering, moves, words
+from app.school.absence import gaps
 from app.school.message import Message, SchoolError, _
 from app.school.model import Placement, Plan, School
 from app.school.view import Weeks
@@ -36,14 +38,17 @@ class Run:
     Attributes:
         line: the best cost over time, as the points of a polyline of WIDTH x HEIGHT.
         stale: whether the school has changed since.
+        moved: of a repair, the lessons that are elsewhere now.
     """
 
     row: Generation
+    title: Message
     told: str
     share: float
     cost: Cost | None
     line: str
     stale: bool
+    moved: tuple[str, ...] = ()
 
     @property
     def active(self) -> bool:
@@ -66,9 +71,14 @@ def _generate(desk: Desk, done: int = 0, problem: Problem | None = None) -> Resp
 
 def _run(desk: Desk, school: School, row: Generation) -> Run:
     told, share = progress_of(row, desk.translate)
-    cost = None
+    cost, repaired = None, school.plan(row.repairs or "")
+    moved: tuple[str, ...] = ()
     if row.timetable and school.lessons:
-        cost = cost_of(school, Plan(id="", name="-", placements=_found(school, row)))
+        found = Plan(id="", name="-", placements=_found(school, row))
+        cost = cost_of(school, found)
+        moved = (
+            tuple(words.lesson(school, head) for head, _ in differences(school, repaired, found)) if repaired else ()
+        )
     points = json.loads(row.history or "[]")
     most = max((soft for _, _, soft in points), default=0) or 1
     until = max(row.elapsed or 0, 1)
@@ -80,7 +90,14 @@ def _run(desk: Desk, school: School, row: Generation) -> Run:
         height = 4 + (HEIGHT - 8) * (1 - soft / most)
         steps.append(f"{x:.0f},{height:.0f}")
     line = " ".join([*steps, f"{WIDTH},{height:.0f}"]) if steps else ""
-    return Run(row, told, share, cost, line, row.school_version != desk.stored.version)
+    return Run(row, _title(school, row), told, share, cost, line, row.school_version != desk.stored.version, moved)
+
+
+def _title(school: School, row: Generation) -> Message:
+    repaired = school.plan(row.repairs or "")
+    if repaired:
+        return _("Repair {number} of “{name}”", number=row.id, name=repaired.name)
+    return _("Search {number}", number=row.id)
 
 
 def _found(school: School, row: Generation) -> tuple[Placement, ...]:
@@ -114,7 +131,8 @@ def start(desk: OfSchool, form: Posted) -> Response:
     plan = school.plan(text(form, "plan"))
     locked = [each for each in plan.placements if each.locked] if plan else []
     settings = desk.request.app.state.settings
-    generation.request_for_school(desk.session, desk.stored, school, locked, settings)
+    repairs = plan if "repair" in form else None
+    generation.request_for_school(desk.session, desk.stored, school, settings, locked, repairs)
     desk.session.commit()
     return RedirectResponse(f"{desk.home}/generate", 303)
 
@@ -136,7 +154,7 @@ def stop(desk: OfSchool, run_id: SchoolId, form: Posted) -> Response:
 @router.post("/generate/{run_id}/use")
 def use(desk: OfSchool, run_id: SchoolId, form: Posted) -> Response:
     row = _row(desk, run_id)
-    name = desk.translate("Search {number}").format(number=row.id)
+    name = _title(desk.school, row).said(desk.translate)[:80]
 
     def add(school: School) -> School:
         return edit.put_plan(school, Plan(id="", name=name, placements=_found(school, row)))
@@ -177,21 +195,21 @@ def new_plan(desk: OfSchool, form: Posted) -> Response:
 @router.get("/compare")
 def compare(desk: OfSchool, one: str = "", other: str = "") -> Response:
     school = desk.school
-    plans = [school.plan(one), school.plan(other)]
-    if not all(plans):
+    first, second = school.plan(one), school.plan(other)
+    if first is None or second is None:
         raise HTTPException(404)
-    times = [{} for _ in plans]  # type: list[dict[str, list[Placement]]]
-    for plan, found in zip(plans, times, strict=True):
-        for each in sorted(plan.placements if plan else (), key=lambda each: each.time):
-            found.setdefault(each.lesson, []).append(each)
-    changes = [
-        (words.lesson(school, head), [[each.time for each in found.get(head, [])] for found in times])
-        for head in school.groups
-        if {(x.time, x.duration) for x in times[0].get(head, [])}
-        != {(x.time, x.duration) for x in times[1].get(head, [])}
-    ]
-    costs = [cost_of(school, plan) for plan in plans if plan]
+    plans = [first, second]
+    changes = [(words.lesson(school, head), times) for head, times in differences(school, first, second)]
+    costs = [cost_of(school, plan) for plan in plans]
     return page(desk, "compare", plans=plans, changes=changes, costs=costs, time_names=time_names(school))
+
+
+def differences(school: School, one: Plan, other: Plan) -> Iterator[tuple[str, list[list[str]]]]:
+    """Each group of lessons that two plans have at different times, and its times in either."""
+    for head in school.groups:
+        held = [sorted((x.time, x.duration) for x in plan.placements if x.lesson == head) for plan in (one, other)]
+        if held[0] != held[1]:
+            yield head, [[time for time, _ in each] for each in held]
 
 
 def time_names(school: School) -> dict[str, str]:
@@ -236,6 +254,26 @@ def _plan(desk: Desk, plan_id: str, of: str, pick: str = "", done: int = 0, prob
         "time_names": time_names(school),
     }
     return page(desk, "plan", done, problem, **context)
+
+
+@router.get("/plans/{plan_id}/absence")
+def absence(desk: OfSchool, plan_id: str, teacher: str = "", day: str = "") -> Response:
+    """Who can stand in for a teacher on a day."""
+    school = desk.school
+    plan = school.plan(plan_id)
+    if plan is None or not school.teachers:
+        raise HTTPException(404)
+    teacher = teacher if teacher in {each.id for each in school.teachers} else school.teachers[0].id
+    day = day if day in {each.id for each in school.week.days} else school.week.days[0].id
+    context: dict[str, Any] = {
+        "plan": plan,
+        "teacher": teacher,
+        "day": day,
+        "gaps": gaps(school, plan, teacher, day),
+        "time_names": time_names(school),
+        "lesson_name": lambda head: words.lesson(school, head),
+    }
+    return page(desk, "absence", **context)
 
 
 def _picked(school: School, plan: Plan, pick: str) -> Placement | None:

@@ -9,6 +9,7 @@ for (const area of document.querySelectorAll("[data-marks]")) {
   if (area.disabled) continue;
   brushes.hidden = false;
   let painting = null;
+  let last = null;
 
   const chosen = () => brushes.querySelector("input:checked").value;
   const paint = (field) => {
@@ -26,11 +27,19 @@ for (const area of document.querySelectorAll("[data-marks]")) {
     event.target.releasePointerCapture?.(event.pointerId);
     begin([field]);
     paint(field);
+    last = event;
   });
   area.addEventListener("pointermove", (event) => {
     if (painting === null) return;
-    const field = document.elementFromPoint(event.clientX, event.clientY)?.closest("select");
-    if (field && area.contains(field)) paint(field);
+    // A fast hand jumps over fields: all on the straight line from the last place are meant.
+    const [width, height] = [event.pageX - last.pageX, event.pageY - last.pageY];
+    const steps = Math.ceil(Math.hypot(width, height) / 8);
+    for (let step = 1; step <= steps; step += 1) {
+      const [x, y] = [last.pageX + (width * step) / steps, last.pageY + (height * step) / steps];
+      const field = document.elementFromPoint(x - scrollX, y - scrollY)?.closest("select");
+      if (field && area.contains(field)) paint(field);
+    }
+    last = event;
   });
   document.addEventListener("pointerup", () => { painting = null; });
   area.addEventListener("mousedown", (event) => { if (event.target.closest("select")) event.preventDefault(); });
