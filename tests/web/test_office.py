@@ -23,6 +23,7 @@ from app.school.model import Placement, Plan, School
 from app.settings import Settings
 from app.web.application import create
 from app.web.body import MOST_BYTES
+from tests.conftest import SAMPLE
 from tests.school.conftest import school as school
 from tests.school.test_lowering import GOOD
 
@@ -525,3 +526,16 @@ def test_an_oversized_body_is_not_read(ana: Browser, at: str, told: bool) -> Non
 
 def test_a_school_as_xhstt_is_the_instance_that_is_searched(ana: Browser, at: str, school: School) -> None:
     assert ana.get(f"{at}/export.xml").content == lowering.archive(school)
+
+
+def test_an_xhstt_archive_fills_an_empty_school_only(
+    ana: Browser, sessions: sessionmaker[Session], stored: int, at: str
+) -> None:
+    archive = {"file": ("a.xml", SAMPLE.read_bytes())}
+    assert "has lessons already" in ana.post(f"{at}/import/xhstt", page=f"{at}/import", files=archive).text
+    for lesson in ("l13", "l14", "l15"):
+        ana.post(f"{at}/lessons/{lesson}", {"remove": ""})
+    bad = {"file": ("bad.xml", b"<!DOCTYPE x><x/>")}
+    assert "bad.xml:1: a document type" in ana.post(f"{at}/import/xhstt", page=f"{at}/import", files=bad).text
+    assert "An XHSTT archive was imported." in ana.post(f"{at}/import/xhstt", page=f"{at}/import", files=archive).text
+    assert len(now(sessions, stored).lessons) == 32

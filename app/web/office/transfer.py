@@ -7,8 +7,9 @@ import json
 from fastapi import APIRouter, Response
 from starlette.datastructures import FormData, UploadFile
 
-from app.school import lowering, sheet
-from app.school.message import SchoolError, _
+from app.engine.xhstt import XhsttError, read_instances
+from app.school import conversion, lowering, sheet
+from app.school.message import Message, SchoolError, _
 from app.school.model import School
 from app.school.sheet import Table
 from app.web import translation
@@ -46,6 +47,34 @@ def export(desk: OfSchool) -> Response:
         problem = Problem(_("There are no lessons yet; add some, or import them."), 422)
         return page(desk, "import", problem=problem, errors=[], preview=None, tables="")
     return download(lowering.archive(desk.school), "school.xml", "application/xml")
+
+
+@router.post("/import/xhstt")
+def import_xhstt(desk: OfSchool, form: Posted) -> Response:
+    """Into a school that has no lessons yet, as all of it is replaced."""
+    left: list[Message] = []
+
+    def replace(school: School) -> School:
+        given = form.get("file")
+        if school.lessons:
+            raise SchoolError(_("This school has lessons already; make a new school for the archive."))
+        if not isinstance(given, UploadFile):
+            raise SchoolError(_("Choose a file."))
+        try:
+            given.file.seek(0)
+            instances = read_instances(given.file.read(), (given.filename or "archive.xml")[:80])
+        except XhsttError as error:
+            raise SchoolError(_("The archive cannot be used: {error}", error=str(error)[:300])) from None
+        if len(instances) != 1:
+            raise SchoolError(_("The archive has {count} schools; give one file for each.", count=len(instances)))
+        made, told = conversion.converted(school, instances[0])
+        left[:] = told
+        return made
+
+    problem = attempt(desk, form, replace, _("An XHSTT archive was imported."), lambda school: school)
+    if problem:
+        return page(desk, "import", problem=problem, errors=[], preview=None, tables="")
+    return page(desk, "import", desk.stored.version, errors=[], preview=None, tables="", left=left)
 
 
 @router.post("/import")
