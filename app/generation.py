@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app import database, instances, logs
 from app.engine.cost import evaluate
+from app.engine.instance import Instance
 from app.models import Generation, StoredInstance, StoredSchool
 from app.school.model import Placement, Plan, School
 from app.search import SearchError, search
@@ -193,14 +194,16 @@ def run(
                     _write(sessions, claim, **({"elapsed": each.elapsed, "bound": each.bound} if each else {}))
                     asked = asked or _asked_to_stop(sessions, claim)
             if kept:
-                end = {"state": "done"}
+                tick()
+                end = {"state": "done", "reasons": _reasons(instance) if kept[0] and not stop() else None}
             elif asked:
                 end = {"state": "failed", "error": STOPPED}
             elif stop():
                 # Not this attempt's fault, so it does not count.
                 end = {"state": "queued", "attempts": claim.attempt - 1}
             else:
-                end = {"state": "failed", "error": NOT_FOUND}
+                tick()
+                end = {"state": "failed", "error": NOT_FOUND, "reasons": _reasons(instance)}
         except SearchError as error:
             end = {"state": "failed", "error": str(error)[:500]}
         _write(sessions, claim, **end)
@@ -211,6 +214,13 @@ def run(
     finally:
         logs.CONTEXT.reset(context)
     return Run(str(end["state"]), time.monotonic() - began, kept[1] if kept else None)
+
+
+def _reasons(instance: Instance) -> str:
+    # Here, not above: loading the solver takes a second, and most generations need no explanation.
+    from app.engine.explain import reasons
+
+    return json.dumps([[each.kind, dict(each.arguments)] for each in reasons(instance)])
 
 
 def _asked_to_stop(sessions: Sessions, claim: Claim) -> bool:

@@ -46,6 +46,7 @@ class Generation(Base):
         school_version: of which version of a school it makes the timetable.
         locked: the placements that it had to keep, as JSON.
         repairs: the plan from which it moves as few lessons as it can.
+        reasons: of a school, why there is no timetable, as JSON of [kind, arguments].
     """
 
     __tablename__ = "generation"
@@ -73,6 +74,7 @@ class Generation(Base):
     school_version: Mapped[int | None] = mapped_column(Integer)
     locked: Mapped[str | None] = mapped_column(LongText)
     repairs: Mapped[str | None] = mapped_column(String(20))
+    reasons: Mapped[str | None] = mapped_column(LongText)
 
     instance: Mapped[StoredInstance] = relationship()
 

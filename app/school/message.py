@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 
@@ -10,14 +10,15 @@ class Message(NamedTuple):
     """`text` has the fields of `values` in braces."""
 
     text: str
-    values: dict[str, str | int] = {}  # noqa: RUF012
+    values: Mapping[str, str | int | Message] = {}
 
     def said(self, translate: Callable[[str], str]) -> str:
         """The message in the language of `translate`."""
-        return translate(self.text).format_map(self.values)
+        values = {key: each.said(translate) if isinstance(each, Message) else each for key, each in self.values.items()}
+        return translate(self.text).format_map(values)
 
 
-def _(text: str, **values: str | int) -> Message:
+def _(text: str, **values: str | int | Message) -> Message:
     """A message; the name marks it for the catalogue."""
     return Message(text, values)
 

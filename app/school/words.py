@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from app.engine.cost import Violation
@@ -39,6 +40,59 @@ def said(school: School, violation: Violation) -> Message:
             return _("{name}: days at school, too many by {count}", name=name, count=count)
         case _:
             return _("{name}: lessons a day, too many by {count}", name=name, count=count)
+
+
+# What a required constraint of `app.school.lowering` asks for, by the first part of its id.
+RULES = {
+    "assign": _("that every lesson has a time"),
+    "split": _("how lessons are divided"),
+    "doubles": _("the number of double lessons"),
+    "breaks": _("that double lessons do not go through breaks"),
+    "clash": _("one lesson at a time"),
+    "never": _("the impossible times"),
+    "days": _("the limit of days at school"),
+    "day": _("the limit of lessons a day"),
+}
+IDENTIFIER = re.compile(r"(?:(?:Class|Teacher|Room) )?\b([ctrl]\d+|d\d+p\d+)(?:@d\d+p\d+)?\b")
+
+
+def reason(school: School, kind: str, arguments: dict[str, str | int]) -> Message:
+    """A reason of `app.engine.explain` for the anonymous instance of the school, which knows ids only."""
+    named = {key: _named(school, each) if isinstance(each, str) else each for key, each in arguments.items()}
+    rule: Message | str = RULES.get(str(arguments.get("rule", "")).partition("-")[0], "?")
+    values: dict[str, str | int | Message] = {**named, "rule": rule}
+    match kind:
+        case "too-few-times":
+            return _(
+                "{who} has {lessons} lessons, but only {times} possible times: drop {surplus}, or free some.", **values
+            )
+        case "too-few-days":
+            return _("{who} has {lessons} lessons, but {rule} leaves {times}: raise it, or drop {surplus}.", **values)
+        case "too-few-common-times":
+            return _(
+                "{events} of {who} take {lessons} times, but fit only {times} ({when}): drop {surplus}, or free some.",
+                **values,
+            )
+        case "cannot-divide":
+            return _("{events} takes {lessons} times, which cannot be divided so: change {rule}.", **values)
+        case __:
+            return _("{rule} is asked of {who}: not all reasons of this list can be met together.", **values)
+
+
+def _named(school: School, text: str) -> str:
+    times = {
+        slot(day.id, period.id): f"{day.name}, {period.name}"
+        for day in school.week.days
+        for period in school.week.periods
+    }
+
+    def name(found: re.Match[str]) -> str:
+        identifier = found[1]
+        if identifier in school.groups:
+            return lesson(school, identifier)
+        return times.get(identifier) or school.names.get(identifier, identifier)
+
+    return IDENTIFIER.sub(name, text)
 
 
 def lesson(school: School, head: str) -> str:

@@ -539,3 +539,21 @@ def test_an_xhstt_archive_fills_an_empty_school_only(
     assert "bad.xml:1: a document type" in ana.post(f"{at}/import/xhstt", page=f"{at}/import", files=bad).text
     assert "An XHSTT archive was imported." in ana.post(f"{at}/import/xhstt", page=f"{at}/import", files=archive).text
     assert len(now(sessions, stored).lessons) == 32
+
+
+def test_a_search_without_a_timetable_says_why_in_the_schools_words(
+    ana: Browser, sessions: sessionmaker[Session], stored: int, at: str, settings: Settings
+) -> None:
+    # Both can, but not at the same time: physics has two lessons at the one time that is left to English.
+    free = {f"mark-d{day}p{period}": "never" for day in (1, 2) for period in (1, 2, 3)}
+    ana.post(f"{at}/teachers/t8", {"name": "Bia"} | free | {"mark-d1p1": "", "mark-d1p2": ""})
+    ana.post(f"{at}/teachers/t7", {"name": "Ana"} | free | {"mark-d1p1": "", "mark-d1p2": "", "mark-d1p3": ""})
+    ana.post(f"{at}/generate")
+    claim = generation.claim(sessions, "worker")
+    assert claim
+    with sessions.begin() as session:
+        session.get_one(Generation, claim.id).seconds = 2
+    generation.run(sessions, claim, settings, lambda: False, lambda: None)
+    page = ana.get(f"{at}/generate").text
+    assert "Why there is none:" in page
+    assert "of 6A take 4 times, but fit only 3 (Segunda, 1ª, Segunda, 2ª, Segunda, 3ª)" in page

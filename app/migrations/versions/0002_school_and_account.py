@@ -110,3 +110,4 @@ def upgrade() -> None:
         generation.add_column(sa.Column("school_version", sa.Integer))
         generation.add_column(sa.Column("locked", LONG_TEXT))
         generation.add_column(sa.Column("repairs", sa.String(20)))
+        generation.add_column(sa.Column("reasons", LONG_TEXT))

@@ -39,6 +39,7 @@ class Run:
         line: the best cost over time, as the points of a polyline of WIDTH x HEIGHT.
         stale: whether the school has changed since.
         moved: of a repair, the lessons that are elsewhere now.
+        reasons: why there is no timetable.
     """
 
     row: Generation
@@ -49,6 +50,7 @@ class Run:
     line: str
     stale: bool
     moved: tuple[str, ...] = ()
+    reasons: tuple[Message, ...] = ()
 
     @property
     def active(self) -> bool:
@@ -90,7 +92,9 @@ def _run(desk: Desk, school: School, row: Generation) -> Run:
         height = 4 + (HEIGHT - 8) * (1 - soft / most)
         steps.append(f"{x:.0f},{height:.0f}")
     line = " ".join([*steps, f"{WIDTH},{height:.0f}"]) if steps else ""
-    return Run(row, _title(school, row), told, share, cost, line, row.school_version != desk.stored.version, moved)
+    reasons = tuple(words.reason(school, kind, arguments) for kind, arguments in json.loads(row.reasons or "[]"))
+    stale = row.school_version != desk.stored.version
+    return Run(row, _title(school, row), told, share, cost, line, stale, moved, reasons)
 
 
 def _title(school: School, row: Generation) -> Message:
