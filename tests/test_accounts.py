@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -16,8 +17,9 @@ PASSWORD = "uma senha longa"
 
 
 @pytest.fixture
-def session(sessions: sessionmaker[Session]) -> Session:
-    return sessions()
+def session(sessions: sessionmaker[Session]) -> Iterator[Session]:
+    with sessions() as session:
+        yield session
 
 
 @pytest.fixture
