@@ -162,7 +162,7 @@ class _Search:
         """A timetable from nothing, some events after the others."""
         waiting = list(self.instance.events)
         luck.shuffle(waiting)
-        waiting.sort(key=lambda event: -sum(each.duration for each in self.instance.events if each == event))
+        waiting.sort(key=lambda event: -event.duration)
         table = NOTHING
         while waiting and not self.ended.is_set():
             chunk, waiting = waiting[:30], waiting[30:]
