@@ -6,6 +6,7 @@ It prints a Markdown table. Arguments are XHSTT files, or folders of them; witho
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -20,12 +21,25 @@ from app.search import search
 PUBLISHED = {
     "BrazilInstance1": ((10,), (0, 41)),
     "BrazilInstance2": ((30,), (0, 5)),
+    "BrazilInstance3": ((60,), (0, 24)),
     "BrazilInstance4": ((60, 300), (0, 51)),
+    "BrazilInstance5": ((60,), (0, 19)),
     "BrazilInstance6": ((60, 300), (0, 35)),
+    "BrazilInstance7": ((60, 300), (0, 53)),
+    "Czech republic village school": ((60,), (0, 13)),
+    "FinlandElementarySchool": ((120,), (0, 3)),
     "FinlandHighSchool": ((120,), (0, 0)),
     "FinlandSecondarySchool": ((120,), (0, 77)),
-    "WesternGreeceUniversityInstance4": ((120,), (0, 3)),
+    "FinlandSecondarySchool2": ((120,), (0, 0)),
+    "GreeceHighSchool1": ((60,), (0, 0)),
+    "GreeceThirdHighSchoolPatras2010": ((60,), (0, 0)),
+    "ItalyInstance1": ((60,), (0, 12)),
     "Italy_Instance4": ((300,), (0, 27)),
+    "Preveza 3rd High School 2008-2009": ((60,), (0, 0)),
+    "Spanish school": ((120,), (0, 335)),
+    "WesternGreeceUniversityInstance3": ((60,), (0, 5)),
+    "WesternGreeceUniversityInstance4": ((120,), (0, 3)),
+    "WesternGreeceUniversityInstance5": ((60,), (0, 0)),
 }
 
 
@@ -45,6 +59,7 @@ def main() -> int:
             cost, elapsed = run(data, seconds, options.seed, options.workers)
             known = f"{best} | {gap(cost, best)}" if best else " | "
             print(f"| {instance.name} | {elapsed:.0f} of {seconds:g} | {cost} | {known} |", flush=True)
+    print(f"\nThe largest search took {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10} MiB.")
     return 0
 
 

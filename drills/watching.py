@@ -30,6 +30,8 @@ class Watch:
         self.stage = stage
         observability.install(stage.environment, "http://alert-receiver:8080/", _without_grafana())
         self._receive()
+        until(lambda: not self.query('up{job=~"kube-state-metrics|observability"} == 0'), seconds=120)
+        self.began = time.time()
 
     def _receive(self) -> None:
         pod, service, policy = yaml.safe_load_all((HERE / "receiver.yaml").read_text())
