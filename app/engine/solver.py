@@ -150,7 +150,7 @@ class _Search:
                 return
         if self.frame.size <= MOST_BOOLEANS:
             form = Formulation(self.frame, self.whole, wishes=False)
-            status, solver = self.run(form, luck, FIRST, linear=0)
+            status, solver = self.run(form, luck, FIRST, whole=True)
             if solver and status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
                 self.offer(form.timetable(solver.value), "whole")
                 return
@@ -180,11 +180,15 @@ class _Search:
         form: Formulation,
         luck: random.Random,
         limit: float,
-        linear: int = 2,
+        *,
+        whole: bool = False,
         callback: cp_model.CpSolverSolutionCallback | None = None,
         on_bound: Callable[[float], None] | None = None,
     ) -> tuple[cp_model.CpSolverStatus, cp_model.CpSolver | None]:
-        """Solves a model on one processor within a deterministic limit; no solver when the search has ended."""
+        """Solves a model on one processor within a deterministic limit; no solver when the search has ended.
+
+        What is worth its time for the `whole` model would cost a small one more than it takes to solve.
+        """
         solver = cp_model.CpSolver()
         parameters = solver.parameters
         parameters.num_workers = 1
@@ -193,7 +197,10 @@ class _Search:
         parameters.max_time_in_seconds = max(0.01, self.deadline - time.monotonic())
         # What these find in models of this kind is less than they cost.
         parameters.symmetry_level = parameters.cp_model_probing_level = 0
-        parameters.linearization_level = linear
+        parameters.cp_model_presolve = whole
+        parameters.linearization_level = 2 if whole and form.model.has_objective() else 0
+        # Raising the bound by cores suits some models and lowering the cost others; which, only trying tells.
+        parameters.optimize_with_core = not whole and luck.random() < 0.5
         if on_bound:
             solver.best_bound_callback = on_bound
         with self.lock:
@@ -314,7 +321,8 @@ class _Worker:
         form.hint(search.best)
         strict = mode is Mode.STRICT
         callback = _Offering(partial(search.offer, neighbourhood="whole"), form)
-        status, solver = search.run(form, self.luck, limit, 2, callback, search.raise_bound if strict else None)
+        on_bound = search.raise_bound if strict else None
+        status, solver = search.run(form, self.luck, limit, whole=True, callback=callback, on_bound=on_bound)
         if solver is None:
             return
         if status == cp_model.OPTIMAL:
