@@ -8,7 +8,7 @@ INGRESS ?= 127.0.0.1
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run test check policy unit test-mysql screenshots up deploy rollback monitor observability \
-  backup restore restore-drill rotate status promote smoke generate down diff load bench drills requirements
+  backup restore restore-drill secrets rotate status promote smoke generate down diff load bench drills requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ test: ## everything that needs no cluster
 	@$(MAKE) --no-print-directory -j2 .venv/test .venv-checkov/ready
 	@$(MAKE) --no-print-directory check policy unit
 
-check: .venv/test ## style, types, workflows, Dockerfile, YAML
+check: .venv/test ## style, types, workflows, Dockerfile, YAML, secrets in any commit
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -30,6 +30,9 @@ check: .venv/test ## style, types, workflows, Dockerfile, YAML
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/actionlint
 	$(BIN)/zizmor --offline --persona=auditor --quiet .github
+	@if git rev-parse --is-shallow-repository 2>/dev/null | grep -q false; then \
+	  echo '$(BIN)/gitleaks git' && $(BIN)/gitleaks git --no-banner --redact --verbose; \
+	else echo 'THE HISTORY WAS NOT SCANNED FOR SECRETS: git has none here, or the newest commits alone' >&2; fi
 
 policy: .venv/test .venv-checkov/ready ## the rules over the manifests of every environment
 	$(BIN)/python -m pytest policy_tests $(OPTIONS)
@@ -75,6 +78,9 @@ restore: .venv/test ## bring the data of ENV back from its newest backup; OPTION
 
 restore-drill: .venv/test ## make a database of the newest backup of ENV, beside the live one
 	@$(BIN)/python -m delivery restore-drill $(ENV)
+
+secrets: .venv/test ## random passwords and a certificate for ENV, encrypted into secrets/ENV.enc.yaml (docs/secrets.md)
+	@$(BIN)/python -m delivery secrets $(ENV) $(OPTIONS)
 
 rotate: .venv/test ## new passwords for the database accounts of ENV, while the application goes on
 	@$(BIN)/python -m delivery rotate $(ENV)

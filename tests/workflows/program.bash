@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Stands in for the program whose name it has: notes the call, and its kubeconfig's mode, path and text; fails where the
-# pattern FAIL says so; answers as the program would.
+# Stands in for the program whose name it has: notes the call, its kubeconfig's mode, path and text, and its key; fails
+# where the pattern FAIL says so; answers as the program would.
 call="${0##*/} $*"
 call=${call/ --silent/}
 echo "$call" >>"$CALLS"
+[[ -z ${SOPS_AGE_KEY:-} ]] || echo "$SOPS_AGE_KEY: $call" >>"$CALLS.keys"
 if [[ -n ${KUBECONFIG:-} && -z ${TESTED:-} ]]; then
   echo "$(stat --format %a "$KUBECONFIG") ${KUBECONFIG#"$PWD/"} $(<"$KUBECONFIG")" >>"$CALLS.kubeconfig"
 fi

@@ -158,6 +158,19 @@ def test_a_kubeconfig_is_private_outside_the_checkout_and_forgotten(fail: str, p
     assert "kubeconfig left behind" not in run.calls
 
 
+@pytest.mark.parametrize(
+    ("workflow", "ref", "environment"),
+    [("ci-homolog", "refs/heads/homolog", "homolog"), ("ci-preprod", "refs/heads/main", "preprod")],
+)
+def test_a_delivery_alone_has_the_private_key_of_its_environment(
+    workflow: str, ref: str, environment: str, push: Start
+) -> None:
+    run = push(workflow, ref)
+    (call,) = run.keys
+    assert call.startswith(f"key-of-{environment}: make deploy ENV={environment} ")
+    assert "key-of-" not in "\n".join(run.calls)
+
+
 def test_after_a_failure_the_status_is_shown_and_the_report_kept(push: Start) -> None:
     run = push("ci-homolog", "refs/heads/homolog", fail="make deploy*")
     assert run.calls[-2:] == ["make status ENV=homolog", "upload deploy-homolog-1"]

@@ -1,0 +1,146 @@
+"""secrets/ENV.enc.yaml: an environment's Secrets in Git, encrypted by SOPS (https://getsops.io) as .sops.yaml says.
+
+Plain text is in this process and in its pipes to sops and kubectl, never in a file, an argument or a message.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from delivery import credentials
+from delivery.rollout import Manifest
+from delivery.shell import ROOT, DeliveryError, kubectl, program, run, say
+
+FOLDER = ROOT / "secrets"
+DATABASE = "db-credentials"
+
+
+def path(environment: str) -> Path:
+    """Where the environment's file is, or would be."""
+    return FOLDER / f"{environment}.enc.yaml"
+
+
+def read(environment: str) -> list[Manifest]:
+    """The Secrets of an environment's file, decrypted; none without a file.
+
+    Raises:
+        DeliveryError: no private key at hand opens it, somebody changed it without sops, or it holds something else.
+    """
+    file = path(environment)
+    if not file.exists():
+        return []
+    secrets = list(yaml.safe_load_all(_sops("decrypt", str(file))))
+    for each in secrets:
+        values = each.get("stringData")
+        if each.get("kind") != "Secret" or not isinstance(values, dict) or not _texts(values):
+            raise DeliveryError(f"{file.name} holds something that is no Secret with stringData of texts alone")
+    return secrets
+
+
+def database(secrets: list[Manifest]) -> dict[str, str]:
+    """The values of the database's Secret among `secrets`; changing them changes it."""
+    found = (each["stringData"] for each in secrets if each["metadata"]["name"] == DATABASE)
+    values: dict[str, str] = next(found, {})
+    return values
+
+
+def make(environment: str, *, from_cluster: bool = False) -> None:
+    """Adds to the environment's file what the database's Secret lacks there, or makes it what it is in the cluster."""
+    namespace = f"school-scheduler-{environment}"
+    secrets = read(environment)
+    there = credentials.read(namespace, DATABASE) if from_cluster else database(secrets)
+    values = there | credentials.fresh(namespace, credentials.missing(there))
+    if values == database(secrets):
+        say(f"{path(environment).name} lacks nothing")
+        return
+    others = [each for each in secrets if each["metadata"]["name"] != DATABASE]
+    write(environment, [credentials.secret(namespace, DATABASE, values), *others])
+
+
+def write(environment: str, secrets: list[Manifest]) -> None:
+    """Encrypts `secrets` into the environment's file, for the keys that .sops.yaml names."""
+    file = path(environment)
+    name = ("--filename-override", str(file), "--input-type", "yaml", "--output-type", "yaml")
+    encrypted = _sops("encrypt", *name, stdin=yaml.safe_dump_all(secrets, sort_keys=False))
+    file.parent.mkdir(exist_ok=True)
+    beside = file.with_suffix(".new")
+    beside.write_text(encrypted)
+    beside.replace(file)
+    say(f"wrote {file.parent.name}/{file.name}: commit it")
+
+
+def rotated(environment: str, current: Mapping[str, str], new: dict[str, str]) -> dict[str, str]:
+    """The passwords that a rotation has to bring into the cluster: `new`, or those of the file where there is one.
+
+    A file that holds the cluster's `current` ones gets the new ones first, so that it is right wherever the rotation
+    stops; one that holds others is what a rotation has still to bring there.
+    """
+    secrets = read(environment)
+    if not secrets:
+        return new
+    values = database(secrets)
+    if all(values.get(key) == current[key] for key in new):
+        values.update(new)
+        write(environment, secrets)
+    return {key: values[key] for key in new}
+
+
+def check(environment: str, wanted: Mapping[str, str], there: Mapping[str, str]) -> None:
+    """Refuses a file whose database's Secret (`wanted`) lacks a key, or has another password than the cluster's."""
+    file = path(environment).name
+    if missing := sorted(credentials.missing(wanted)):
+        raise DeliveryError(f"{file} lacks {', '.join(missing)}; `make secrets ENV={environment}` adds them")
+    other = sorted(key for key in credentials.PASSWORDS if wanted[key] != there.get(key, wanted[key]))
+    if other:
+        raise DeliveryError(
+            f"{file} and the cluster differ in {', '.join(other)}: `make rotate ENV={environment}` brings the file's"
+            f" there, `make secrets ENV={environment} OPTIONS=--from-cluster` the cluster's into the file"
+        )
+
+
+def apply(environment: str) -> None:
+    """Brings the Secrets of the environment's file, where there is one, into the cluster.
+
+    Raises:
+        DeliveryError: the database would not know the passwords, or the file lacks some; nothing was applied.
+    """
+    secrets = read(environment)
+    if not secrets:
+        return
+    namespace = f"school-scheduler-{environment}"
+    check(environment, database(secrets), credentials.read(namespace, DATABASE))
+    for each in secrets:
+        name = each["metadata"]["name"]
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in each["stringData"].items()}
+        # Server-side apply knows whose a key of `data` is, and not of `stringData`.
+        body = credentials.secret(namespace, name, {}, each.get("type", "Opaque")) | {"data": data}
+        ours = ("--server-side", "--force-conflicts", "--field-manager=delivery")
+        try:
+            kubectl("apply", *ours, "-f", "-", stdin=json.dumps(body))
+        except DeliveryError as error:
+            raise DeliveryError(_without([*data.values(), *each["stringData"].values()], str(error))) from None
+        say(f"applied Secret {namespace}/{name} of {path(environment).name}")
+
+
+def _without(values: list[str], message: str) -> str:
+    """A message in which none of the values is shown."""
+    for value in values:
+        message = message.replace(value, "(not shown)") if value else message
+    return message
+
+
+def _texts(values: Mapping[str, object]) -> bool:
+    return all(isinstance(value, str) for value in values.values())
+
+
+def _sops(*arguments: str, stdin: str | None = None) -> str:
+    configuration = ("--config", str(FOLDER.parent / ".sops.yaml"))
+    try:
+        return run(program("sops"), *configuration, *arguments, stdin=stdin)
+    except DeliveryError as error:
+        raise DeliveryError(f"{error}\ndocs/secrets.md tells whose keys open the file") from None

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pyrage
+import pytest
+import yaml
+
+from delivery import credentials, sops
+from delivery.shell import ROOT, DeliveryError, program
+
+KEYS = set(yaml.safe_load((ROOT / "base/mysql/secret-example.yaml").read_text())["stringData"])
+
+GITLEAKS = (program("gitleaks"), "--no-banner", "--config", str(ROOT / ".gitleaks.toml"))
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of prod, which is not there yet, by this repository's .sops.yaml with a recipient whose key is there."""
+    key = pyrage.x25519.Identity.generate()
+    rules = (ROOT / ".sops.yaml").read_text()
+    (tmp_path / ".sops.yaml").write_text(rules.replace("REPLACE_ME", str(key.to_public())))
+    monkeypatch.setattr(sops, "FOLDER", tmp_path / "secrets")
+    monkeypatch.setenv("SOPS_AGE_KEY", str(key))
+    return sops.path("prod")
+
+
+def values() -> dict[str, str]:
+    return sops.database(sops.read("prod"))
+
+
+def test_a_new_file_has_every_key_and_shows_no_value(file: Path) -> None:
+    sops.make("prod")
+    assert values().keys() == KEYS
+    long = [line for value in values().values() for line in value.splitlines() if len(line) > 20]
+    assert len(long) > len(credentials.PASSWORDS)
+    assert not [line for line in long if line in file.read_text()]
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_what_is_in_the_file_stays_and_what_it_lacks_is_added(file: Path) -> None:
+    sops.make("prod")
+    secrets, before = sops.read("prod"), values()
+    del sops.database(secrets)["exporter-password"]
+    sops.write("prod", [*secrets, {"kind": "Secret", "metadata": {"name": "backup"}, "stringData": {"identity": "x"}}])
+    sops.make("prod")
+    after = values()
+    assert {key for key in after if after[key] != before[key]} == {"exporter-password"}
+    assert [each["metadata"]["name"] for each in sops.read("prod")] == ["db-credentials", "backup"]
+    text = file.read_text()
+    sops.make("prod")
+    assert file.read_text() == text
+
+
+def test_nobody_else_s_key_opens_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sops.make("prod")
+    monkeypatch.setenv("SOPS_AGE_KEY", str(pyrage.x25519.Identity.generate()))
+    with pytest.raises(DeliveryError, match=r"Failed to get the data key(?s:.*)docs/secrets.md"):
+        sops.read("prod")
+
+
+def test_a_change_by_hand_is_noticed(file: Path) -> None:
+    sops.make("prod")
+    file.write_text(file.read_text().replace("name: db-credentials", "name: backup"))
+    with pytest.raises(DeliveryError, match="MAC mismatch"):
+        sops.read("prod")
+
+
+def test_without_a_recipient_nothing_is_written(file: Path) -> None:
+    (file.parent.parent / ".sops.yaml").write_text((ROOT / ".sops.yaml").read_text())
+    with pytest.raises(DeliveryError, match="REPLACE_ME"):
+        sops.make("prod")
+    assert not file.exists()
+
+
+def test_a_rotation_begins_with_new_passwords_in_the_file(file: Path) -> None:
+    sops.make("prod")
+    current = values()
+    assert sops.rotated("prod", current, {"password": "new"}) == {"password": "new"}
+    assert values() == current | {"password": "new"}
+
+
+def test_a_rotation_ends_what_one_before_has_left_in_the_file(file: Path) -> None:
+    sops.make("prod")
+    assert sops.rotated("prod", {"password": "old"}, {"password": "new"}) == {"password": values()["password"]}
+
+
+def test_a_delivery_leaves_passwords_to_the_rotation(file: Path) -> None:
+    sops.make("prod")
+    there = values()
+    sops.check("prod", there, there)
+    with pytest.raises(DeliveryError, match=r"differ in password: `make rotate ENV=prod`"):
+        sops.check("prod", there, there | {"password": "another"})
+    with pytest.raises(DeliveryError, match=r"lacks password; `make secrets ENV=prod`"):
+        sops.check("prod", {key: there[key] for key in there if key != "password"}, there)
+
+
+def test_the_file_passes_the_checks_of_what_is_in_git(file: Path) -> None:
+    sops.make("prod")
+    for name in (".yamllint.yaml", ".gitignore"):
+        shutil.copy(ROOT / name, file.parent.parent)
+    for command in ((program("yamllint"), "--strict", "."), (*GITLEAKS, "dir", ".")):
+        done = subprocess.run(command, cwd=file.parent.parent, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_key_in_the_history_is_found_after_it_was_removed(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True)
+
+    git("init", "--quiet", "--template=")
+    for content in (f"key: {pyrage.x25519.Identity.generate()}", "key: none"):
+        (tmp_path / "file.yaml").write_text(content)
+        git("add", ".")
+        git("commit", "--quiet", "--message", "commit")
+    done = subprocess.run([*GITLEAKS, "git", "."], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "leaks found: 1" in done.stderr
