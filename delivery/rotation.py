@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import secrets
 
 from delivery import credentials, job, lease, release, rollout, sops
@@ -17,7 +18,8 @@ ROTATED = ("password", "migration-password", "backup-password", "exporter-passwo
 def rotate(environment: str) -> None:
     """Gives every account a new password beside its old one, has all pods take it up, and then ends the old one.
 
-    What an interrupted run has left is finished first: MySQL keeps two passwords of an account, no third.
+    What an interrupted run has left is finished first: MySQL keeps two passwords of an account, no third. A Secret that
+    a controller makes has got its new passwords from there.
     The passwords of `accounts` and of root are not among these: they hold from the next start of the database's pod on.
 
     Raises:
@@ -30,9 +32,12 @@ def rotate(environment: str) -> None:
             raise DeliveryError(f"{environment} has no good release; deliver one first")
         objects = rollout.read(target.manifests)
         secret = ("-n", namespace, "annotate", "secret/db-credentials", "--overwrite")
-        if kubectl(
-            "-n", namespace, "get", "secret/db-credentials", "-o", f"jsonpath={{.metadata.annotations.{STATE}}}"
-        ):
+        metadata = json.loads(kubectl("-n", namespace, "get", "secret/db-credentials", "-o", "json"))["metadata"]
+        if makers := [each["kind"] for each in metadata.get("ownerReferences", [])]:
+            say(f"taking up what {' and '.join(makers)} put into Secret {namespace}/db-credentials")
+            _take_up(namespace, objects)
+            return
+        if STATE in metadata.get("annotations", {}):
             say("finishing the rotation before")
             _take_up(namespace, objects)
         new = {key: secrets.token_urlsafe(32) for key in ROTATED}

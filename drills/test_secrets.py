@@ -1,0 +1,126 @@
+"""The Secrets of the file in Git reach the cluster and its database, and their values show nowhere on the way."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyrage
+import pytest
+
+from delivery import credentials, job, release, rotation, sops
+from delivery.shell import ROOT, DeliveryError, kubectl
+from drills.conftest import Stage
+
+# What is kept of a delivery, and could keep a secret: Secrets alone are meant to.
+KINDS = "pods,jobs,cronjobs,deployments,statefulsets,replicasets,services,ingresses,configmaps,events,leases"
+PLANTED = "planted-in-the-file-of-secrets"
+
+
+@pytest.fixture
+def file(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The environment's Secrets in a file for a throw-away key, `backup` among them with something planted."""
+    key = pyrage.x25519.Identity.generate()
+    rules = (ROOT / ".sops.yaml").read_text()
+    (tmp_path / ".sops.yaml").write_text(rules.replace("REPLACE_ME", str(key.to_public())))
+    monkeypatch.setattr(sops, "FOLDER", tmp_path / "secrets")
+    monkeypatch.setenv("SOPS_AGE_KEY", str(key))
+    sops.make(stage.environment, from_cluster=True)
+    values = credentials.read(stage.namespace, "backup") | {"note": PLANTED}
+    backup = credentials.secret(stage.namespace, "backup", values)
+    sops.write(stage.environment, [*sops.read(stage.environment), backup])
+    return sops.path(stage.environment)
+
+
+@pytest.fixture
+def deployer(stage: Stage, tmp_path: Path) -> Path:
+    """The kubeconfig of the account that pipelines have."""
+    token = kubectl("-n", stage.namespace, "create", "token", "deployer").strip()
+    config = tmp_path / "deployer"
+    config.write_text(kubectl("config", "view", "--raw", "--minify", "--flatten"))
+    user = kubectl("config", "view", "--minify", "-o", "jsonpath={.users[0].name}")
+    kubectl("--kubeconfig", str(config), "config", "unset", f"users.{user}")
+    kubectl("--kubeconfig", str(config), "config", "set-credentials", user, f"--token={token}")
+    return config
+
+
+def hidden(environment: str) -> set[str]:
+    """Each line of a value that is to show nowhere, as it is and as Kubernetes writes it."""
+    values = [
+        value
+        for each in sops.read(environment)
+        for key, value in each["stringData"].items()
+        if not key.endswith((".crt", "user")) and key not in ("recipients", "rclone.conf")
+    ]
+    lines = {line for value in values for line in value.splitlines() if len(line) > 15 and "-----" not in line}
+    return lines | {base64.b64encode(value.encode()).decode() for value in values}
+
+
+@contextmanager
+def command_lines() -> Iterator[set[str]]:
+    """The command lines of this machine that were there at some moment."""
+    seen: set[str] = set()
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.02):
+            for process in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    seen.add(process.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+                except OSError:
+                    continue
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        looker.join()
+
+
+def left_behind(stage: Stage) -> str:
+    """All that the namespace and the working tree keep of what was done, Secrets aside."""
+    texts = [kubectl("-n", stage.namespace, "get", KINDS, "-o", "yaml")]
+    texts += [each.manifests for each in stage.releases()]
+    pods = kubectl("-n", stage.namespace, "get", "pods", "-o", "name").split()
+    texts += [kubectl("-n", stage.namespace, "logs", pod, "--all-containers", "--ignore-errors") for pod in pods]
+    written = (ROOT / "build" / stage.environment).rglob("*")
+    return "\n".join([*texts, *(each.read_text() for each in written if each.is_file())])
+
+
+def test_a_delivery_a_drill_and_a_rotation_show_no_secret(
+    stage: Stage, file: Path, deployer: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    secret = hidden(stage.environment)
+    with command_lines() as commands:
+        with monkeypatch.context() as pipeline:
+            pipeline.setenv("KUBECONFIG", str(deployer))
+            stage.deploy(stage.good)
+        said = [job.run(stage.namespace, "backup"), job.run(stage.namespace, "restore-drill")]
+        rotation.rotate(stage.environment)
+    secret |= hidden(stage.environment)
+    assert len(secret) > 4 * len(rotation.ROTATED)
+    texts = {"output": "".join(capfd.readouterr()), "jobs": "".join(said), "left": left_behind(stage)}
+    texts["command lines"] = "\n".join(commands)
+    assert "is good" in texts["output"] and "sops" in texts["command lines"]
+    assert {(place, each[:4]) for each in secret for place, text in texts.items() if each in text} == set()
+    # The same search does find them where they belong.
+    kept = kubectl("-n", stage.namespace, "get", "secrets", "-o", "yaml")
+    assert base64.b64encode(PLANTED.encode()).decode() in secret & set(kept.split())
+
+
+def test_the_file_is_the_truth_after_a_rotation(stage: Stage, file: Path) -> None:
+    before = file.read_text()
+    rotation.rotate(stage.environment)
+    there = credentials.read(stage.namespace, "db-credentials")
+    assert sops.database(sops.read(stage.environment)) == there
+    sops.apply(stage.environment)
+    file.write_text(before)
+    with pytest.raises(DeliveryError, match=r"differ in .*password"):
+        stage.deploy(stage.good)
+    assert release.read(stage.namespace)[0].phase == "good"
+    assert credentials.read(stage.namespace, "db-credentials") == there
