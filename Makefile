@@ -8,7 +8,7 @@ INGRESS ?= 127.0.0.1
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run test check policy unit test-mysql screenshots up deploy rollback monitor observability \
-  backup restore restore-drill secrets rotate status promote smoke generate down diff load bench drills requirements
+  backup restore restore-drill secrets rotate status promote smoke generate down diff load bench drills requirements audit sbom licences pins
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,7 @@ check: .venv/test ## style, types, workflows, Dockerfile, YAML, secrets in any c
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/shellcheck .ci/run base/*/*.sh
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/actionlint
 	$(BIN)/zizmor --offline --persona=auditor --quiet .github
 	@if git rev-parse --is-shallow-repository 2>/dev/null | grep -q false; then \
@@ -106,9 +107,22 @@ drills: .venv/test ## break releases of ENV on a cluster of your own, and see ea
 	@$(BIN)/python -m pytest drills --env=$(ENV) --registry=$(REGISTRY) --ingress=$(INGRESS) $(OPTIONS)
 
 requirements: .venv/test ## pin anew what requirements/*.in ask for
-	@for name in app test checkov load; do \
+	@for name in app test checkov load audit; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
+
+audit: .venv-audit/ready ## known vulnerabilities of requirements/*.txt and, if given, IMAGE; 0 also where AUDIT SKIPPED says so
+	@$(BIN)/python -m delivery.audit $(IMAGE)
+
+sbom: .venv-audit/ready ## build/sbom.cdx.json: the packages of the image with versions and hashes, as CycloneDX
+	@mkdir -p build
+	@.venv-audit/bin/cyclonedx-py requirements --output-reproducible --output-file build/sbom.cdx.json requirements/app.txt
+
+licences: .venv/test ## docs/licences.md anew
+	@$(BIN)/python -m delivery.licences
+
+pins: .venv/test ## what Dependabot renewed, in all places where it is used
+	@$(BIN)/python -m delivery.pins
 
 # One virtual environment for the product and its tests, a second one for checkov, whose pins contradict OR-Tools'.
 # Byte code is made at the first import: most of what is installed is never imported.
@@ -131,6 +145,11 @@ INSTALL := pip install --quiet --disable-pip-version-check --no-compile --requir
 	@echo "Installing requirements/checkov.txt into .venv-checkov ..."
 	@$(PYTHON) -m venv .venv-checkov
 	@.venv-checkov/bin/$(INSTALL) $<
+	@touch $@
+
+.venv-audit/ready: requirements/audit.txt | .venv/test
+	@$(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/$(INSTALL) $<
 	@touch $@
 
 .venv-load/ready: requirements/load.txt

@@ -11,7 +11,7 @@ fi
 # shellcheck disable=SC2053 # a pattern
 [[ $call != ${FAIL:-} ]] || exit 1
 # With TESTED, make is the real one for all but the tests.
-if [[ -n ${TESTED:-} && $call == "make "* && ! $call =~ ^make\ (check|policy|unit|test) ]]; then
+if [[ -n ${TESTED:-} && $call == "make "* && ! $call =~ ^make\ (audit|check|policy|sbom|unit|test) ]]; then
   PATH=${PATH#*:} exec make "$@"
 fi
 case $call in

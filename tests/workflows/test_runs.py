@@ -22,7 +22,7 @@ def succeeded(*jobs: str) -> dict[str, str]:
 def made(run: Run) -> list[str]:
     """What make was asked for; what tests make in parallel, sorted, goes first."""
     calls = [call.removeprefix("make ") for call in run.calls if call.startswith("make ")]
-    tests = [call for call in calls if re.match("(check|policy|unit|test)", call)]
+    tests = [call for call in calls if re.match("(audit|check|policy|sbom|unit|test)", call)]
     return sorted(tests) + [call for call in calls if call not in tests]
 
 
@@ -33,12 +33,12 @@ def commit(act: Act) -> str:
 
 UNIT = ("unit 3.11", "unit 3.12", "unit 3.13")
 POLICY = "policy OPTIONS=--sarif build/policy.sarif"
-TESTED = ["check", POLICY, "test-mysql", "unit", "unit", "unit"]
+TESTED = ["audit", "check", POLICY, "sbom", "test-mysql", "unit", "unit", "unit"]
 
 
 def test_a_push_to_develop_is_tested_published_and_deployed_to_dev(push: Start, commit: str) -> None:
     run = push("ci-cd", "refs/heads/develop", settings={"DEPLOY_DEV": "true"})
-    assert run.jobs == succeeded("check", "policy", *UNIT, "test-mysql", "image", "deploy", "done")
+    assert run.jobs == succeeded("check", "audit", "policy", *UNIT, "test-mysql", "image", "deploy", "done")
     assert made(run) == [*TESTED, f"deploy ENV=dev IMAGE={IMAGE}:dev-17@{BUILT} OPTIONS=", "status ENV=dev"]
     tags = f"--tag={IMAGE}:dev-17 --tag={IMAGE}:latest-dev"
     assert f"docker build --quiet --build-arg COMMIT={commit} {tags} ." in run.calls
@@ -47,13 +47,13 @@ def test_a_push_to_develop_is_tested_published_and_deployed_to_dev(push: Start, 
 
 def test_without_a_named_cluster_develop_is_published_only(push: Start) -> None:
     run = push("ci-cd", "refs/heads/develop")
-    assert run.jobs == succeeded("check", "policy", *UNIT, "test-mysql", "image", "done")
+    assert run.jobs == succeeded("check", "audit", "policy", *UNIT, "test-mysql", "image", "done")
     assert made(run) == TESTED
 
 
 def test_a_pull_request_gets_one_comment_and_publishes_nothing(pull_request: Start) -> None:
     run = pull_request("ci-cd")
-    assert run.jobs == succeeded("check", "policy", *UNIT, "test-mysql", "build", "comment", "done")
+    assert run.jobs == succeeded("check", "audit", "policy", *UNIT, "test-mysql", "build", "comment", "done")
     assert "upload-sarif build/policy.sarif" in run.calls
     assert [call for call in run.calls if call.startswith("comment")] == ["comment environments nothing changes"]
     assert [call for call in run.calls if call.startswith(("docker", "login"))] == ["docker build ."]
@@ -66,7 +66,7 @@ def test_a_pull_request_is_compared_with_what_it_would_be_merged_into(pull_reque
 
 def test_a_fork_gets_neither_comment_nor_alerts_nor_secrets(pull_request: Start) -> None:
     run = pull_request("ci-cd", "somebody/school-scheduler")
-    assert run.jobs == succeeded("check", "policy", *UNIT, "test-mysql", "build", "done")
+    assert run.jobs == succeeded("check", "audit", "policy", *UNIT, "test-mysql", "build", "done")
     assert not [call for call in run.calls if call.startswith(("comment", "upload-sarif", "login"))]
     assert (run.artifacts / "diff" / "diff.md").read_text() == "nothing changes\n"
 
