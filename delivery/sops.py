@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import yaml
@@ -34,11 +34,9 @@ def read(environment: str) -> list[Manifest]:
     file = path(environment)
     if not file.exists():
         return []
-    secrets = list(yaml.safe_load_all(_sops("decrypt", str(file))))
-    for each in secrets:
-        values = each.get("stringData")
-        if each.get("kind") != "Secret" or not isinstance(values, dict) or not _texts(values):
-            raise DeliveryError(f"{file.name} holds something that is no Secret with stringData of texts alone")
+    secrets = [each for each in yaml.safe_load_all(_sops("decrypt", str(file))) if each is not None]
+    if not all(map(_is_secret, secrets)):
+        raise DeliveryError(f"{file.name} may hold Secrets with a name and texts in stringData, and nothing else")
     return secrets
 
 
@@ -83,24 +81,29 @@ def rotated(environment: str, current: Mapping[str, str], new: dict[str, str]) -
     secrets = read(environment)
     if not secrets:
         return new
-    values = database(secrets)
-    if all(values.get(key) == current[key] for key in new):
+    values = complete(environment, secrets)
+    if all(values[key] == current.get(key) for key in new):
         values.update(new)
         write(environment, secrets)
     return {key: values[key] for key in new}
 
 
+def complete(environment: str, secrets: list[Manifest]) -> dict[str, str]:
+    """As `database`; DeliveryError where a key is missing."""
+    values = database(secrets)
+    if missing := sorted(credentials.missing(values)):
+        lacks = f"{path(environment).name} lacks {', '.join(missing)}"
+        raise DeliveryError(f"{lacks}; `make secrets ENV={environment}` adds them")
+    return values
+
+
 def check(environment: str, wanted: Mapping[str, str], there: Mapping[str, str]) -> None:
-    """Refuses a file whose database's Secret (`wanted`) lacks a key, or has another password than the cluster's."""
-    file = path(environment).name
-    if missing := sorted(credentials.missing(wanted)):
-        raise DeliveryError(f"{file} lacks {', '.join(missing)}; `make secrets ENV={environment}` adds them")
+    """Refuses a file whose database's Secret (`wanted`) has another password than the cluster's."""
     other = sorted(key for key in credentials.PASSWORDS if wanted[key] != there.get(key, wanted[key]))
     if other:
-        raise DeliveryError(
-            f"{file} and the cluster differ in {', '.join(other)}: `make rotate ENV={environment}` brings the file's"
-            f" there, `make secrets ENV={environment} OPTIONS=--from-cluster` the cluster's into the file"
-        )
+        differ = f"{path(environment).name} and the cluster differ in {', '.join(other)}"
+        into, back = (f"make rotate ENV={environment}", f"make secrets ENV={environment} OPTIONS=--from-cluster")
+        raise DeliveryError(f"{differ}: `{into}` brings the file's there, `{back}` the cluster's into the file")
 
 
 def apply(environment: str) -> None:
@@ -113,7 +116,7 @@ def apply(environment: str) -> None:
     if not secrets:
         return
     namespace = f"school-scheduler-{environment}"
-    check(environment, database(secrets), credentials.read(namespace, DATABASE))
+    check(environment, complete(environment, secrets), credentials.read(namespace, DATABASE))
     for each in secrets:
         name = each["metadata"]["name"]
         data = {key: base64.b64encode(value.encode()).decode() for key, value in each["stringData"].items()}
@@ -123,19 +126,22 @@ def apply(environment: str) -> None:
         try:
             kubectl("apply", *ours, "-f", "-", stdin=json.dumps(body))
         except DeliveryError as error:
-            raise DeliveryError(_without([*data.values(), *each["stringData"].values()], str(error))) from None
+            raise DeliveryError(without([*data.values(), *each["stringData"].values()], str(error))) from None
         say(f"applied Secret {namespace}/{name} of {path(environment).name}")
 
 
-def _without(values: list[str], message: str) -> str:
-    """A message in which none of the values is shown."""
-    for value in values:
-        message = message.replace(value, "(not shown)") if value else message
+def without(values: Iterable[str], message: str) -> str:
+    """A message in which no line of a value is shown, names of accounts aside."""
+    for line in {line for value in values for line in value.splitlines() if len(line) > 15}:
+        message = message.replace(line, "(not shown)")
     return message
 
 
-def _texts(values: Mapping[str, object]) -> bool:
-    return all(isinstance(value, str) for value in values.values())
+def _is_secret(body: object) -> bool:
+    match body:
+        case {"kind": "Secret", "metadata": {"name": str()}, "stringData": dict(values)}:
+            return all(isinstance(value, str) for value in values.values())
+    return False
 
 
 def _sops(*arguments: str, stdin: str | None = None) -> str:

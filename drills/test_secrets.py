@@ -113,6 +113,7 @@ def test_a_delivery_a_drill_and_a_rotation_show_no_secret(
     assert base64.b64encode(PLANTED.encode()).decode() in secret & set(kept.split())
 
 
+@pytest.mark.slow
 def test_the_file_is_the_truth_after_a_rotation(stage: Stage, file: Path) -> None:
     before = file.read_text()
     rotation.rotate(stage.environment)

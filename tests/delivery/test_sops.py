@@ -75,6 +75,12 @@ def test_without_a_recipient_nothing_is_written(file: Path) -> None:
     assert not file.exists()
 
 
+def test_nothing_but_secrets_comes_out_of_the_file(file: Path) -> None:
+    sops.write("prod", [{"kind": "Secret", "metadata": {"name": "backup"}, "stringData": {"port": 3306}}])
+    with pytest.raises(DeliveryError, match="may hold Secrets with a name and texts"):
+        sops.read("prod")
+
+
 def test_a_rotation_begins_with_new_passwords_in_the_file(file: Path) -> None:
     sops.make("prod")
     current = values()
@@ -93,8 +99,22 @@ def test_a_delivery_leaves_passwords_to_the_rotation(file: Path) -> None:
     sops.check("prod", there, there)
     with pytest.raises(DeliveryError, match=r"differ in password: `make rotate ENV=prod`"):
         sops.check("prod", there, there | {"password": "another"})
-    with pytest.raises(DeliveryError, match=r"lacks password; `make secrets ENV=prod`"):
-        sops.check("prod", {key: there[key] for key in there if key != "password"}, there)
+
+
+def test_a_file_of_an_earlier_release_is_refused_with_what_it_lacks(file: Path) -> None:
+    sops.make("prod")
+    secrets = sops.read("prod")
+    del sops.database(secrets)["password"]
+    sops.write("prod", secrets)
+    for use in (lambda: sops.apply("prod"), lambda: sops.rotated("prod", {}, {"password": "new"})):
+        with pytest.raises(DeliveryError, match=r"prod.enc.yaml lacks password; `make secrets ENV=prod` adds them"):
+            use()
+
+
+def test_what_the_api_server_says_of_a_secret_is_passed_on_without_its_values() -> None:
+    message = "Secret is invalid: data[password]: c2VjcmV0LW9mLXRoZS1kYXRhYmFzZQ=="
+    hidden = sops.without(["c2VjcmV0LW9mLXRoZS1kYXRhYmFzZQ==", "data"], message)
+    assert hidden == "Secret is invalid: data[password]: (not shown)"
 
 
 def test_the_file_passes_the_checks_of_what_is_in_git(file: Path) -> None:
