@@ -34,27 +34,20 @@ def unasked(report: dict[str, Any]) -> list[str]:
 
 def requirements(file: Path) -> bool:
     """Whether no package of a requirements file has a known vulnerability, or nobody could say."""
-    options = (
-        "--disable-pip",
-        "--require-hashes",
-        "--progress-spinner=off",
-        "--format=json",
-        "--requirement",
-        str(file),
-    )
-    done = subprocess.run([PIP_AUDIT, *options], capture_output=True, text=True, check=False)
+    options = ("--disable-pip", "--require-hashes", "--progress-spinner=off", "--format=json")
+    command = (PIP_AUDIT, *options, "--requirement", file)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     name = file.relative_to(ROOT)
     try:
         report = json.loads(done.stdout)
     except ValueError:
         skipped(str(name), f"pip-audit says {(done.stderr.strip() or 'nothing').splitlines()[-1]}")
         return True
-    lines = list(found(report))
-    print("\n".join([f"{name}: {len(lines)} known vulnerabilities", *lines]), flush=True)
-    if names := unasked(report):
-        skipped(
-            f"{name}, {len(names)} packages", f"the database of advisories does not know {', '.join(names[:3])} ..."
-        )
+    lines, names = list(found(report)), unasked(report)
+    count = len(report["dependencies"]) - len(names)
+    print("\n".join([f"{name}: {len(lines)} known vulnerabilities in {count} packages", *lines]), flush=True)
+    if names:
+        skipped(f"{len(names)} packages of {name}", f"nothing is known of {', '.join(names[:3])} ...")
     return not lines
 
 

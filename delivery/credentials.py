@@ -20,8 +20,6 @@ force_path_style = true
 access_key_id = any
 secret_access_key = any
 """
-
-
 ROLES = ("migration", "backup", "exporter", "accounts")
 USERS = {"user": "school_schedule", **{f"{role}-user": role for role in ROLES}}
 PASSWORDS = ("password", "rootpassword", *(f"{role}-password" for role in ROLES))
