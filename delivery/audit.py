@@ -1,6 +1,6 @@
 """Known vulnerabilities of what is installed and of an image: python -m delivery.audit [IMAGE].
 
-Ends with 1 where there are some. What could not be asked for is said in capitals, and ends with 0.
+Ends with 1 where a newer version mends one. What could not be asked for is said in capitals, and ends with 0.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from delivery.shell import ROOT
 
 PIP_AUDIT = ROOT / ".venv-audit" / "bin" / "pip-audit"
 
+FIXED = "fixed in"
+
 
 def found(report: dict[str, Any]) -> Iterator[str]:
     """The vulnerabilities in a report of pip-audit, one a line."""
     for package in report["dependencies"]:
         for each in package.get("vulns", []):
-            remedy = f"fixed in {', '.join(each['fix_versions'])}" if each["fix_versions"] else "not fixed yet"
+            remedy = f"{FIXED} {', '.join(each['fix_versions'])}" if each["fix_versions"] else "not fixed yet"
             yield f"{package['name']} {package['version']}: {each['id']}, {remedy}"
 
 
@@ -33,7 +35,7 @@ def unasked(report: dict[str, Any]) -> list[str]:
 
 
 def requirements(file: Path) -> bool:
-    """Whether no package of a requirements file has a known vulnerability, or nobody could say."""
+    """Whether no package of a requirements file has a known vulnerability that can be mended, or nobody could say."""
     options = ("--disable-pip", "--require-hashes", "--progress-spinner=off", "--format=json")
     command = (PIP_AUDIT, *options, "--requirement", file)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -48,7 +50,7 @@ def requirements(file: Path) -> bool:
     print("\n".join([f"{name}: {len(lines)} known vulnerabilities in {count} packages", *lines]), flush=True)
     if names:
         skipped(f"{len(names)} packages of {name}", f"nothing is known of {', '.join(names[:3])} ...")
-    return not lines
+    return not any(FIXED in line for line in lines)
 
 
 def image(reference: str) -> bool:
