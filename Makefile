@@ -8,7 +8,8 @@ INGRESS ?= 127.0.0.1
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run test check policy unit test-mysql screenshots up deploy rollback monitor observability \
-  backup restore restore-drill secrets rotate status promote smoke generate down diff load bench drills requirements audit sbom licences pins
+  backup restore restore-drill secrets rotate status promote smoke generate down diff load bench drills \
+  requirements audit sbom licences pins
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
