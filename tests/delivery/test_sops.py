@@ -16,14 +16,25 @@ KEYS = set(yaml.safe_load((ROOT / "base/mysql/secret-example.yaml").read_text())
 GITLEAKS = (program("gitleaks"), "--no-banner", "--config", str(ROOT / ".gitleaks.toml"))
 
 
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the file of prod, made by this repository's .sops.yaml with a recipient, and that one's `key`."""
+    folder, key = tmp_path_factory.mktemp("sops"), pyrage.x25519.Identity.generate()
+    (folder / "key").write_text(str(key))
+    (folder / ".sops.yaml").write_text((ROOT / ".sops.yaml").read_text().replace("REPLACE_ME", str(key.to_public())))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sops, "FOLDER", folder / "secrets")
+        sops.make("prod")
+    return folder
+
+
 @pytest.fixture
-def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file of prod, which is not there yet, by this repository's .sops.yaml with a recipient whose key is there."""
-    key = pyrage.x25519.Identity.generate()
-    rules = (ROOT / ".sops.yaml").read_text()
-    (tmp_path / ".sops.yaml").write_text(rules.replace("REPLACE_ME", str(key.to_public())))
-    monkeypatch.setattr(sops, "FOLDER", tmp_path / "secrets")
-    monkeypatch.setenv("SOPS_AGE_KEY", str(key))
+def file(ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of prod, with the private key at hand."""
+    folder = Path(shutil.copytree(ready, tmp_path / "repository"))
+    monkeypatch.setattr(sops, "FOLDER", folder / "secrets")
+    monkeypatch.setenv("SOPS_AGE_KEY", (folder / "key").read_text())
+    (folder / "key").unlink()
     return sops.path("prod")
 
 
@@ -32,7 +43,6 @@ def values() -> dict[str, str]:
 
 
 def test_a_new_file_has_every_key_and_shows_no_value(file: Path) -> None:
-    sops.make("prod")
     assert values().keys() == KEYS
     long = [line for value in values().values() for line in value.splitlines() if len(line) > 20]
     assert len(long) > len(credentials.PASSWORDS)
@@ -41,7 +51,6 @@ def test_a_new_file_has_every_key_and_shows_no_value(file: Path) -> None:
 
 
 def test_what_is_in_the_file_stays_and_what_it_lacks_is_added(file: Path) -> None:
-    sops.make("prod")
     secrets, before = sops.read("prod"), values()
     del sops.database(secrets)["exporter-password"]
     sops.write("prod", [*secrets, {"kind": "Secret", "metadata": {"name": "backup"}, "stringData": {"identity": "x"}}])
@@ -55,14 +64,12 @@ def test_what_is_in_the_file_stays_and_what_it_lacks_is_added(file: Path) -> Non
 
 
 def test_nobody_else_s_key_opens_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sops.make("prod")
     monkeypatch.setenv("SOPS_AGE_KEY", str(pyrage.x25519.Identity.generate()))
     with pytest.raises(DeliveryError, match=r"Failed to get the data key(?s:.*)docs/secrets.md"):
         sops.read("prod")
 
 
 def test_a_change_by_hand_is_noticed(file: Path) -> None:
-    sops.make("prod")
     file.write_text(file.read_text().replace("name: db-credentials", "name: backup"))
     with pytest.raises(DeliveryError, match="MAC mismatch"):
         sops.read("prod")
@@ -70,6 +77,7 @@ def test_a_change_by_hand_is_noticed(file: Path) -> None:
 
 def test_without_a_recipient_nothing_is_written(file: Path) -> None:
     (file.parent.parent / ".sops.yaml").write_text((ROOT / ".sops.yaml").read_text())
+    file.unlink()
     with pytest.raises(DeliveryError, match="REPLACE_ME"):
         sops.make("prod")
     assert not file.exists()
@@ -82,19 +90,16 @@ def test_nothing_but_secrets_comes_out_of_the_file(file: Path) -> None:
 
 
 def test_a_rotation_begins_with_new_passwords_in_the_file(file: Path) -> None:
-    sops.make("prod")
     current = values()
     assert sops.rotated("prod", current, {"password": "new"}) == {"password": "new"}
     assert values() == current | {"password": "new"}
 
 
 def test_a_rotation_ends_what_one_before_has_left_in_the_file(file: Path) -> None:
-    sops.make("prod")
     assert sops.rotated("prod", {"password": "old"}, {"password": "new"}) == {"password": values()["password"]}
 
 
 def test_a_delivery_leaves_passwords_to_the_rotation(file: Path) -> None:
-    sops.make("prod")
     there = values()
     sops.check("prod", there, there)
     with pytest.raises(DeliveryError, match=r"differ in password: `make rotate ENV=prod`"):
@@ -102,7 +107,6 @@ def test_a_delivery_leaves_passwords_to_the_rotation(file: Path) -> None:
 
 
 def test_a_file_of_an_earlier_release_is_refused_with_what_it_lacks(file: Path) -> None:
-    sops.make("prod")
     secrets = sops.read("prod")
     del sops.database(secrets)["password"]
     sops.write("prod", secrets)
@@ -118,7 +122,6 @@ def test_what_the_api_server_says_of_a_secret_is_passed_on_without_its_values() 
 
 
 def test_the_file_passes_the_checks_of_what_is_in_git(file: Path) -> None:
-    sops.make("prod")
     for name in (".yamllint.yaml", ".gitignore"):
         shutil.copy(ROOT / name, file.parent.parent)
     for command in ((program("yamllint"), "--strict", "."), (*GITLEAKS, "dir", ".")):
