@@ -7,7 +7,7 @@ INGRESS ?= 127.0.0.1
 # Some containers forbid byte code; without it every command here takes three times as long to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test check policy unit test-mysql screenshots up deploy rollback monitor observability \
+.PHONY: help run test check check-deployed policy unit test-mysql screenshots up deploy rollback monitor observability \
   backup restore restore-drill secrets rotate status promote smoke generate down diff load bench drills \
   requirements audit sbom licences pins
 
@@ -35,6 +35,9 @@ check: .venv/test ## style, types, workflows, Dockerfile, YAML, secrets in any c
 	@if git rev-parse --is-shallow-repository 2>/dev/null | grep -q false; then \
 	  echo '$(BIN)/gitleaks git' && $(BIN)/gitleaks git --no-banner --redact --verbose; \
 	else echo 'THE HISTORY WAS NOT SCANNED FOR SECRETS: git has none here, or the newest commits alone' >&2; fi
+
+check-deployed: .venv/test ## what watches judges its configuration, by the images that are deployed, in docker
+	PULL=missing $(BIN)/python -m pytest tests/observability/test_programs.py $(OPTIONS)
 
 policy: .venv/test .venv-checkov/ready ## the rules over the manifests of every environment
 	$(BIN)/python -m pytest policy_tests $(OPTIONS)

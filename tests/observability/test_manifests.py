@@ -94,3 +94,25 @@ def test_prometheus_is_let_in_by_the_labels_that_it_has(stack: ManifestSet, moni
 def test_every_image_is_pinned_by_a_digest(stack: ManifestSet) -> None:
     images: list[Path | str] = [str(each.body["image"]) for each in stack.containers]
     assert all(re.search(r":v?\d[\w.]*@sha256:[0-9a-f]{64}$", str(image)) for image in images)
+
+
+def test_the_collectors_pipeline_is_made_of_all_that_is_configured_and_of_nothing_else() -> None:
+    configuration = yaml.safe_load((HERE / "collector" / "collector.yaml").read_text())
+    service = configuration["service"]
+    (pipeline,) = service["pipelines"].values()
+    for kind in ("receivers", "processors", "exporters"):
+        assert set(pipeline[kind]) == set(configuration[kind])
+    assert set(service["extensions"]) == set(configuration["extensions"])
+
+
+def test_the_collector_keeps_its_positions_on_the_node_and_delivers_to_loki(stack: ManifestSet) -> None:
+    configuration = yaml.safe_load((HERE / "collector" / "collector.yaml").read_text())
+    (collector,) = [each for each in stack.containers if each.body["name"] == "collector"]
+    assert configuration["extensions"]["file_storage"]["directory"] in [
+        mount["mountPath"] for mount in collector.body["volumeMounts"]
+    ]
+    assert configuration["receivers"]["file_log"]["storage"] == "file_storage"
+    address = configuration["exporters"]["otlp_http"]["endpoint"]
+    name, namespace, port = re.fullmatch(r"http://(.+?)\.(.+):(\d+)/otlp", address).groups()  # type: ignore[union-attr]
+    loki = stack.find("Service", name, namespace)
+    assert loki and str(loki.spec["ports"][0]["port"]) == port

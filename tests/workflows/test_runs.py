@@ -33,7 +33,7 @@ def commit(act: Act) -> str:
 
 UNIT = ("unit 3.11", "unit 3.12", "unit 3.13")
 POLICY = "policy OPTIONS=--sarif build/policy.sarif"
-TESTED = ["audit", "check", POLICY, "sbom", "test-mysql", "unit", "unit", "unit"]
+TESTED = ["audit", "check", "check-deployed", POLICY, "sbom", "test-mysql", "unit", "unit", "unit"]
 
 
 def test_a_push_to_develop_is_tested_published_and_deployed_to_dev(push: Start, commit: str) -> None:
