@@ -298,11 +298,11 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
         ),
     ),
 }
-RELEASED = f'1000 * kube_configmap_created{{{STATE}, configmap=~"release-.+"}}'
-PHASE = f"* on (configmap) group_left (label_phase) kube_configmap_labels{{{STATE}, label_phase=%s}}"
+FAILED = f'kube_configmap_labels{{{STATE}, label_phase="failed"}}'
+# Name, colour, query, and whether its value is the time of the mark; else that is when it begins to have a value.
 MARKS = (
-    ("delivered", "green", RELEASED + PHASE % '"good"'),
-    ("failed and taken back", "red", RELEASED + PHASE % '"failed"'),
+    ("delivered", "green", f'1000 * kube_configmap_created{{{STATE}, configmap=~"release-.+"}}', True),
+    ("failed, and taken back", "red", f"{FAILED} unless {FAILED} offset 5m", False),
 )
 
 
@@ -357,7 +357,7 @@ def _environments() -> Json:
     }
 
 
-def _mark(name: str, colour: str, query: str) -> Json:
+def _mark(name: str, colour: str, query: str, timed: bool) -> Json:
     return {
         "name": f"Release {name}",
         "datasource": PROMETHEUS,
@@ -365,5 +365,5 @@ def _mark(name: str, colour: str, query: str) -> Json:
         "iconColor": colour,
         "expr": query,
         "titleFormat": f"{{{{configmap}}}} {name}",
-        "useValueForTime": True,
+        "useValueForTime": timed,
     }
