@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import delivery, engine, policy, web
+from bench import delivery, engine, observability, policy, web
 
 if __name__ == "__main__":
-    sys.exit(max([part.main() for part in (policy, web, engine, delivery)]))
+    sys.exit(max([part.main() for part in (policy, web, engine, delivery, observability)]))

@@ -17,12 +17,12 @@ from bench.delivery import TIMES as FOR_BENCH
 from delivery import deploy, image, release, render, rollout
 from delivery.image import Image
 from delivery.shell import kubectl
-from delivery.site import connect
+from delivery.site import Site, connect
 from delivery.traffic import Answer, traffic
 from drills.watching import watch as watch
 
 HERE = Path(__file__).parent
-TIMES = pytest.StashKey[dict[str, tuple[float, float]]]()
+TIMES, TOLD = (pytest.StashKey[dict[str, tuple[float, float]]]() for _ in range(2))
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("drills")
     group.addoption("--env", default="preprod", choices=render.ENVIRONMENTS, help="where; it is created (%(default)s)")
     group.addoption("--quick", action="store_true", help="one drill of each kind")
+    group.addoption("--record", action="store_true", help="keep what is served, and pictures of it, in the repository")
     group.addoption("--registry", default=os.environ.get("REGISTRY", "localhost:5001"), help="as for make up")
     group.addoption("--ingress", default=os.environ.get("INGRESS", "127.0.0.1"), help="as for make up")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: one more drill of its kind; left out by --quick")
-    config.stash[TIMES] = {}
+    config.addinivalue_line("markers", "last: about all drills before it")
+    config.stash[TIMES], config.stash[TOLD] = {}, {}
     config.stash[FAULTS] = []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--quick"):
         items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -64,6 +67,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section("seconds to notice a fault, and from then until the release before runs again")
         for name, (noticed, recovered) in times.items():
             terminalreporter.line(f"{name:30} {noticed:6.0f} {recovered:6.0f}")
+    if told := config.stash[TOLD]:
+        terminalreporter.section("seconds until an alert arrived, and from the repair until its end did")
+        for name, (arrived, ended) in told.items():
+            terminalreporter.line(f"{name:30} {arrived:6.0f} {ended:6.0f}")
     if faults := config.stash[FAULTS]:
         terminalreporter.section("fault, what users saw, what was lost, seconds until all was well")
         for fault in faults:
@@ -100,9 +107,12 @@ class Stage:
     @contextmanager
     def traffic(self) -> Iterator[list[Answer]]:
         """Requests through the ingress, as users send them."""
-        manifests = rollout.read(self.render(self.good).read_text())
-        with traffic(connect(self.namespace, manifests, self.options.ingress)) as answers:
+        with traffic(self.site()) as answers:
             yield answers
+
+    def site(self) -> Site:
+        """Where users reach it."""
+        return connect(self.namespace, rollout.read(self.render(self.good).read_text()), self.options.ingress)
 
     def pods(self) -> dict[str, str]:
         """The image of each web pod."""

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from delivery import observability
-from delivery.observability import LOGS, NAMESPACE
+from delivery.observability import NAMESPACE
 from delivery.shell import ROOT, kubectl
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 Found = TypeVar("Found")
+# What watches, as Prometheus sees it.
+PARTS = 'up{job=~"kube-state-metrics|collector|observability"}'
 
 
 class Watch:
@@ -30,7 +32,7 @@ class Watch:
         self.stage = stage
         observability.install(stage.environment, "http://alert-receiver:8080/", _without_grafana())
         self._receive()
-        until(lambda: not self.query('up{job=~"kube-state-metrics|observability"} == 0'), seconds=120)
+        until(lambda: not self.query(f"{PARTS} == 0"), seconds=120)
         self.began = time.time()
 
     def _receive(self) -> None:
@@ -52,9 +54,21 @@ class Watch:
             if (each["status"], each["alertname"], each.get("namespace")) == (status, alert, self.stage.namespace)
         ]
 
+    def of_environment(self, query: str) -> str:
+        """A query of a dashboard, with the environment chosen."""
+        return query.replace("$namespace", self.stage.namespace)
+
     def query(self, expression: str) -> list[dict[str, Any]]:
         """What Prometheus answers at this moment: series with `metric` and `value`."""
         answer: list[dict[str, Any]] = _ask("prometheus-0:9090", "api/v1/query", query=expression)["result"]
+        return answer
+
+    def range(self, expression: str, span: tuple[float, float]) -> list[dict[str, Any]]:
+        """What Prometheus answers between two moments, every fifteen seconds: series with `metric` and `values`."""
+        moments = {"start": f"{span[0]:.0f}", "end": f"{span[1]:.0f}", "step": "15"}
+        answer: list[dict[str, Any]] = _ask("prometheus-0:9090", "api/v1/query_range", query=expression, **moments)[
+            "result"
+        ]
         return answer
 
     def series(self, selector: str) -> list[dict[str, str]]:
@@ -69,17 +83,6 @@ class Watch:
         streams = _ask("loki-0:3100", "loki/api/v1/query_range", query=query, since="1h", limit="200")["result"]
         found = [entry for stream in streams for entry in stream["values"]]
         return [line for _, line in sorted(found, reverse=True)]
-
-    def usage(self) -> tuple[float, float]:
-        """(cores, MiB) that all of it uses now, as metrics-server tells."""
-        selectors = [(NAMESPACE, ""), (LOGS, ""), (self.stage.namespace, "app.kubernetes.io/name=mysqld-exporter")]
-        cores = memory = 0.0
-        for namespace, selector in selectors:
-            for line in kubectl("top", "pods", "-n", namespace, "-l", selector, "--no-headers").splitlines():
-                _, used, held = line.split()
-                cores += int(used.removesuffix("m")) / 1000
-                memory += int(held.removesuffix("Mi"))
-        return cores, memory
 
 
 def until(question: Callable[[], Found], seconds: float = 420) -> Found:
