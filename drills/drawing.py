@@ -23,6 +23,7 @@ def draw(watch: Watch, uid: str) -> str:
 
 
 def _drawn(watch: Watch, panel: dict[str, Any], span: tuple[float, float]) -> Drawn:
+    unit = panel["fieldConfig"]["defaults"]["unit"]
     series: list[Series] = []
     lines: list[str] = []
     for target in panel["targets"]:
@@ -30,12 +31,12 @@ def _drawn(watch: Watch, panel: dict[str, Any], span: tuple[float, float]) -> Dr
         if panel["type"] == "logs":
             lines += watch.lines(query)
         elif panel["type"] == "table":
-            lines += [_row(each["metric"], panel, each["value"]) for each in watch.query(query)]
+            lines += [_row(each, unit) for each in watch.query(query)]
         else:
             for each in watch.range(query, span):
                 points = [(at, float(value)) for at, value in each["values"] if not math.isnan(float(value))]
                 series += [Series(_legend(target["legendFormat"], each["metric"]), points)] if points else []
-    return Drawn(panel["title"], panel["type"], panel["fieldConfig"]["defaults"]["unit"], series, lines)
+    return Drawn(panel["title"], panel["type"], unit, series, lines)
 
 
 def _legend(template: str, labels: dict[str, str]) -> str:
@@ -44,12 +45,10 @@ def _legend(template: str, labels: dict[str, str]) -> str:
     return template
 
 
-def _row(labels: dict[str, str], panel: dict[str, Any], value: tuple[float, str]) -> str:
-    # A moment has to be read; that a container runs is said by its being there.
-    when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(float(value[1]) / 1000))
-    return "  ".join(
-        [*labels.values(), *([when] if panel["fieldConfig"]["defaults"]["unit"] == "dateTimeFromNow" else [])]
-    )
+def _row(answer: dict[str, Any], unit: str) -> str:
+    # That a container runs is said by its being there; a moment has to be read.
+    moment = [time.strftime("%Y-%m-%d %H:%M", time.gmtime(float(answer["value"][1]) / 1000))]
+    return "  ".join([*answer["metric"].values(), *(moment if unit == "dateTimeFromNow" else [])])
 
 
 def _marks(watch: Watch, marks: list[dict[str, Any]], span: tuple[float, float]) -> Iterator[tuple[float, str]]:

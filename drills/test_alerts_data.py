@@ -84,6 +84,7 @@ def test_a_delivery_and_its_rollback_are_marked(stage: Stage, watch: Watch) -> N
     until(lambda: all(map(watch.query, asked)), seconds=60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("uid", DASHBOARDS)
 def test_dashboard_is_drawn(watch: Watch, busy: None, kept: Path, uid: str) -> None:
     drawn = draw(watch, uid)
@@ -130,8 +131,7 @@ def test_a_collector_that_starts_again_reads_no_line_twice(stage: Stage, watch: 
 
 
 @pytest.mark.last
-def test_all_of_it_costs_little_at_rest(watch: Watch, capsys: pytest.CaptureFixture[str]) -> None:
-    time.sleep(60)
+def test_all_of_it_costs_little(watch: Watch, capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print()
         assert observability.usage() and observability.main() == 0

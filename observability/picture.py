@@ -49,8 +49,8 @@ def picture(
         f'<rect width="100%" height="100%" fill="#f4f5f7"/>{text(GAP, 28, f"{title}: {begin} to {end[11:]} UTC", "t")}'
     )
     placed = []
-    for number, panel in enumerate(panels):
-        row, column = divmod(number, COLUMNS)
+    for index, panel in enumerate(panels):
+        row, column = divmod(index, COLUMNS)
         x, y = GAP + column * (WIDTH + GAP), TOP + row * (HEIGHT + GAP)
         frame = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff" stroke="#ddd"/>{text(10, 20, panel.title, "t")}'
         placed.append(f'<g transform="translate({x} {y})">{frame}{"".join(_inside(panel, span, marks))}</g>')
@@ -88,15 +88,15 @@ def _inside(panel: Drawn, span: tuple[float, float], marks: Sequence[tuple[float
 
 
 def _chart(panel: Drawn, span: tuple[float, float], marks: Sequence[tuple[float, str]]) -> Iterator[str]:
-    values = [value for each in panel.series for _, value in each.points]
-    lowest, highest = min(0.0, *values), max(values) or 1.0
+    values = [0.0, *(value for each in panel.series for _, value in each.points)]
+    lowest, highest = min(values), max(values)
     right, bottom = WIDTH - 12, HEIGHT - BELOW
 
     def across(at: float) -> float:
         return LEFT + (at - span[0]) / (span[1] - span[0]) * (right - LEFT)
 
     def up(value: float) -> float:
-        return bottom - (value - lowest) / (highest - lowest) * (bottom - ABOVE)
+        return bottom - (value - lowest) / (highest - lowest or 1) * (bottom - ABOVE)
 
     for value in (lowest, (lowest + highest) / 2, highest):
         yield f'<path d="M{LEFT} {up(value):.1f}H{right}" stroke="#eee"/>'
