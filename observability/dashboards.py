@@ -250,7 +250,7 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
                 "What runs",
                 "short",
                 "Image and digest of every container, by pod.",
-                (f"max by (pod, container, image) (kube_pod_container_info{{{STATE}}})", ""),
+                (f"max by (pod, container, image_spec) (kube_pod_container_info{{{STATE}}})", ""),
                 kind="table",
             ),
             panel(

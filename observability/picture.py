@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ COLUMNS, WIDTH, HEIGHT, GAP, TOP = 2, 500, 190, 12, 44
 LEFT, ABOVE, BELOW = 62, 34, 40
 COLOURS = ("#3274d9", "#e0752d", "#299c46", "#a352cc", "#e02f44", "#806c00", "#00838f", "#8f3bb8")
 LEGENDS, LINES, LETTERS = 4, 9, 78
+# Seconds between two points that belong together.
+CONNECTED = 60
 STYLE = (
     "text{font:11px sans-serif;fill:#222}.t{font-weight:bold;font-size:13px}.l{font:10px monospace}.n{font-size:36px}"
 )
@@ -64,15 +67,19 @@ def text(x: float, y: float, content: str, kind: str = "", anchor: str = "start"
 def number(value: float, unit: str) -> str:
     """A value as a person reads it, in Grafana's units."""
     if unit == "percentunit":
-        return f"{100 * value:.3g} %"
+        return f"{_digits(100 * value)} %"
     steps = {
         "s": [("d", 86400.0), ("h", 3600), ("min", 60)],
         "bytes": [("GiB", 2.0**30), ("MiB", 2**20), ("KiB", 2**10)],
     }
     for name, size in steps.get(unit, []):
         if abs(value) >= size:
-            return f"{value / size:.3g} {name}"
-    return f"{value:.4g}{ {'s': ' s', 'bytes': ' B', 'reqps': '/s', 'ops': '/s'}.get(unit, '') }"
+            return f"{_digits(value / size)} {name}"
+    return _digits(value) + {"s": " s", "bytes": " B", "reqps": "/s", "ops": "/s"}.get(unit, "")
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _inside(panel: Drawn, span: tuple[float, float], marks: Sequence[tuple[float, str]]) -> Iterator[str]:
@@ -105,10 +112,12 @@ def _chart(panel: Drawn, span: tuple[float, float], marks: Sequence[tuple[float,
         yield f'<path d="M{across(at):.1f} {ABOVE}V{bottom}" stroke="{colour}" stroke-dasharray="4 2"/>'
     for index, each in enumerate(panel.series):
         colour = COLOURS[index % len(COLOURS)]
-        # A single point would be no line.
-        points = each.points if len(each.points) > 1 else [*each.points, *each.points]
-        line = " ".join(f"{across(at):.1f},{up(value):.1f}" for at, value in points)
-        yield f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5" stroke-linecap="square"/>'
+        line, before = "", -math.inf
+        for at, value in each.points:
+            # Nothing is known of a time without points; a point alone is a dot.
+            line += f"{'L' if at - before <= CONNECTED else 'M'}{across(at):.1f} {up(value):.1f}h0"
+            before = at
+        yield f'<path d="{line}" fill="none" stroke="{colour}" stroke-width="1.5" stroke-linecap="round"/>'
         if index < LEGENDS:
             x, y = LEFT + index % 2 * 215, bottom + 16 + index // 2 * 15
             yield f'<path d="M{x} {y - 4}h12" stroke="{colour}" stroke-width="3"/>{text(x + 17, y, each.legend[-34:])}'
