@@ -52,9 +52,11 @@ def rotate(environment: str) -> None:
 def _take_up(namespace: str, objects: list[Manifest]) -> None:
     """Brings the passwords of the Secret to the server, then to all pods, and then ends those before."""
     accounts(namespace, objects, "--wait=60")
-    deployments = [f"deployment/{each['metadata']['name']}" for each in objects if each["kind"] == "Deployment"]
-    kubectl("-n", namespace, "rollout", "restart", *deployments)
-    rollout.wait(namespace, objects)
+    # Those of the release, and the exporter, which is delivered by itself.
+    ours = "--selector=app.kubernetes.io/part-of=school-scheduler"
+    deployments = json.loads(kubectl("-n", namespace, "get", "deployments", ours, "-o", "json"))["items"]
+    kubectl("-n", namespace, "rollout", "restart", *(f"deployment/{each['metadata']['name']}" for each in deployments))
+    rollout.wait(namespace, [*objects, *deployments])
     accounts(namespace, objects, "--forget")
 
 

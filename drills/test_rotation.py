@@ -1,10 +1,13 @@
-"""Passwords change under traffic: no request is lost, and the old ones are refused afterwards."""
+"""Passwords change under traffic: no request is lost, the database stays watched, and the old ones are refused."""
 
 from __future__ import annotations
+
+import time
 
 from delivery import credentials, rotation
 from delivery.shell import kubectl
 from drills.conftest import Stage
+from drills.watching import Watch, until
 
 # Whether the application's account may log in with the password on standard input.
 LOGIN = """
@@ -24,11 +27,14 @@ def login(stage: Stage, password: str) -> str:
     return kubectl("-n", stage.namespace, *command, stdin=password).strip()
 
 
-def test_a_rotation_loses_no_request_and_ends_the_old_passwords(stage: Stage) -> None:
+def test_a_rotation_loses_no_request_and_ends_the_old_passwords(stage: Stage, watch: Watch) -> None:
     before = credentials.read(stage.namespace, "db-credentials")
     with stage.traffic() as answers:
         rotation.rotate(stage.environment)
     after = credentials.read(stage.namespace, "db-credentials")
+    up = f'mysql_up{{namespace="{stage.namespace}"}}'
+    seen = f"{up} == 1 and timestamp({up}) > {time.time():.0f}"
+    until(lambda: watch.query(seen), seconds=60)
     assert [answer for answer in answers if answer.error] == []
     assert len(answers) > 100
     assert {key for key in before if before[key] != after[key]} == set(rotation.ROTATED)
