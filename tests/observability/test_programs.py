@@ -24,20 +24,20 @@ def images() -> Mapping[str, str]:
     return {name: os.environ.get(f"{name.upper()}_IMAGE", image) for name, image in pinned.items()}
 
 
+def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+
+
 def judged(image: str, folder: Path, place: str, *command: str) -> None:
     """Runs the image with a folder at a place; `command` begins with the program's name, or "" for the image's own."""
-    if not shutil.which("docker"):
-        pytest.skip("NOT JUDGED: there is no docker")
+    pull = os.environ.get("PULL", "never")
+    if pull == "never" and not (shutil.which("docker") and docker("image", "inspect", image).returncode == 0):
+        pytest.skip(f"NOT JUDGED: docker does not have {image}; make check-deployed fetches it")
     program, *arguments = command
     entry = ["--entrypoint", program] if program else []
-    pull = os.environ.get("PULL", "never")
     # As the collector's pod has it; the others do not mind.
-    pod = ["--tmpfs=/var/lib/collector", "--env=NODE=node"]
-    sandbox = ["--rm", "--network=none", f"--pull={pull}", f"--volume={folder}:{place}:ro", *pod]
-    whole = ["docker", "run", *sandbox, *entry, image, *arguments]
-    done = subprocess.run(whole, capture_output=True, text=True, check=False)
-    if pull == "never" and "No such image" in done.stderr:
-        pytest.skip(f"NOT JUDGED: docker does not have {image}; make check-deployed fetches it")
+    pod = ["--tmpfs=/var/lib/collector", "--env=NODE=node", f"--volume={folder}:{place}:ro"]
+    done = docker("run", "--rm", "--network=none", f"--pull={pull}", *pod, *entry, image, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
