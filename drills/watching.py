@@ -32,7 +32,8 @@ class Watch:
         self.stage = stage
         observability.install(stage.environment, "http://alert-receiver:8080/", _without_grafana())
         self._receive()
-        until(lambda: not self.query(f"{PARTS} == 0"), seconds=120)
+        # Prometheus itself, Alertmanager, Loki, kube-state-metrics and a collector.
+        until(lambda: self.query(f"min({PARTS}) == 1 and count({PARTS}) >= 5"), seconds=120)
         self.began = time.time()
 
     def _receive(self) -> None:
@@ -66,10 +67,9 @@ class Watch:
     def range(self, expression: str, span: tuple[float, float]) -> list[dict[str, Any]]:
         """What Prometheus answers between two moments, every fifteen seconds: series with `metric` and `values`."""
         moments = {"start": f"{span[0]:.0f}", "end": f"{span[1]:.0f}", "step": "15"}
-        answer: list[dict[str, Any]] = _ask("prometheus-0:9090", "api/v1/query_range", query=expression, **moments)[
-            "result"
-        ]
-        return answer
+        answer = _ask("prometheus-0:9090", "api/v1/query_range", query=expression, **moments)
+        found: list[dict[str, Any]] = answer["result"]
+        return found
 
     def series(self, selector: str) -> list[dict[str, str]]:
         """The labels of every series of the last hour."""
