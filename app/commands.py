@@ -170,11 +170,14 @@ def measure(engine: Engine, settings: Settings) -> Metrics:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        listener = socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         # Python adds "(while attempting to bind on address ...)", which repeats what follows.
         reason = str(getattr(error, "strerror", None) or error).partition(" (")[0]
         raise CommandError(f"cannot listen on {host}:{port}: {reason}; give another --port") from None
+    # asyncio does this only where it makes the socket; without it a second answer on a connection takes 40 ms longer.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def work(settings: Settings) -> None:

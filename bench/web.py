@@ -1,19 +1,28 @@
-"""`python -m bench.web`: what the pages of a large school cost on the server, beside a bare Starlette page.
+"""`python -m bench.web`: what the pages of a large school cost on the server, and how many a second visitors get.
 
-The school has 20 classes, 100 teachers and 500 lessons a week. Both are asked in turn in one process without a network,
-and the median of each counts: the ratio says how many bare pages one of ours is worth, on whatever machine.
+The school has 20 classes, 100 teachers, 500 lessons, and as many drafts as there can be. Its pages are asked in one
+process without a network, and the median of each counts. Then visitors ask the server for the published week of a
+class, and in turn a bare Starlette page of the same length: what counts is the ratio of both, on whatever machine.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import uvicorn
+from sqlalchemy import Engine
 from sqlalchemy.orm import sessionmaker
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -23,13 +32,16 @@ from starlette.testclient import TestClient
 
 from app import accounts, database, schools
 from app.school import edit, lowering
-from app.school.model import Lesson, Placement, Plan, Resource, School, Subject
+from app.school.model import MOST_PLANS, Lesson, Placement, Plan, Resource, School, Subject
 from app.settings import Settings
 from app.web.application import create
 
 PASSWORD = "a long password"  # noqa: S105
 ROUNDS = 15
 MOST_SECONDS = 0.3
+VISITORS = 8
+VISIT_SECONDS = 1
+LEAST_SHARE = 0.5
 
 
 def large() -> School:
@@ -45,13 +57,14 @@ def large() -> School:
     for number, each in enumerate(school.classes):
         for index, subject in enumerate(school.subjects):
             teacher = school.teachers[5 * number + index].id
-            lesson = Lesson(id="", subject=subject.id, classes=(each.id,), teachers=(teacher,), weekly=5)
-            school = edit.put_lesson(school, lesson)
-            head = school.lessons[-1].id
-            placements += [
-                Placement(lesson=head, time=f"d{day}p{(index + day) % 5 + 1}", duration=1) for day in range(1, 6)
-            ]
-    return edit.put_plan(school, Plan(id="", name="Plan", placements=tuple(placements)))
+            for day in range(1, 6):
+                lesson = Lesson(id="", subject=subject.id, classes=(each.id,), teachers=(teacher,))
+                school = edit.put_lesson(school, lesson)
+                head, time = school.lessons[-1].id, f"d{day}p{(index + day) % 5 + 1}"
+                placements.append(Placement(lesson=head, time=time, duration=1))
+    for number in range(MOST_PLANS):
+        school = edit.put_plan(school, Plan(id="", name=f"Plan {number}", placements=tuple(placements)))
+    return school
 
 
 def seconds(ask: Callable[[], object]) -> float:
@@ -65,8 +78,108 @@ def seconds(ask: Callable[[], object]) -> float:
     return statistics.median(taken)
 
 
-async def bare(_: Request) -> HTMLResponse:
-    return HTMLResponse("<!doctype html><title>bare</title>" + "x" * 20_000)
+async def bare(request: Request) -> HTMLResponse:
+    return HTMLResponse("<!doctype html><title>bare</title>".ljust(request.path_params["length"], "x"))
+
+
+site = Starlette(routes=[Route("/{length:int}", bare)])
+
+
+def pages(engine: Engine, settings: Settings, school: School) -> int:
+    """Prints what each page costs; how many cost too much."""
+    client = TestClient(create(engine, settings))
+    client.post("/login", data={"email": "bench@example.org", "password": PASSWORD})
+    home, one, other = "/office/1", school.plans[0], school.plans[1]
+    plan = f"{home}/plans/{one.id}"
+    addresses = {
+        "published, one class": f"/published/1?of={school.classes[0].id}",
+        "published, all classes": "/published/1",
+        "published, all teachers": "/published/1?kind=teachers",
+        "draft": plan,
+        "draft, a lesson picked": f"{plan}?pick={one.placements[0].id}",
+        "drafts": f"{home}/plans",
+        "two drafts compared": f"{home}/compare?one={one.id}&other={other.id}",
+        "substitutes": f"{plan}/absence",
+        "generate": f"{home}/generate",
+        "week": f"{home}/week",
+        "lessons": f"{home}/lessons",
+        "one lesson": f"{home}/lessons/{school.lessons[0].id}",
+        "teachers": f"{home}/teachers",
+        "one teacher": f"{home}/teachers/{school.teachers[0].id}",
+        "share": f"{home}/share",
+        "history": f"{home}/history",
+    }
+    slow = 0
+    for name, address in addresses.items():
+        if client.get(address).status_code != 200:
+            raise RuntimeError(f"{address} is no page")
+        taken = seconds(partial(client.get, address))
+        slow += taken > MOST_SECONDS
+        print(f"{'ok  ' if taken <= MOST_SECONDS else 'MISS'} {name:24} {1000 * taken:6.1f} ms")
+    return slow
+
+
+@contextmanager
+def serving(*command: str, folder: str) -> Iterator[str]:
+    """Where `python -m COMMAND` serves, from the address at the end of the first line that it prints."""
+    variables = os.environ | {"DATA_DIR": folder, "IMPORT_EXAMPLES": "false"}
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", *command], env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        yield process.stdout.readline().split()[-1] if process.stdout else ""
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def visit(url: str) -> tuple[float, int]:
+    """Requests a second that VISITORS get answered, each asking again as soon as it has its answer; and the length."""
+    parts = urlsplit(url)
+    asked = f"GET {parts.path}?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
+    ends, answered, length = time.monotonic() + VISIT_SECONDS, 0, 0
+
+    async def visitor() -> None:
+        nonlocal answered, length
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        while time.monotonic() < ends:
+            writer.write(asked)
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            await reader.readexactly(length)
+            if not head.startswith(b"http/1.1 200 "):
+                raise RuntimeError(f"{url} is no page")
+            answered += 1
+        writer.close()
+
+    await asyncio.gather(*(visitor() for _ in range(VISITORS)))
+    return answered / VISIT_SECONDS, length
+
+
+def throughput(folder: str, school: School) -> int:
+    """Prints how many published pages a second are answered beside bare ones; 1 if too few."""
+    with (
+        serving("app.school_schedule", "serve", "--port", "0", folder=folder) as ours,
+        serving("bench.web", "bare", folder=folder) as theirs,
+    ):
+        page, shares = f"{ours}/published/1?of={school.classes[0].id}", []
+        length = asyncio.run(visit(page))[1]
+        for _ in range(7):
+            own, reference = asyncio.run(visit(page))[0], asyncio.run(visit(f"{theirs}/{length}"))[0]
+            shares.append(own / reference)
+            print(f"     {own:6.0f} published pages a second, {reference:6.0f} bare ones of {length} bytes")
+    share = statistics.median(shares)
+    print(f"{'ok  ' if share >= LEAST_SHARE else 'MISS'} {share:.2f} of a bare page's throughput")
+    return int(share < LEAST_SHARE)
+
+
+def serve_bare() -> int:
+    """The bare page, by the server that ours has."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+        uvicorn.Server(uvicorn.Config(site, log_config=None, access_log=False)).run(sockets=[listener])
+    return 0
 
 
 def main() -> int:
@@ -80,33 +193,12 @@ def main() -> int:
             stored = schools.create(session, school, account)
             schools.publish(session, stored, account, school.plans[0].id)
             stored.public = True
-            home = f"/office/{stored.id}"
-        client = TestClient(create(engine, settings))
-        client.post("/login", data={"email": "bench@example.org", "password": PASSWORD})
-        plan = f"{home}/plans/{school.plans[0].id}"
-        pages = {
-            "published, one class": f"/published/1?of={school.classes[0].id}",
-            "published, all classes": "/published/1",
-            "draft": plan,
-            "draft, a lesson picked": f"{plan}?pick={school.plans[0].placements[0].id}",
-            "lessons": f"{home}/lessons",
-            "teachers": f"{home}/teachers",
-            "generate": f"{home}/generate",
-            "history": f"{home}/history",
-        }
-        other = TestClient(Starlette(routes=[Route("/", bare)]))
-        reference = seconds(lambda: other.get("/"))
-        slow = 0
         lowered = 1000 * seconds(lambda: lowering.instance(school))
-        print(f"{sum(each.weekly for each in school.lessons)} lessons; the engine's terms of it take {lowered:.0f} ms")
-        for name, address in pages.items():
-            taken = seconds(partial(client.get, address))
-            slow += taken > MOST_SECONDS
-            verdict = "ok  " if taken <= MOST_SECONDS else "MISS"
-            print(f"{verdict} {name:24} {1000 * taken:6.1f} ms = {taken / reference:5.1f} bare pages")
+        print(f"{len(school.lessons)} lessons; the engine's terms of it take {lowered:.0f} ms")
+        slow = pages(engine, settings, school)
         engine.dispose()
-    return int(slow > 0)
+        return max(int(slow > 0), throughput(folder, school))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve_bare() if sys.argv[1:] == ["bare"] else main())

@@ -145,6 +145,13 @@ def test_serve_on_a_folder_with_data_shows_these_and_adds_nothing(start: Start, 
         assert session.scalar(select(func.count(StoredInstance.id))) == 1
 
 
+def test_serve_waits_with_no_answer_for_a_fuller_packet() -> None:
+    with commands._listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_serve_on_a_port_in_use_says_so_in_one_line(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

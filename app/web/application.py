@@ -3,44 +3,33 @@
 from __future__ import annotations
 
 import logging
-import re
-import time
-import uuid
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from app import __version__, database, logs
+from app import __version__, database
 from app.metrics import Metrics
 from app.models import StoredInstance
 from app.settings import Settings
 from app.web.access import Database, LoginNeededError, SchoolId, Visitor, login_page
 from app.web.body import BodyLimit
+from app.web.cache import Cache
+from app.web.middleware import Observe, OnlyHttps
 from app.web.office import data, people, take, transfer, work
 from app.web.page import render, translator
 from app.web.school import progress, public_schools, school
 
 log = logging.getLogger("app.request")
 HERE = Path(__file__).parent
-REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
-METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 
 
 def create(engine: Engine, settings: Settings, metrics: Metrics | None = None) -> FastAPI:
@@ -51,9 +40,10 @@ def create(engine: Engine, settings: Settings, metrics: Metrics | None = None) -
     app.state.sessions = sessions
     app.state.settings = settings
     app.add_middleware(BodyLimit)
+    app.add_middleware(Cache)
     if settings.https_only:
-        app.middleware("http")(_only_https)
-    app.middleware("http")(_observe(metrics or Metrics(settings, engine)))
+        app.add_middleware(OnlyHttps)
+    app.add_middleware(Observe, metrics=metrics or Metrics(settings, engine))
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.exception_handler(StarletteHTTPException)(_http_error)
     # An address whose number is none names no page, as any other wrong one.
@@ -125,52 +115,3 @@ def _database_error(request: Request, error: Exception) -> Response:
         "the database does not answer: %s", cause if isinstance(error, OperationalError) else type(cause).__name__
     )
     return render(request, "error.html", 503, status_code=503)
-
-
-async def _only_https(request: Request, call_next: Next) -> Response:
-    """Sends whoever came to the proxy without TLS to where there is; probes come past it and have no such header."""
-    if request.headers.get("x-forwarded-proto") == "http":
-        return RedirectResponse(request.url.replace(scheme="https"), 308)
-    response = await call_next(request)
-    response.headers["Strict-Transport-Security"] = "max-age=31536000"
-    return response
-
-
-Next = Callable[[Request], Awaitable[Response]]
-
-
-def _observe(metrics: Metrics) -> Callable[[Request, Next], Awaitable[Response]]:
-    """Gives every request an id, and counts, times and logs it."""
-
-    async def observe(request: Request, call_next: Next) -> Response:
-        started = time.perf_counter()
-        given = request.headers.get("x-request-id", "")
-        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        # For every line that the request leads to, uvicorn's about a failure of the application included.
-        logs.CONTEXT.set({"request_id": request_id})
-        status = 500
-        try:
-            response = await call_next(request)
-            status = response.status_code
-        finally:
-            elapsed = time.perf_counter() - started
-            # Files of a mounted folder have no route of their own, only the folder's prefix.
-            route = getattr(request.scope.get("route"), "path", request.scope.get("root_path") or "unmatched")
-            # A client may send any word as its method.
-            method = request.method if request.method in METHODS else "other"
-            metrics.requests.labels(method, route, status).inc()
-            metrics.duration.labels(method, route).observe(elapsed)
-            extra = {"route": route, "status": status, "seconds": round(elapsed, 4)}
-            # Where it is no number the answer was 404.
-            if status != 404 and "school_id" in request.path_params:
-                extra["school"] = int(request.path_params["school_id"])
-            # Probes come every few seconds and say nothing as long as they succeed.
-            quiet = status < 400 and route in ("/health", "/ready")
-            # Never the address itself, which may hold what only its receiver is to know.
-            log.log(logging.DEBUG if quiet else logging.INFO, "%s %s %d", method, route, status, extra=extra)
-        response.headers["X-Request-ID"] = request_id
-        for name, value in HEADERS.items():
-            response.headers[name] = value
-        return response
-
-    return observe

@@ -6,6 +6,7 @@ import io
 import re
 import zipfile
 from collections.abc import Callable, Iterator
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from app.models import Account, Generation, Membership, StoredSchool
 from app.school import edit, lowering
 from app.school.model import Placement, Plan, School
 from app.settings import Settings
+from app.web import cache
 from app.web.application import create
 from app.web.body import MOST_BYTES
 from tests.conftest import SAMPLE
@@ -213,6 +215,15 @@ def test_behind_tls_cookies_are_secure_and_browsers_stay_with_it(
     assert client.get("/health").status_code == 200
 
 
+def test_behind_tls_links_for_others_lead_to_it(
+    engine: Engine, settings: Settings, ana: Browser, stored: int, at: str
+) -> None:
+    app = create(engine, settings.model_copy(update={"https_only": True}))
+    browser = Browser(TestClient(app, headers={"Cookie": f"session={ana.client.cookies['session']}"}))
+    page = browser.post(f"{at}/people/invite", {"role": "viewer"}, f"{at}/people").text
+    assert 'value="https://testserver/join/' in page
+
+
 def test_a_new_password_signs_other_browsers_out(people: People) -> None:
     one, other = people("ana"), people("ana")
     assert one.post("/password", {"password": PASSWORD, "new": "outra senha longa"}, "/office").status_code == 200
@@ -375,11 +386,24 @@ def test_what_is_published_stays_until_it_is_published_anew(
     published: Browser, client: TestClient, stored: int, at: str
 ) -> None:
     published.post(f"{at}/teachers/t7", {"name": "Another name"})
-    page = client.get(f"/published/{stored}").text
+    page = published.get(f"/published/{stored}").text
     assert "Ana" in page and "Another name" not in page
     assert f"/published/{stored}" in client.get("/").text
     published.post(f"{at}/plans/v16/publish", page=f"{at}/plans/v16")
-    assert "Another name" in client.get(f"/published/{stored}").text
+    assert "Another name" in published.get(f"/published/{stored}").text
+
+
+def test_a_published_page_is_made_once_a_second_for_everybody_who_has_not_signed_in(
+    published: Browser, client: TestClient, stored: int, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"/published/{stored}"
+    first = client.get(address)
+    published.post(f"{at}/settings", {"name": "Escola"}, at)
+    assert client.get(address).content == first.content
+    assert '<html lang="en">' in client.get(address, headers={"Accept-Language": "en"}).text
+    later = monotonic() + cache.SECONDS
+    monkeypatch.setattr(cache, "monotonic", lambda: later)
+    assert client.get(address).status_code == 404
 
 
 def test_what_is_published_can_be_taken_away(published: Browser, client: TestClient, stored: int) -> None:
