@@ -128,6 +128,17 @@ def _nobody() -> str:
     return hasher.hash(secrets.token_urlsafe())
 
 
+def new_password(session: Session, email: str) -> str | None:
+    """A password in place of one that was forgotten; None if nobody has that address."""
+    account = session.scalar(select(Account).where(Account.email == email.strip().lower()))
+    if account is None:
+        return None
+    password = secrets.token_urlsafe(12)
+    account.password = hasher.hash(password)
+    sign_out_everywhere(session, account)
+    return password
+
+
 def sign_in(session: Session, account: Account) -> str:
     """The token for a browser."""
     token, moment = secrets.token_urlsafe(32), database.now(session)

@@ -59,6 +59,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
             grants.forget(settings)
         case "accounts":
             grants.ensure(settings, options.wait)
+        case "password":
+            print(new_password(database.connect(settings), options.email))
         case "check":
             print("{} instances and {} timetables can be read".format(*check(database.connect(settings))))
     return 0
@@ -95,6 +97,15 @@ def tell_first_link(engine: Engine, url: str) -> None:
         token = accounts.first_invitation(session)
     if token:
         print(f"Make the first account at {url}/join/{token}", flush=True)
+
+
+def new_password(engine: Engine, email: str) -> str:
+    """A password for the account of that address, whose browsers are signed out."""
+    with sessionmaker(engine).begin() as session:
+        password = accounts.new_password(session, email)
+    if password is None:
+        raise CommandError(f"nobody has an account with the e-mail address {email}")
+    return password
 
 
 def import_files(engine: Engine, files: list[Path], settings: Settings) -> None:

@@ -113,14 +113,19 @@ def best(session: Session, instance_id: int) -> Generation | None:
 
 
 def claim(sessions: Sessions, worker: str, only: int | None = None) -> Claim | None:
-    """Claims the oldest generation that is queued or whose worker has died, or `only` that one; None without one."""
+    """Claims the oldest generation that is queued or whose worker has died, or `only` that one; None without one.
+
+    A school's come first: somebody waits for them.
+    """
     with sessions.begin() as session:
         moment = database.now(session)
         silent = (Generation.state == "running") & (Generation.heartbeat_at < moment - SILENCE)
         waiting = select(Generation).where(or_(Generation.state == "queued", silent)).order_by(Generation.id).limit(1)
         if only is not None:
             waiting = waiting.where(Generation.id == only)
-        generation = session.scalar(waiting.with_for_update(skip_locked=True))
+        waiting = waiting.with_for_update(skip_locked=True)
+        # Two questions: MySQL would lock every row that it has to sort.
+        generation = session.scalar(waiting.where(Generation.school_version.is_not(None))) or session.scalar(waiting)
         if generation is None:
             return None
         attempt = generation.attempts + 1

@@ -94,6 +94,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     accounts.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="for the database to come up")
     accounts.add_argument("--forget", action="store_true", help="refuse the passwords that were replaced")
 
+    password = commands.add_parser("password", help="a new password for somebody who forgot theirs")
+    password.add_argument("email", help="the account's e-mail address")
+
     commands.add_parser("check", help="read all that the pages read; non-zero when something is amiss")
     options = parser.parse_args(arguments)
     if options.command == "generate" and options.database and options.out:

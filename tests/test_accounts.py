@@ -89,6 +89,14 @@ def test_the_database_has_no_token(session: Session, account: Account) -> None:
     assert session.scalars(select(Login.token_sha256)).one() == accounts.sha256(token) != token
 
 
+def test_a_forgotten_password_is_replaced_and_signs_every_browser_out(session: Session, account: Account) -> None:
+    token = accounts.sign_in(session, account)
+    made = accounts.new_password(session, " ANA@example.org")
+    assert made and accounts.authenticate(session, "ana@example.org", made, "host") is account
+    assert accounts.signed_in(session, token) is None
+    assert accounts.new_password(session, "eva@example.org") is None
+
+
 def test_a_login_expires(session: Session, account: Account) -> None:
     token = accounts.sign_in(session, account)
     session.execute(update(Login).values(expires_at=database.now(session) - timedelta(seconds=1)))

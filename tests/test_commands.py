@@ -145,6 +145,12 @@ def test_serve_on_a_folder_with_data_shows_these_and_adds_nothing(start: Start, 
         assert session.scalar(select(func.count(StoredInstance.id))) == 1
 
 
+def test_a_password_is_for_an_account_that_there_is(engine: Engine) -> None:
+    database.migrate(engine)
+    with pytest.raises(CommandError, match=r"nobody has an account with the e-mail address ana@example\.org"):
+        commands.new_password(engine, "ana@example.org")
+
+
 def test_serve_waits_with_no_answer_for_a_fuller_packet() -> None:
     with commands._listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         accepted, _ = listener.accept()

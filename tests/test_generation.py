@@ -74,6 +74,16 @@ def test_the_oldest_is_claimed_first(sessions: sessionmaker[Session], settings: 
     assert claimed(sessions).id == oldest
 
 
+def test_whoever_waits_in_a_browser_does_not_wait_for_an_imported_instance(
+    sessions: sessionmaker[Session], settings: Settings
+) -> None:
+    queue(sessions, settings)
+    waited_for = queue(sessions, settings)
+    with sessions.begin() as session:
+        session.get_one(Generation, waited_for).school_version = 1
+    assert claimed(sessions).id == waited_for
+
+
 def test_what_a_worker_is_heard_of_about_is_not_claimed_again(
     sessions: sessionmaker[Session], settings: Settings
 ) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from app.school.message import SchoolError, _
@@ -219,4 +221,12 @@ def _with(school: School, field: str, item: Any) -> School:
         changed = tuple(item if each.id == item.id else each for each in items)
     else:
         changed = (*items, item)
+    if field in KINDS:
+        changed = tuple(sorted(changed, key=lambda each: _order(each.name)))
     return school.model_copy(update={field: changed})
+
+
+@lru_cache(maxsize=4096)
+def _order(name: str) -> tuple[tuple[str, int], ...]:
+    """As people look for names: Ágata before Bia, and 9º before 10º."""
+    return tuple((text, int(number or 0)) for text, number in re.findall(r"(\D*)(\d*)", folded(name)[:200]))

@@ -22,7 +22,7 @@ class Target:
     Attributes:
         hard, soft: how much more the timetable costs; less than 0 is better.
         swap: who has to go where the lesson was.
-        broken: what is violated then and is not now, or less.
+        broken: what is violated then and is not now, or less; requirements first, and last what the week itself shows.
     """
 
     time: str
@@ -55,8 +55,9 @@ def targets(school: School, problem: Instance, plan: Plan, lesson: Placement, vi
             both = _part(problem, school, [lesson.lesson, other.lesson])
             now, was = _cost(both, swapped(plan, lesson, other).placements), _cost(both, plan.placements)
         known = {(each.constraint.id, each.point): each.deviation for each in was}
-        broken = tuple(each for each in now if each.deviation > known.get((each.constraint.id, each.point), 0))
-        yield Target(time, _sum(now, True) - _sum(was, True), _sum(now, False) - _sum(was, False), other, broken)
+        broken = [each for each in now if each.deviation > known.get((each.constraint.id, each.point), 0)]
+        broken.sort(key=lambda each: (not each.constraint.required, each.point[0] == view))
+        yield Target(time, _sum(now, True) - _sum(was, True), _sum(now, False) - _sum(was, False), other, tuple(broken))
 
 
 def moved(plan: Plan, lesson: Placement, time: str) -> Plan:

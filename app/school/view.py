@@ -66,10 +66,17 @@ class Weeks:
         who = tuple(names[one] for one in dict.fromkeys(others))
         return Entry(placement, subject, who, first, self.tones[own[0].subject])
 
-    def of(self, resource: str) -> tuple[Row, ...]:
-        """The week of one, a row for each period."""
-        return tuple(Row(period, tuple(self.cell(resource, slot(day.id, period.id)) for day in self.school.week.days))
+    def of(self, resource: str, whole: bool = False) -> tuple[Row, ...]:
+        """The week of one, a row for each period, without the shifts in which one has no lesson.
+
+        With `whole` those are there too in which one could have some.
+        """
+        rows = tuple(Row(period, tuple(self.cell(resource, slot(day.id, period.id)) for day in self.school.week.days))
                      for period in self.school.week.periods)  # fmt: skip
+        busy = {row.period.shift for row in rows if any(cell.entries for cell in row.cells)}
+        own = self.school.resources[resource].shift
+        shown = [row for row in rows if row.period.shift in busy or (whole and own in ("", row.period.shift))]
+        return tuple(shown) or rows
 
     def cell(self, resource: str, time: str) -> Cell:
         return Cell(time, time not in self.school.week.closed, tuple(self.at.get((resource, time), ())))

@@ -113,20 +113,20 @@ def impossible(school: School) -> Iterator[Message]:
         for each in school.attending(head):
             load[each] += members[0].weekly
     for resource in school.resources.values():
-        open_times = _open(school, resource)
-        values: dict[str, str | int] = {"name": resource.name, "load": load[resource.id], "times": len(open_times)}
-        if load[resource.id] > len(open_times):
+        possible = open_times(school, resource)
+        values: dict[str, str | int] = {"name": resource.name, "load": load[resource.id], "times": len(possible)}
+        if load[resource.id] > len(possible):
             yield _("{name} has {load} lessons, but only {times} possible times: free some, or take lessons away.",
                     **values)  # fmt: skip
             continue
-        by_day = sorted(sum(each.startswith(day.id + "p") for each in open_times) for day in school.week.days)[::-1]
+        by_day = sorted(sum(each.startswith(day.id + "p") for each in possible) for day in school.week.days)[::-1]
         most = [min(each, resource.most_a_day or each) for each in by_day][: resource.most_days]
         if load[resource.id] > sum(most):
             values["times"] = sum(most)
             yield _("{name} has {load} lessons, but the limits of days and of lessons a day leave {times}: raise them.",
                     **values)  # fmt: skip
     for head, members in school.groups.items():
-        times = set.intersection(*(_open(school, school.resources[each]) for each in school.attending(head)))
+        times = set.intersection(*(open_times(school, school.resources[each]) for each in school.attending(head)))
         if len(times) < members[0].weekly:
             yield _("{lesson}: all who attend share only {times} possible times for {weekly} lessons.",
                     lesson=lesson(school, head), times=len(times), weekly=members[0].weekly)  # fmt: skip
@@ -136,8 +136,8 @@ def impossible(school: School) -> Iterator[Message]:
             )
 
 
-def _open(school: School, resource: Resource) -> set[str]:
-    """The times at which the resource can be taught."""
+def open_times(school: School, resource: Resource) -> set[str]:
+    """The times at which a class, teacher or room can have lessons."""
     return {
         time
         for day in school.week.days

@@ -45,6 +45,7 @@ def render(request: Request, template: str, status: int = 200, **context: Any) -
         account=getattr(request.state, "account", None),
         csrf=getattr(request.state, "csrf", ""),
         path=request.url.path,
+        query=lambda language: request.url.include_query_params(lang=language).query,
         **context,
     )
     response = HTMLResponse(page, status_code=status, headers={"Cache-Control": "no-store", "Vary": "Accept-Language"})

@@ -18,6 +18,12 @@ def test_two_of_a_kind_have_different_names(school: School, name: str) -> None:
         edit.put(school, "teachers", Resource(id="", name=name))
 
 
+def test_names_are_in_the_order_in_which_people_look_for_them(school: School) -> None:
+    for name in ("10º B", "9º A", "Árvore", "10º A"):
+        school = edit.put(school, "classes", Resource(id="", name=name))
+    assert [each.name for each in school.classes] == ["6A", "9º A", "10º A", "10º B", "Árvore"]
+
+
 def test_what_has_lessons_is_not_removed(school: School) -> None:
     for kind, identifier in (("classes", "c6"), ("teachers", "t7"), ("subjects", "s10")):
         with pytest.raises(SchoolError, match="has lessons"):

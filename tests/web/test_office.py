@@ -429,6 +429,12 @@ def test_a_calendar_is_for_whoever_has_its_link_until_it_is_revoked(
     assert client.get(link).status_code == 404
 
 
+def test_all_links_that_are_missing_are_made_at_once_and_others_stay(published: Browser, at: str) -> None:
+    (link,) = re.findall(r"/feeds/[\w-]+\.ics", published.post(f"{at}/share", {"resource": "t7"}).text)
+    links = re.findall(r"/feeds/[\w-]+\.ics", published.post(f"{at}/share").text)
+    assert link in links and len(links) == 3
+
+
 HOSTILE = '"><script>alert(1)</script>'
 
 

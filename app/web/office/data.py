@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from starlette.datastructures import FormData
 
 from app import generation, schools
-from app.school import edit
+from app.school import edit, words
 from app.school.message import Message, SchoolError, _
 from app.school.model import KINDS, Day, Kind, Lesson, Mark, Period, Resource, School, Subject, Week, slot
 from app.web.access import Desk, OfSchool, Posted
@@ -19,8 +19,6 @@ from app.web.page import render
 
 router = APIRouter(prefix="/office/{school_id}")
 MARKS: tuple[Mark, ...] = get_args(Mark)
-# Rows of a form for what is not there yet.
-SPARE = 2
 Done = Annotated[int, Query(ge=0, lt=2**31)]
 
 
@@ -68,7 +66,7 @@ def settings(desk: OfSchool, form: Posted) -> Response:
 
 @router.get("/week")
 def week(desk: OfSchool, done: Done = 0) -> Response:
-    return page(desk, "week", done, week=desk.school.week, spare=SPARE)
+    return page(desk, "week", done, week=desk.school.week)
 
 
 @router.post("/week")
@@ -77,14 +75,14 @@ def set_week(desk: OfSchool, form: Posted) -> Response:
         # New days and lessons are numbered past everything that there ever was.
         made, counter = _week(form, desk.school.counter)
     except SchoolError as error:
-        return page(desk, "week", problem=Problem(error.message, 422), week=desk.school.week, spare=SPARE)
+        return page(desk, "week", problem=Problem(error.message, 422), week=desk.school.week)
 
     def change(school: School) -> School:
         return edit.set_week(school.model_copy(update={"counter": max(counter, school.counter)}), made)
 
     problem = attempt(desk, form, change, _("The week was changed."), lambda school: school.week)
     if problem:
-        return page(desk, "week", problem=problem, week=made, spare=SPARE)
+        return page(desk, "week", problem=problem, week=made)
     return desk.done("/week")
 
 
@@ -132,7 +130,12 @@ def undo(desk: OfSchool, form: Posted) -> Response:
 
 @router.get("/lessons")
 def lessons(desk: OfSchool, done: Done = 0, of: str = "") -> Response:
-    return page(desk, "lessons", done, of=of, load=_load(desk.school))
+    return _lessons(desk, done, of)
+
+
+def _lessons(desk: Desk, done: int = 0, of: str = "", problem: Problem | None = None) -> Response:
+    times = {each.id: len(words.open_times(desk.school, each)) for each in desk.school.classes}
+    return page(desk, "lessons", done, problem, of=of, load=_load(desk.school), times=times)
 
 
 @router.get("/lessons/{lesson_id}")
@@ -154,8 +157,7 @@ def put_lesson(desk: OfSchool, lesson_id: str, form: Posted) -> Response:
     if "remove" in form:
         told = _("A lesson was removed.")
         problem = attempt(desk, form, lambda x: edit.remove_lesson(x, identifier), told, _one(identifier))
-        return desk.done("/lessons") if problem is None else page(desk, "lessons", problem=problem, of="",
-                                                                  load=_load(desk.school))  # fmt: skip
+        return desk.done("/lessons") if problem is None else _lessons(desk, problem=problem)
     made = Lesson(id=identifier, subject=text(form, "subject"), classes=texts(form, "classes"))
     try:
         values = {field: texts(form, field) for field in ("classes", "teachers", "rooms")}

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import RedirectResponse
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
@@ -18,8 +19,8 @@ from app.school.calendar import calendar
 from app.school.model import Plan, School
 from app.school.paper import pdf
 from app.school.view import Weeks, listing
-from app.web.access import Database, Desk, OfSchool, Posted, SchoolId, Visitor
-from app.web.office.data import Done, page
+from app.web.access import Database, OfSchool, Posted, SchoolId, Visitor
+from app.web.office.data import page
 from app.web.office.form import text
 from app.web.office.transfer import XLSX, download
 from app.web.page import render, translator
@@ -129,11 +130,7 @@ def _listing(shown: Shown, request: Request) -> sheet.Table:
 
 
 @router.get("/office/{school_id}/share")
-def share(desk: OfSchool, done: Done = 0) -> Response:
-    return _share(desk)
-
-
-def _share(desk: Desk) -> Response:
+def share(desk: OfSchool) -> Response:
     shown = published(desk.session, desk.stored)
     feeds = {
         each.resource: str(desk.request.url_for("feed", token=each.token))
@@ -144,17 +141,21 @@ def _share(desk: Desk) -> Response:
 
 @router.post("/office/{school_id}/share")
 def set_feed(desk: OfSchool, form: Posted) -> Response:
-    """Makes a calendar's link; one that there was is good for nothing any more."""
-    resource = text(form, "resource")
-    if resource not in desk.school.resources:
-        raise HTTPException(404)
-    desk.session.execute(delete(Feed).filter_by(school_id=desk.stored.id, resource=resource))
-    if "revoke" not in form:
-        moment = database.now(desk.session)
+    """Makes a calendar's link, and one that there was is good for nothing any more; without `resource` all missing."""
+    school, own = desk.school, select(Feed).filter_by(school_id=desk.stored.id)
+    kept = {each.resource for each in desk.session.scalars(own)}
+    wanted = {each.id for each in (*school.classes, *school.teachers)} - kept
+    if resource := text(form, "resource"):
+        if resource not in school.resources:
+            raise HTTPException(404)
+        desk.session.execute(delete(Feed).filter_by(school_id=desk.stored.id, resource=resource))
+        wanted = {resource} if "revoke" not in form else set()
+    moment = database.now(desk.session)
+    for each in wanted:
         token = secrets.token_urlsafe(24)
-        desk.session.add(Feed(token=token, school_id=desk.stored.id, resource=resource, created_at=moment))
+        desk.session.add(Feed(token=token, school_id=desk.stored.id, resource=each, created_at=moment))
     desk.session.commit()
-    return _share(desk)
+    return RedirectResponse(f"{desk.home}/share", 303)
 
 
 @router.get("/feeds/{token}.ics")

@@ -36,7 +36,8 @@ class Run:
     """A generation, judged by what the school is now.
 
     Attributes:
-        line: the best cost over time, as the points of a polyline of WIDTH x HEIGHT.
+        costs: the first and the last of the best costs: of the wishes, or of the requirements as long as any is broken.
+        line: these over time, as the points of a polyline of WIDTH x HEIGHT; empty where there were not two.
         stale: whether the school has changed since.
         moved: of a repair, the lessons that are elsewhere now.
         reasons: why there is no timetable.
@@ -47,6 +48,7 @@ class Run:
     told: str
     share: float
     cost: Cost | None
+    costs: tuple[int, int]
     line: str
     stale: bool
     moved: tuple[str, ...] = ()
@@ -81,27 +83,30 @@ def _run(desk: Desk, school: School, row: Generation) -> Run:
         moved = (
             tuple(words.lesson(school, head) for head, _ in differences(school, repaired, found)) if repaired else ()
         )
-    points = json.loads(row.history or "[]")
-    most = max((soft for _, _, soft in points), default=0) or 1
-    until = max(row.elapsed or 0, 1)
-    steps: list[str] = []
-    height = 0.0
-    for elapsed, _hard, soft in points:
-        x = WIDTH * min(1, elapsed / until)
-        steps += [f"{x:.0f},{height:.0f}"] if steps else []
-        height = 4 + (HEIGHT - 8) * (1 - soft / most)
-        steps.append(f"{x:.0f},{height:.0f}")
-    line = " ".join([*steps, f"{WIDTH},{height:.0f}"]) if steps else ""
     reasons = tuple(words.reason(school, kind, arguments) for kind, arguments in json.loads(row.reasons or "[]"))
     stale = row.school_version != desk.stored.version
-    return Run(row, _title(school, row), told, share, cost, line, stale, moved, reasons)
+    return Run(row, _title(school, row), told, share, cost, *_curve(row), stale, moved, reasons)
+
+
+def _curve(row: Generation) -> tuple[tuple[int, int], str]:
+    history = json.loads(row.history or "[]")
+    # The wishes say nothing as long as requirements are broken.
+    points = [(elapsed, soft) for elapsed, hard, soft in history if not hard] or [x[:2] for x in history]
+    if len(points) < 2:
+        return (0, 0), ""
+    (_, most), (_, least) = points[0], points[-1]
+    steps: list[str] = []
+    for (elapsed, cost), (until, _) in zip(points, [*points[1:], (row.elapsed or 0, 0)], strict=True):
+        height = 4 + (HEIGHT - 8) * (1 - cost / most)
+        steps += [f"{WIDTH * min(1, x / (row.elapsed or x or 1)):.0f},{height:.0f}" for x in (elapsed, until)]
+    return (most, least), " ".join(steps)
 
 
 def _title(school: School, row: Generation) -> Message:
     repaired = school.plan(row.repairs or "")
     if repaired:
-        return _("Repair {number} of “{name}”", number=row.id, name=repaired.name)
-    return _("Search {number}", number=row.id)
+        return _("Repair {number} of “{name}”", number=row.seed, name=repaired.name)
+    return _("Search {number}", number=row.seed)
 
 
 def _found(school: School, row: Generation) -> tuple[Placement, ...]:
@@ -245,7 +250,7 @@ def _plan(desk: Desk, plan_id: str, of: str, pick: str = "", done: int = 0, prob
     context: dict[str, Any] = {
         "plan": found,
         "of": of,
-        "rows": weeks.of(of),
+        "rows": weeks.of(of, whole=True),
         "picked": picked,
         "pick": pick,
         "targets": targets,

@@ -3,6 +3,7 @@
 
 for (const select of document.querySelectorAll("[data-submit]")) {
   select.addEventListener("change", () => select.form.requestSubmit());
+  select.form.querySelector("button").hidden = true;
 }
 
 const grid = document.querySelector("[data-drag]");
