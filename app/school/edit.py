@@ -56,6 +56,7 @@ def new_id(school: School, prefix: str) -> tuple[School, str]:
     return school.model_copy(update={"counter": counter}), f"{prefix}{counter}"
 
 
+@lru_cache(maxsize=4096)
 def folded(name: str) -> str:
     """What two spellings of one name have in common: neither case, accents nor white space tell them apart."""
     plain = unicodedata.normalize("NFKD", name)

@@ -74,17 +74,19 @@ def _cell(paper: FPDF, cell: Cell, box: tuple[float, float, float, float]) -> No
     )
     paper.set_fill_color(red, green, blue)
     paper.rect(x, y, width, height, style="DF")
+    # What hangs on a wall is read from afar, where the rows are high enough.
+    size = 1.3 if height > 18 and len(cell.entries) == 1 else 1.0
     for index, entry in enumerate(cell.entries[:2]):
         line = y + 0.8 + index * height / 2
         paper.set_xy(x + 1, line)
-        paper.set_font("Helvetica", "B", 8)
-        paper.cell(width - 2, 3.6, _fitted(paper, entry.subject, width - 2))
-        paper.set_font("Helvetica", size=7)
-        room = 1 if len(cell.entries) > 1 else max(1, int((height - 5) / 3.2))
+        paper.set_font("Helvetica", "B", 8 * size)
+        paper.cell(width - 2, 3.6 * size, _fitted(paper, entry.subject, width - 2))
+        paper.set_font("Helvetica", size=7 * size)
+        room = 1 if len(cell.entries) > 1 else max(1, int((height - 5 * size) / (3.2 * size)))
         lines = entry.who if len(entry.who) <= room else (*entry.who[: room - 1], ", ".join(entry.who[room - 1 :]))
         for number, each in enumerate(lines):
-            paper.set_xy(x + 1, line + 3.8 + number * 3.2)
-            paper.cell(width - 2, 3.2, _fitted(paper, each, width - 2))
+            paper.set_xy(x + 1, line + (3.8 + number * 3.2) * size)
+            paper.cell(width - 2, 3.2 * size, _fitted(paper, each, width - 2))
 
 
 def _fitted(paper: FPDF, text: str, width: float) -> str:

@@ -146,6 +146,8 @@ def imported(school: School, tables: list[Table]) -> tuple[School, list[CellErro
     The availability of whoever is named there is replaced. With an error the school is not to be used.
     """
     errors: list[CellError] = []
+    # Once for all rows at the end it is seen what the drafts keep.
+    plans, school = school.plans, school.model_copy(update={"plans": ()})
     known = {id(table): _columns(table) for table in tables}
     for table in tables:
         kind, columns = known[id(table)]
@@ -161,7 +163,7 @@ def imported(school: School, tables: list[Table]) -> tuple[School, list[CellErro
         kind, columns = known[id(table)]
         if kind is AVAILABILITY:
             school = _import_availability(school, table, columns, errors)
-    return edit.settled(school), errors[:MOST_ERRORS]
+    return edit.settled(school.model_copy(update={"plans": plans})), errors[:MOST_ERRORS]
 
 
 def _columns(table: Table) -> tuple[dict[str, tuple[str, ...]] | None, dict[str, int]]:

@@ -170,6 +170,10 @@ def test_a_secretary_makes_a_timetable(server: tuple[str, str], page: Page, tmp_
     expect(page.get_by_role("status")).to_contain_text("Geografia 6º ano A foi para")
     page.get_by_role("link", name="Alguém vai faltar").click()
     on.look("absence")
+    page.emulate_media(media="print")
+    expect(page.locator("nav.side")).to_be_hidden()
+    expect(page.locator("table")).to_be_visible()
+    page.emulate_media(media="screen")
     page.go_back()
     draft = page.url
 

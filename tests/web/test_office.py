@@ -291,6 +291,7 @@ def test_two_people_who_edit_the_same_are_told_and_nothing_is_lost(
     answer = ana.client.post(f"{at}/teachers/t7", data=hidden | {"name": "Ana de Ana", "mark-d1p1": "avoid"})
     assert answer.status_code == 409
     assert "Bia has changed this in the meantime" in answer.text and 'value="Ana de Ana"' in answer.text
+    assert "Ana de Bia" in ana.get(re.findall(r'href="(\S+)" target="_blank"', answer.text)[0]).text
     assert now(sessions, stored).teachers[0].name == "Ana de Bia"
     # The page that says so has the new version: sending it again is a decision.
     again = dict(re.findall(r'name="(csrf|version)" value="([^"]*)"', answer.text))
