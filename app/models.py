@@ -125,6 +125,8 @@ class Publication(Base):
     account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id", ondelete="SET NULL"))
     at: Mapped[datetime] = mapped_column(Moment)
 
+    account: Mapped[Account | None] = relationship()
+
 
 class Feed(Base):
     """A calendar of one class, teacher or room, for whoever knows `token`."""

@@ -136,7 +136,9 @@ def share(desk: OfSchool) -> Response:
         each.resource: str(desk.request.url_for("feed", token=each.token))
         for each in desk.session.scalars(select(Feed).filter_by(school_id=desk.stored.id))
     }
-    return page(desk, "share", shown=shown, feeds=feeds)
+    publication = schools.published(desk.session, desk.stored.id)
+    who = publication.account.name if publication and publication.account else "?"
+    return page(desk, "share", shown=shown, who=who, feeds=feeds)
 
 
 @router.post("/office/{school_id}/share")
