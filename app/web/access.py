@@ -128,9 +128,9 @@ class Desk:
         return RedirectResponse(f"{self.home}{path}{joint}done={self.stored.version}", 303)
 
 
-def base(form: FormData) -> int:
-    """The version of the school that a form was made from."""
-    given = str(form.get("version", ""))
+def base(form: FormData, name: str = "version") -> int:
+    """The version of the school that a form was made from, or that another field names; 0 if it is none."""
+    given = str(form.get(name, ""))
     return int(given) if given.isdecimal() and len(given) < 10 else 0
 
 

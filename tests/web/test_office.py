@@ -310,6 +310,18 @@ def test_every_edit_is_undone_by_its_notice(
     assert now(sessions, stored).teachers == before.teachers
 
 
+def test_a_version_beyond_the_thousandth_is_a_number_too(ana: Browser, at: str) -> None:
+    answer = ana.post(f"{at}/undo", {"number": "1001"}, at)
+    assert (answer.status_code, "too old" in answer.text) == (409, True)
+
+
+def test_drafts_of_a_school_whose_lessons_are_gone_are_shown(ana: Browser, at: str) -> None:
+    for lesson in ("l13", "l14", "l15"):
+        ana.post(f"{at}/lessons/{lesson}", {"remove": ""})
+    assert "Plano" in ana.get(f"{at}/plans").text
+    assert ana.get(f"{at}/compare?one=v16&other=v16").status_code == 200
+
+
 def test_a_lesson_is_moved_swapped_locked_and_taken_out(
     ana: Browser, sessions: sessionmaker[Session], stored: int, at: str
 ) -> None:
@@ -397,14 +409,21 @@ def test_what_is_published_stays_until_it_is_published_anew(
 def test_a_published_page_is_made_once_a_second_for_everybody_who_has_not_signed_in(
     published: Browser, client: TestClient, stored: int, at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address = f"/published/{stored}"
+    address, moment = f"/published/{stored}", monotonic()
+    monkeypatch.setattr(cache, "monotonic", lambda: moment)
     first = client.get(address)
     published.post(f"{at}/settings", {"name": "Escola"}, at)
     assert client.get(address).content == first.content
     assert '<html lang="en">' in client.get(address, headers={"Accept-Language": "en"}).text
-    later = monotonic() + cache.SECONDS
-    monkeypatch.setattr(cache, "monotonic", lambda: later)
+    moment += cache.SECONDS + 1
     assert client.get(address).status_code == 404
+
+
+def test_a_draft_is_compared_with_what_is_published(published: Browser, at: str) -> None:
+    published.post(f"{at}/plans/v16/move", {"pick": "l15@d2p2", "time": "d2p3"}, f"{at}/plans/v16")
+    published.post(f"{at}/lessons/l14", {"remove": ""})
+    page = published.get(f"{at}/compare?one=published&other=v16").text
+    assert "The published timetable" in page and "Terça, 2ª" in page and "Terça, 3ª" in page
 
 
 def test_what_is_published_can_be_taken_away(published: Browser, client: TestClient, stored: int) -> None:

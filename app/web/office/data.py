@@ -13,7 +13,7 @@ from app import generation, schools
 from app.school import edit, words
 from app.school.message import Message, SchoolError, _
 from app.school.model import KINDS, Day, Kind, Lesson, Mark, Period, Resource, School, Subject, Week, slot
-from app.web.access import Desk, OfSchool, Posted
+from app.web.access import Desk, OfSchool, Posted, base
 from app.web.office.form import Problem, attempt, built, number, text, texts
 from app.web.page import render
 
@@ -110,7 +110,7 @@ def history(desk: OfSchool, done: Done = 0) -> Response:
 
 @router.post("/undo")
 def undo(desk: OfSchool, form: Posted) -> Response:
-    wanted = number(form, "number") or 0
+    wanted = base(form, "number")
     try:
         if wanted < 2:
             raise SchoolError(_("There is nothing before the first version."))

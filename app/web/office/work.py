@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +22,14 @@ from app.school.view import Weeks
 from app.web.access import Desk, OfSchool, Posted, SchoolId
 from app.web.office.data import Done, page
 from app.web.office.form import Problem, attempt, built, text
+from app.web.office.take import published
 from app.web.school import progress_of
 
 router = APIRouter(prefix="/office/{school_id}")
 # So many runs are kept side by side on the page.
 RUNS = 6
+# What is compared as a draft is, by this in place of an id.
+PUBLISHED = "published"
 # The picture of a search, in its own units.
 WIDTH, HEIGHT = 240, 60
 
@@ -113,6 +116,10 @@ def _found(school: School, row: Generation) -> tuple[Placement, ...]:
     """What a generation has found, as far as the school still has room for it."""
     locked = [Placement.model_validate(each) for each in json.loads(row.locked or "[]")]
     placements = lowering.placements(Timetable.from_json(row.timetable or "[]"), locked)
+    return _fitting(school, placements)
+
+
+def _fitting(school: School, placements: Iterable[Placement]) -> tuple[Placement, ...]:
     kept = tuple(each for each in placements if each.lesson in school.groups)
     (plan,) = edit.settled(school.model_copy(update={"plans": (Plan(id="", name="-", placements=kept),)})).plans
     return plan.placements
@@ -181,9 +188,9 @@ def plans(desk: OfSchool, done: Done = 0) -> Response:
 
 def _plans(desk: Desk, done: int = 0, problem: Problem | None = None) -> Response:
     school = desk.school
-    costs = {plan.id: cost_of(school, plan) for plan in school.plans} if school.lessons else {}
-    published = schools.published(desk.session, desk.stored.id)
-    return page(desk, "plans", done, problem, costs=costs, published=published)
+    costs = {plan.id: cost_of(school, plan) for plan in school.plans}
+    shown = schools.published(desk.session, desk.stored.id)
+    return page(desk, "plans", done, problem, costs=costs, published=shown)
 
 
 @router.post("/plans")
@@ -204,13 +211,22 @@ def new_plan(desk: OfSchool, form: Posted) -> Response:
 @router.get("/compare")
 def compare(desk: OfSchool, one: str = "", other: str = "") -> Response:
     school = desk.school
-    first, second = school.plan(one), school.plan(other)
+    first, second = _version(desk, one), _version(desk, other)
     if first is None or second is None:
         raise HTTPException(404)
     plans = [first, second]
     changes = [(words.lesson(school, head), times) for head, times in differences(school, first, second)]
     costs = [cost_of(school, plan) for plan in plans]
     return page(desk, "compare", plans=plans, changes=changes, costs=costs, time_names=time_names(school))
+
+
+def _version(desk: Desk, identifier: str) -> Plan | None:
+    """The draft of that id; "published" is what everybody sees, as far as the school still has its lessons."""
+    if identifier != PUBLISHED:
+        return desk.school.plan(identifier)
+    shown = published(desk.session, desk.stored)
+    placements = _fitting(desk.school, shown.plan.placements) if shown else ()
+    return Plan(id="", name=desk.translate("The published timetable"), placements=placements) if shown else None
 
 
 def differences(school: School, one: Plan, other: Plan) -> Iterator[tuple[str, list[list[str]]]]:
