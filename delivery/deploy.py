@@ -12,7 +12,7 @@ from pathlib import Path
 from delivery import backup, canary, credentials, image, lease, monitor, release, rollout, sops
 from delivery.release import Release
 from delivery.rollout import NOT_THE_NAMESPACE, Manifest
-from delivery.shell import ROOT, DeliveryError, say
+from delivery.shell import ROOT, DeliveryError, kubectl, say
 from delivery.site import connect
 
 
@@ -128,8 +128,9 @@ def bring(namespace: str, manifests: str, releases: Sequence[Release]) -> None:
 
 
 def bootstrap(manifests: str) -> None:
-    """An administrator's part: the namespace with its limits and rights, and credentials where there are none."""
+    """An administrator's part: what the cluster refuses, the namespace, and credentials where there are none."""
     objects = rollout.read(manifests)
+    rollout.apply(kubectl("kustomize", str(ROOT / "admission")))
     rollout.apply(manifests, "--selector=app.kubernetes.io/component=namespace")
     namespace = rollout.namespace_of(objects)["metadata"]["name"]
     sops.apply(namespace.removeprefix("school-scheduler-"))

@@ -210,3 +210,25 @@ def no_broad_bindings(manifests: ManifestSet) -> Iterator[Finding]:
         for index, subject in enumerate(map(mapping, items(binding.body.get("subjects")))):
             if str(subject.get("name")).startswith(EVERYBODY):
                 yield binding.finding(f"subjects[{index}]", subject, "is everybody")
+
+
+@rule(
+    "access-admission-denies",
+    "high",
+    why="An admission policy that nothing binds, that only warns, or that is left out when it fails keeps nobody out.",
+    fix="bind it with validationActions: [Deny], and leave failurePolicy at Fail.",
+    source="Kubernetes: validating admission policy; this project: the cluster refuses what these rules find",
+)
+def admission_denies(manifests: ManifestSet) -> Iterator[Finding]:
+    bindings = manifests.of("ValidatingAdmissionPolicyBinding")
+    denying = {each.spec.get("policyName") for each in bindings if "Deny" in items(each.spec.get("validationActions"))}
+    policies = manifests.of("ValidatingAdmissionPolicy")
+    for policy in policies:
+        if policy.name not in denying:
+            yield policy.finding("metadata.name", policy.name, "is bound by nothing that denies")
+        if policy.spec.get("failurePolicy") == "Ignore":
+            yield policy.finding("spec.failurePolicy", "Ignore", "lets everything in when the policy fails")
+    for binding in bindings:
+        name = binding.spec.get("policyName")
+        if policies and name not in {each.name for each in policies}:
+            yield binding.finding("spec.policyName", name, "there is no such policy")
