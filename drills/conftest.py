@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -72,9 +73,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         for name, (arrived, ended) in told.items():
             terminalreporter.line(f"{name:30} {arrived:6.0f} {ended:6.0f}")
     if faults := config.stash[FAULTS]:
-        terminalreporter.section("fault, what users saw, what was lost, seconds until all was well")
+        terminalreporter.section("for docs/database.md")
+        terminalreporter.line("| fault | what users saw | what was lost | until all was well, s |\n|---|---|---|---|")
         for fault in faults:
-            terminalreporter.line(f"{fault.name:40} {fault.seen:30} {fault.lost:35} {fault.seconds:6.0f}")
+            terminalreporter.line(f"| {fault.name} | {fault.seen} | {fault.lost} | {fault.seconds:.0f} |")
 
 
 class Stage:
@@ -101,8 +103,23 @@ class Stage:
         return image.push(image.build(HERE, arguments), f"{self.registry}/{image.NAME}")
 
     def deploy(self, built: Image, setting: str | None = None, **options: Any) -> None:
-        """Delivers as `make deploy` does, at the sizes for one node."""
-        deploy.deploy(self.environment, self.render(built, setting), str(built), replace(self.options, **options))
+        """Delivers as a pipeline does, with no rights but the deployer's, at the sizes for one node."""
+        rights = nullcontext() if options.get("bootstrap") else self.as_deployer()
+        with rights:
+            deploy.deploy(self.environment, self.render(built, setting), str(built), replace(self.options, **options))
+
+    @contextmanager
+    def as_deployer(self) -> Iterator[None]:
+        """Within it kubectl is the namespace's deployer, by a token of its own."""
+        config = yaml.safe_load(kubectl("config", "view", "--raw", "--minify", "--flatten"))
+        token = kubectl("-n", self.namespace, "create", "token", "deployer", "--duration=1h").strip()
+        config["users"][0]["user"] = {"token": token}
+        with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as there:
+            file = Path(folder, "kubeconfig")
+            file.touch(0o600)
+            file.write_text(yaml.safe_dump(config))
+            there.setenv("KUBECONFIG", str(file))
+            yield
 
     @contextmanager
     def traffic(self) -> Iterator[list[Answer]]:

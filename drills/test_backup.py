@@ -15,10 +15,8 @@ from delivery import backup, job, restore
 from delivery.restore import Options
 from delivery.shell import DeliveryError, kubectl
 from drills.conftest import FAULTS, Fault, Stage
+from drills.faults import query
 
-CLIENT = """MYSQL_PWD=$(cat /run/secrets/db-credentials/accounts-password) exec mysql --protocol=tcp --host=127.0.0.1 \
---user="$(cat /run/secrets/db-credentials/accounts-user)" --default-character-set=utf8mb4 --batch --skip-column-names \
-school_schedule"""
 # A thousand more timetables, and nothing that a worker would go on with.
 FILL = """
 UPDATE generation SET state = 'done' WHERE state IN ('queued', 'running');
@@ -33,12 +31,6 @@ STORE = (
 )
 # Every row as text, as a dump has it: a FLOAT has six digits there, so its seventh does not come back.
 ROWS = "SELECT * FROM alembic_version; SELECT * FROM instance ORDER BY id; SELECT * FROM generation ORDER BY id;"
-
-
-def query(stage: Stage, statements: str) -> str:
-    return kubectl(
-        "-n", stage.namespace, "exec", "-i", "mysql-0", "-c", "mysql", "--", "sh", "-c", CLIENT, stdin=statements
-    )
 
 
 def in_store(stage: Stage, *arguments: str, stdin: bytes = b"") -> bytes:

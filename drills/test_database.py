@@ -2,103 +2,74 @@
 
 from __future__ import annotations
 
-import secrets
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from delivery import rollout
 from delivery.shell import kubectl
-from drills.conftest import FAULTS, Fault, Stage
-from drills.test_backup import query
+from drills import faults
+from drills.conftest import FAULTS, Stage
+from drills.faults import query, settle, small_disk, until, writing
 from smoke_tests.test_cluster import probe
 
-# Stores rows, one a transaction, as the application does, and says the id of each that the database has acknowledged.
-WRITER = """
-import sys, time
-from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
-from app import database, settings
-from app.models import Generation, StoredInstance
-
-engine = database.connect(settings.load())
-with Session(engine) as session:
-    school = session.scalar(select(StoredInstance.id).limit(1))
-end = time.monotonic() + float(sys.argv[2])
-while time.monotonic() < end:
-    try:
-        with Session(engine) as session:
-            row = Generation(instance_id=school, state="failed", seconds=1, seed=1, attempts=1,
-                             requested_at=database.now(session), error=sys.argv[1])
-            session.add(row)
-            session.commit()
-            print(row.id, flush=True)
-    except DBAPIError:
-        time.sleep(0.2)
-    time.sleep(0.01)
-"""
-
-
-def crash(stage: Stage) -> None:
-    """Ends mysqld on the spot, with nothing written back. As the first process of its container it ignores signal 9."""
-    kubectl("-n", stage.namespace, "exec", "mysql-0", "-c", "mysql", "--", "sh", "-c", "kill -ABRT 1")
-
-
-def delete_database_pod(stage: Stage) -> None:
-    kubectl("-n", stage.namespace, "delete", "pod/mysql-0", "--wait=false")
-
-
-def delete_all_pods(stage: Stage) -> None:
-    pods = "app.kubernetes.io/component in (web, database)"
-    kubectl("-n", stage.namespace, "delete", "pods", "-l", pods, "--wait=false")
-
-
-@contextmanager
-def writing(stage: Stage, seconds: float) -> Iterator[list[str]]:
-    """Writes from a worker's pod for so long; at the end the list has the ids of the rows that were acknowledged."""
-    marker, acknowledged = secrets.token_hex(4), list[str]()
-    program = Path(sys.executable).with_name("kubectl")
-    inside = ["exec", "deployment/worker", "--", "python", "-c", WRITER, marker, str(seconds)]
-    with subprocess.Popen([str(program), "-n", stage.namespace, *inside], stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout
-        acknowledged.append(writer.stdout.readline().strip())
-        yield acknowledged
-        acknowledged += writer.stdout.read().split()
+SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
     ("fault", "seconds"),
     [
-        pytest.param(crash, 45, id="the database crashes"),
-        pytest.param(delete_database_pod, 60, id="the database's pod is deleted", marks=pytest.mark.slow),
-        pytest.param(delete_all_pods, 60, id="web and database restart at once", marks=pytest.mark.slow),
+        pytest.param(faults.database_crashes, 45, id="the database crashes"),
+        pytest.param(faults.database_deleted, 60, id="the database's pod is deleted", marks=SLOW),
+        pytest.param(faults.everything_deleted, 75, id="everything restarts at once", marks=SLOW),
+        pytest.param(faults.web_killed, 30, id="a web pod is killed", marks=SLOW),
+        pytest.param(faults.network_cut, 90, id="no network to the database for a minute", marks=SLOW),
+        pytest.param(faults.disk_stalls, 50, id="the disk stalls for half a minute", marks=SLOW),
     ],
 )
 def test_no_acknowledged_row_is_lost(
     stage: Stage, request: pytest.FixtureRequest, fault: Callable[[Stage], None], seconds: float
 ) -> None:
-    began = time.monotonic()
-    with stage.traffic() as answers, writing(stage, seconds) as acknowledged:
+    with stage.traffic() as answers, writing(stage, seconds) as saves:
         time.sleep(3)
+        began = time.monotonic()
         fault(stage)
-        # Until the controllers have seen it.
-        time.sleep(2)
-        rollout.wait(stage.namespace, rollout.read(stage.render(stage.good).read_text()))
+        settle(stage)
         recovered = time.monotonic()
     there = set(query(stage, "SELECT id FROM generation").split())
-    lost = [each for each in acknowledged if each not in there]
     errors = sum(1 for answer in answers if answer.error)
-    seen = f"{errors} of {len(answers)} requests failed"
-    row = Fault(request.node.callspec.id, seen, f"{len(lost)} of {len(acknowledged)} rows", recovered - began - 3)
+    row = saves.row(request.node.callspec.id, len(answers), errors, there, recovered - began)
     request.config.stash[FAULTS].append(row)
-    assert len(acknowledged) > 100
-    assert lost == []
+    assert len(saves.acknowledged) > 100
+    assert set(saves.acknowledged) <= there
+
+
+@pytest.mark.slow
+def test_a_full_disk_loses_no_acknowledged_row_and_goes_on_when_there_is_room(
+    stage: Stage, request: pytest.FixtureRequest
+) -> None:
+    def shell(command: str) -> str:
+        return kubectl("-n", stage.namespace, "exec", pod, "-c", "mysql", "--", "sh", "-c", command)
+
+    with small_disk(stage) as pod, stage.traffic() as answers:
+        with writing(stage, 75) as saves:
+            time.sleep(3)
+            began = time.monotonic()
+            shell("cat /dev/zero >/var/lib/mysql/filler 2>/dev/null || true")
+            full = int(shell("df --output=avail /var/lib/mysql | tail -1"))
+            before = int(query(stage, "SELECT COUNT(*) FROM generation", pod=pod))
+            time.sleep(20)
+            during = int(query(stage, "SELECT COUNT(*) FROM generation", pod=pod))
+            shell("rm /var/lib/mysql/filler")
+            until(lambda: int(query(stage, "SELECT COUNT(*) FROM generation", pod=pod)) > during, seconds=90)
+            recovered = time.monotonic()
+        there = set(query(stage, "SELECT id FROM generation", pod=pod).split())
+    errors = sum(1 for answer in answers if answer.error)
+    row = saves.row("the disk is full for 20 s", len(answers), errors, there, recovered - began)
+    request.config.stash[FAULTS].append(row)
+    assert (full, during - before) == (0, 0)
+    assert len(saves.acknowledged) > 100
+    assert set(saves.acknowledged) <= there
 
 
 def test_3306_is_closed_to_a_pod_that_does_not_need_it(stage: Stage) -> None:

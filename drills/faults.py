@@ -1,0 +1,200 @@
+"""Faults that are made in an environment, and what its users meet meanwhile."""
+
+from __future__ import annotations
+
+import copy
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from delivery import job, rollout
+from delivery.shell import DeliveryError, kubectl
+from drills.conftest import Fault, Stage
+
+# Stores rows, one a transaction, as the application does; says of each that the database has acknowledged its id, and
+# the seconds since the one before.
+WRITER = """
+import sys, time
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+from app import database, settings
+from app.models import Generation, StoredInstance
+
+engine = database.connect(settings.load())
+with Session(engine) as session:
+    school = session.scalar(select(StoredInstance.id).limit(1))
+end = time.monotonic() + float(sys.argv[2])
+last = time.monotonic()
+while time.monotonic() < end:
+    try:
+        with Session(engine) as session:
+            row = Generation(instance_id=school, state="failed", seconds=1, seed=1, attempts=1,
+                             requested_at=database.now(session), error=sys.argv[1])
+            session.add(row)
+            session.commit()
+            print(row.id, time.monotonic() - last, flush=True)
+            last = time.monotonic()
+    except DBAPIError:
+        time.sleep(0.2)
+    time.sleep(0.01)
+"""
+ACCOUNT = """MYSQL_PWD=$(cat /run/secrets/db-credentials/accounts-password) exec mysql --protocol=tcp --host=127.0.0.1 \
+--user="$(cat /run/secrets/db-credentials/accounts-user)" --default-character-set=utf8mb4 --batch --skip-column-names \
+school_schedule"""
+ROOT = """MYSQL_PWD=$(cat /run/secrets/db-credentials/rootpassword) exec mysql --user=root --batch --skip-column-names \
+--socket=/var/run/mysqld/mysqld.sock"""
+
+
+def query(stage: Stage, statements: str, *, client: str = ACCOUNT, pod: str = "mysql-0") -> str:
+    """What the database answers to statements from inside its own pod."""
+    return kubectl("-n", stage.namespace, "exec", "-i", pod, "-c", "mysql", "--", "sh", "-c", client, stdin=statements)
+
+
+@dataclass
+class Saves:
+    """The ids of the rows that were acknowledged, and the longest that one had to wait, in seconds."""
+
+    acknowledged: list[str] = field(default_factory=list)
+    waited: float = 0
+
+    def row(self, name: str, answers: int, errors: int, there: set[str], seconds: float) -> Fault:
+        """The line about the fault; `there` has the ids that are in the database."""
+        lost = sum(1 for each in self.acknowledged if each not in there)
+        seen = f"{errors} of {answers} requests failed, a save waited {self.waited:.0f} s"
+        return Fault(name, seen, f"{lost} of {len(self.acknowledged)} saves", seconds)
+
+
+@contextmanager
+def writing(stage: Stage, seconds: float) -> Iterator[Saves]:
+    """Saves for so long, in a pod of its own; what became of them is told at the end."""
+    marker, saves = secrets.token_hex(4), Saves()
+    command = ("create", "job", f"writer-{marker}", "--from=cronjob/generation", "--dry-run=client", "-o", "json")
+    manifest = json.loads(kubectl("-n", stage.namespace, *command))
+    container = manifest["spec"]["template"]["spec"]["containers"][0]
+    container |= {"command": ["python", "-c", WRITER], "args": [marker, str(seconds)]}
+    with ThreadPoolExecutor(1) as thread:
+        ended = thread.submit(job.follow, stage.namespace, manifest, seconds + 120)
+        until(lambda: log(stage, f"job/writer-{marker}") or ended.done(), seconds=60)
+        yield saves
+        for line in ended.result().splitlines():
+            identity, waited = line.split()
+            saves.acknowledged.append(identity)
+            saves.waited = max(saves.waited, float(waited))
+
+
+def log(stage: Stage, name: str) -> str:
+    """What it has said so far; nothing where it has not begun."""
+    try:
+        return kubectl("-n", stage.namespace, "logs", name, "--tail=1")
+    except DeliveryError:
+        return ""
+
+
+def until(question: Callable[[], object], seconds: float) -> None:
+    """Asks every second until the answer is true; fails after that many seconds."""
+    deadline = time.monotonic() + seconds
+    while not question():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
+        time.sleep(1)
+
+
+def settle(stage: Stage) -> None:
+    """Waits until every workload runs again, its controller having seen what happened."""
+    time.sleep(2)
+    rollout.wait(stage.namespace, rollout.read(stage.render(stage.good).read_text()))
+
+
+def database_crashes(stage: Stage) -> None:
+    """Ends mysqld on the spot, with nothing written back. As the first process of its container it ignores signal 9."""
+    kubectl("-n", stage.namespace, "exec", "mysql-0", "-c", "mysql", "--", "sh", "-c", "kill -ABRT 1")
+
+
+def database_deleted(stage: Stage) -> None:
+    kubectl("-n", stage.namespace, "delete", "pod/mysql-0", "--wait=false")
+
+
+def everything_deleted(stage: Stage) -> None:
+    pods = "app.kubernetes.io/component in (web, worker, database, backup-store)"
+    kubectl("-n", stage.namespace, "delete", "pods", "-l", pods, "--wait=false")
+
+
+def web_killed(stage: Stage) -> None:
+    kill(stage, next(iter(stage.pods())))
+
+
+def worker_killed(stage: Stage) -> None:
+    pods = ("get", "pods", "-l", "app.kubernetes.io/component=worker", "-o", "jsonpath={.items[*].metadata.name}")
+    for name in kubectl("-n", stage.namespace, *pods).split():
+        kill(stage, name)
+
+
+def kill(stage: Stage, pod: str) -> None:
+    """Ends it at once, with no time to say good-bye."""
+    kubectl("-n", stage.namespace, "delete", f"pod/{pod}", "--grace-period=0", "--force")
+
+
+def network_cut(stage: Stage) -> None:
+    """For a minute nobody reaches the database: new connections are dropped, and those that there are end."""
+    there = json.loads(kubectl("-n", stage.namespace, "get", "networkpolicy/mysql", "-o", "json"))["spec"]["ingress"]
+    patch(stage, "networkpolicy/mysql", {"spec": {"ingress": []}})
+    try:
+        time.sleep(2)
+        kills = "SELECT CONCAT('KILL ', id, ';') FROM performance_schema.processlist WHERE user = 'school_schedule'"
+        query(stage, query(stage, kills, client=ROOT), client=f"{ROOT} --force || true")
+        time.sleep(58)
+    finally:
+        patch(stage, "networkpolicy/mysql", {"spec": {"ingress": there}})
+
+
+def disk_stalls(stage: Stage) -> None:
+    """For half a minute no commit gets through, as with a disk that does not answer."""
+    query(stage, "FLUSH TABLES WITH READ LOCK; DO SLEEP(30)", client=ROOT)
+
+
+@contextmanager
+def small_disk(stage: Stage, size: str = "512Mi") -> Iterator[str]:
+    """The database, with all its data, on a volume of that size; the name of its pod. Afterwards it is as it was."""
+    namespace = ("-n", stage.namespace)
+    template = json.loads(kubectl(*namespace, "get", "statefulset/mysql", "-o", "json"))["spec"]["template"]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "mysql-small", "labels": template["metadata"]["labels"]},
+    }
+    pod["spec"] = on_small_disk(template["spec"], size)
+    kubectl(*namespace, "scale", "statefulset/mysql", "--replicas=0")
+    try:
+        kubectl(*namespace, "wait", "pod/mysql-0", "--for=delete", "--timeout=130s")
+        kubectl(*namespace, "create", "-f", "-", stdin=json.dumps(pod))
+        kubectl(*namespace, "wait", "pod/mysql-small", "--for=condition=Ready", "--timeout=120s")
+        yield "mysql-small"
+    finally:
+        kubectl(*namespace, "delete", "pod/mysql-small", "--ignore-not-found")
+        kubectl(*namespace, "scale", "statefulset/mysql", "--replicas=1")
+        settle(stage)
+
+
+def on_small_disk(spec: dict[str, Any], size: str) -> dict[str, Any]:
+    """The pod of the StatefulSet with its data in memory, which is a file system of a size that can be chosen."""
+    small = copy.deepcopy(spec)
+    memory = {"name": "data", "emptyDir": {"medium": "Memory", "sizeLimit": size}}
+    claim = {"name": "claim", "persistentVolumeClaim": {"claimName": "data-mysql-0"}}
+    small["volumes"] = [each for each in small["volumes"] if each["name"] != "data"] + [memory, claim]
+    (server,) = small["containers"]
+    mounts = [{"name": "claim", "mountPath": "/claim"}, {"name": "data", "mountPath": "/var/lib/mysql"}]
+    fields = {"name": "copy", "command": ["cp", "--archive", "/claim/data", "/var/lib/mysql/"], "volumeMounts": mounts}
+    copying = {key: server[key] for key in ("image", "securityContext", "resources")} | fields
+    small["initContainers"] = [copying, *small["initContainers"]]
+    # Its memory holds the files too.
+    server["resources"]["limits"]["memory"] = copying["resources"]["limits"]["memory"] = "2Gi"
+    return small
+
+
+def patch(stage: Stage, name: str, change: dict[str, Any]) -> None:
+    kubectl("-n", stage.namespace, "patch", name, "--type=merge", f"--patch={json.dumps(change)}")

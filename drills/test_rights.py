@@ -1,0 +1,88 @@
+"""Who may do what: every delivery of these drills has the deployer's rights, and here is what those rights are not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from delivery.shell import DeliveryError, kubectl
+from drills.conftest import Stage
+from smoke_tests.test_admission import UNPINNED, verdict
+
+# (verb, resource): what a delivery does not do.
+DENIED = """
+create pods, delete pods, patch secrets, create secrets, list secrets, get secrets, delete secrets, get secrets/backup,
+delete statefulsets.apps, delete persistentvolumeclaims, get persistentvolumeclaims, create daemonsets.apps,
+patch resourcequotas, delete resourcequotas, patch limitranges, create roles.rbac.authorization.k8s.io,
+patch roles.rbac.authorization.k8s.io, create rolebindings.rbac.authorization.k8s.io, create serviceaccounts/token,
+impersonate serviceaccounts, create pods/ephemeralcontainers, delete events, deletecollection configmaps, patch leases
+"""
+EVERYWHERE = """
+get nodes, list namespaces, create namespaces, delete namespaces, patch namespaces, get persistentvolumes,
+create clusterroles.rbac.authorization.k8s.io, create clusterrolebindings.rbac.authorization.k8s.io,
+create customresourcedefinitions.apiextensions.k8s.io, list pods, list secrets, create deployments.apps,
+delete validatingadmissionpolicies.admissionregistration.k8s.io,
+patch validatingadmissionpolicybindings.admissionregistration.k8s.io
+"""
+
+
+def may(account: str, request: str, *options: str) -> bool:
+    """Whether the API server would let the account do it: `VERB RESOURCE[/NAME or /SUBRESOURCE]`."""
+    verb, resource = request.split()
+    named, _, rest = resource.partition("/")
+    inside = [f"--subresource={rest}"] if named in ("pods", "serviceaccounts") and rest else []
+    resource = named if inside else resource
+    command = ("auth", "can-i", verb, resource, *inside, f"--as=system:serviceaccount:{account}", *options)
+    return kubectl(*command, good=(0, 1)).strip().startswith("yes")
+
+
+def listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",")]
+
+
+def test_deliveries_have_the_deployers_rights(stage: Stage) -> None:
+    with stage.as_deployer():
+        name = json.loads(kubectl("auth", "whoami", "-o", "json"))["status"]["userInfo"]["username"]
+    assert name == f"system:serviceaccount:{stage.namespace}:deployer"
+    stage.deploy(stage.good)
+    assert stage.releases()[0].phase == "good"
+
+
+def test_the_deployer_may_nothing_that_a_delivery_does_not_do(stage: Stage) -> None:
+    deployer = f"{stage.namespace}:deployer"
+    assert may(deployer, "patch deployments.apps", "-n", stage.namespace)
+    assert [each for each in listed(DENIED) if may(deployer, each, "-n", stage.namespace)] == []
+    assert [each for each in listed(EVERYWHERE) if may(deployer, each, "-n", "kube-system")] == []
+
+
+def test_no_other_account_of_the_environment_has_a_right(stage: Stage) -> None:
+    kinds = "rolebindings,clusterrolebindings"
+    bindings = json.loads(kubectl("get", kinds, "--all-namespaces", "-o", "json"))["items"]
+    subjects = {
+        each["name"]
+        for binding in bindings
+        for each in binding.get("subjects", [])
+        if (each["kind"], each.get("namespace")) == ("ServiceAccount", stage.namespace)
+    }
+    assert subjects == {"deployer"}
+
+
+def test_an_unpinned_image_is_refused_to_a_bare_pod_and_to_a_debugger(stage: Stage) -> None:
+    template = json.loads(kubectl("-n", stage.namespace, "get", "deployment/worker", "-o", "json"))["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"}, "spec": template["spec"]}
+    assert verdict(stage.namespace, pod) == ""
+    pod["spec"]["containers"][0]["image"] = UNPINNED
+    assert "is not: " + UNPINNED in verdict(stage.namespace, pod)
+    security = template["spec"]["containers"][0]["securityContext"]
+    running = f"pod/{next(iter(stage.pods()))}"
+
+    def debug(image: str) -> None:
+        container = {"name": "debugger", "image": image, "securityContext": security}
+        patch = json.dumps({"spec": {"ephemeralContainers": [container]}})
+        options = ("--subresource=ephemeralcontainers", "--dry-run=server")
+        kubectl("-n", stage.namespace, "patch", running, *options, f"--patch={patch}")
+
+    debug(str(stage.good))
+    with pytest.raises(DeliveryError, match="is pinned by its digest"):
+        debug(UNPINNED)
