@@ -129,14 +129,13 @@ def web_killed(stage: Stage) -> None:
 
 
 def worker_killed(stage: Stage) -> None:
-    pods = ("get", "pods", "-l", "app.kubernetes.io/component=worker", "-o", "jsonpath={.items[*].metadata.name}")
-    for name in kubectl("-n", stage.namespace, *pods).split():
-        kill(stage, name)
+    kill(stage, "deployment/worker")
 
 
 def kill(stage: Stage, pod: str) -> None:
-    """Ends it at once, with no time to say good-bye."""
-    kubectl("-n", stage.namespace, "delete", f"pod/{pod}", "--grace-period=0", "--force")
+    """Ends the first process of a pod on the spot. It ignores signal 9 from inside, but not the end of its CPU time."""
+    program = "import resource; resource.prlimit(1, resource.RLIMIT_CPU, (1, 1))"
+    kubectl("-n", stage.namespace, "exec", pod, "--", "python", "-c", program)
 
 
 def network_cut(stage: Stage) -> None:

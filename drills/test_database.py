@@ -10,7 +10,7 @@ import pytest
 from delivery.shell import kubectl
 from drills import faults
 from drills.conftest import FAULTS, Stage
-from drills.faults import query, settle, small_disk, until, writing
+from drills.faults import ROOT, query, settle, small_disk, until, writing
 from smoke_tests.test_cluster import probe
 
 SLOW = pytest.mark.slow
@@ -70,6 +70,28 @@ def test_a_full_disk_loses_no_acknowledged_row_and_goes_on_when_there_is_room(
     assert (full, during - before) == (0, 0)
     assert len(saves.acknowledged) > 100
     assert set(saves.acknowledged) <= there
+
+
+@pytest.mark.slow
+def test_the_database_stops_within_its_grace_period_and_a_crash_alone_needs_recovery(stage: Stage) -> None:
+    def recovered() -> bool:
+        settle(stage)
+        return "Starting XA crash recovery" in kubectl("-n", stage.namespace, "logs", "mysql-0", "-c", "mysql")
+
+    faults.database_crashes(stage)
+    assert recovered()
+    began = time.monotonic()
+    kubectl("-n", stage.namespace, "delete", "pod/mysql-0", "--wait")
+    assert time.monotonic() - began < 120
+    assert not recovered()
+
+
+def test_every_account_needs_tls_and_root_is_local(stage: Stage) -> None:
+    logins = "SELECT user, host, plugin, ssl_type FROM mysql.user WHERE account_locked = 'N'"
+    found = {user: rest for user, *rest in map(str.split, query(stage, logins, client=ROOT).splitlines())}
+    assert found.pop("root") == ["localhost", "caching_sha2_password"]
+    assert found.keys() == {"school_schedule", "migration", "backup", "exporter", "accounts"}
+    assert all(rest == ["%", "caching_sha2_password", "ANY"] for rest in found.values())
 
 
 def test_3306_is_closed_to_a_pod_that_does_not_need_it(stage: Stage) -> None:

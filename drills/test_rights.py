@@ -1,4 +1,4 @@
-"""Who may do what: every delivery of these drills has the deployer's rights, and here is what those rights are not."""
+"""Who may do what: every delivery of these drills but the first is the deployer's, and here is what it may not do."""
 
 from __future__ import annotations
 
@@ -41,12 +41,10 @@ def listed(text: str) -> list[str]:
     return [each.strip() for each in text.split(",")]
 
 
-def test_deliveries_have_the_deployers_rights(stage: Stage) -> None:
+def test_whoever_delivers_here_is_the_deployer(stage: Stage) -> None:
     with stage.as_deployer():
         name = json.loads(kubectl("auth", "whoami", "-o", "json"))["status"]["userInfo"]["username"]
     assert name == f"system:serviceaccount:{stage.namespace}:deployer"
-    stage.deploy(stage.good)
-    assert stage.releases()[0].phase == "good"
 
 
 def test_the_deployer_may_nothing_that_a_delivery_does_not_do(stage: Stage) -> None:
