@@ -6,7 +6,7 @@ import copy
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from typing import Any
 from delivery import job, rollout
 from delivery.shell import DeliveryError, kubectl
 from drills.conftest import Fault, Stage
+from drills.watching import until
 
 # Stores rows, one a transaction, as the application does; says of each that the database has acknowledged its id, and
 # the seconds since the one before.
@@ -76,6 +77,7 @@ def writing(stage: Stage, seconds: float) -> Iterator[Saves]:
     marker, saves = secrets.token_hex(4), Saves()
     command = ("create", "job", f"writer-{marker}", "--from=cronjob/generation", "--dry-run=client", "-o", "json")
     manifest = json.loads(kubectl("-n", stage.namespace, *command))
+    manifest["spec"]["ttlSecondsAfterFinished"] = 60
     container = manifest["spec"]["template"]["spec"]["containers"][0]
     container |= {"command": ["python", "-c", WRITER], "args": [marker, str(seconds)]}
     with ThreadPoolExecutor(1) as thread:
@@ -94,14 +96,6 @@ def log(stage: Stage, name: str) -> str:
         return kubectl("-n", stage.namespace, "logs", name, "--tail=1")
     except DeliveryError:
         return ""
-
-
-def until(question: Callable[[], object], seconds: float) -> None:
-    """Asks every second until the answer is true; fails after that many seconds."""
-    deadline = time.monotonic() + seconds
-    while not question():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
-        time.sleep(1)
 
 
 def settle(stage: Stage) -> None:
@@ -172,6 +166,7 @@ def small_disk(stage: Stage, size: str = "512Mi") -> Iterator[str]:
         kubectl(*namespace, "wait", "pod/mysql-0", "--for=delete", "--timeout=130s")
         kubectl(*namespace, "create", "-f", "-", stdin=json.dumps(pod))
         kubectl(*namespace, "wait", "pod/mysql-small", "--for=condition=Ready", "--timeout=120s")
+        kubectl(*namespace, "rollout", "status", "deployment/web", "--timeout=60s")
         yield "mysql-small"
     finally:
         kubectl(*namespace, "delete", "pod/mysql-small", "--ignore-not-found")

@@ -10,7 +10,8 @@ import pytest
 from delivery.shell import kubectl
 from drills import faults
 from drills.conftest import FAULTS, Stage
-from drills.faults import ROOT, query, settle, small_disk, until, writing
+from drills.faults import ROOT, query, settle, small_disk, writing
+from drills.watching import until
 from smoke_tests.test_cluster import probe
 
 SLOW = pytest.mark.slow

@@ -16,7 +16,8 @@ from delivery import image, job, rollout
 from delivery.shell import DeliveryError, kubectl
 from drills import faults
 from drills.conftest import FAULTS, Fault, Stage
-from drills.faults import ROOT, query, settle, until, writing
+from drills.faults import ROOT, query, settle, writing
+from drills.watching import until
 
 # Queues a generation of twenty seconds, with nothing before it, and says its id.
 REQUEST = """
@@ -34,6 +35,7 @@ with Session(database.connect(chosen)) as session:
     session.commit()
     print(made.id)
 """
+STATES = "SELECT id, state, attempts, IFNULL(hard, -1), IFNULL(soft, -1) FROM generation WHERE seconds = 20"
 SCHEMA = "two_migrations"
 # How many revisions it is at, and how many instances it has twice.
 MIGRATED = """SELECT COUNT(*) FROM two_migrations.alembic_version;
@@ -48,7 +50,7 @@ def request_generation(stage: Stage) -> int:
 def state(stage: Stage, generation: int) -> tuple[str, int, tuple[int, int] | None]:
     """(state, attempts, cost of its best timetable) of a generation; `unknown` where the database does not answer."""
     try:
-        rows = query(stage, "SELECT id, state, attempts, IFNULL(hard, -1), IFNULL(soft, -1) FROM generation")
+        rows = query(stage, STATES)
     except DeliveryError:
         return "unknown", 0, None
     _, outcome, attempts, hard, soft = next(
