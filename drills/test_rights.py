@@ -68,7 +68,7 @@ def test_no_other_account_of_the_environment_has_a_right(stage: Stage) -> None:
 
 def test_an_unpinned_image_is_refused_to_a_bare_pod_and_to_a_debugger(stage: Stage) -> None:
     template = json.loads(kubectl("-n", stage.namespace, "get", "deployment/worker", "-o", "json"))["spec"]["template"]
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"}, "spec": template["spec"]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "never-made"}, "spec": template["spec"]}
     assert verdict(stage.namespace, pod) == ""
     pod["spec"]["containers"][0]["image"] = UNPINNED
     assert "is not: " + UNPINNED in verdict(stage.namespace, pod)

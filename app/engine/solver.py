@@ -224,6 +224,9 @@ class _Search:
 
     def offer(self, timetable: Timetable, neighbourhood: str) -> bool:
         """Takes a timetable that is no worse than the best; whether it is better."""
+        if self.best is not NOTHING and {*timetable.parts} == {*self.best.parts}:
+            # Most steps end where they began, and judging takes longer than comparing.
+            return False
         cost = evaluate(self.instance, timetable)
         key = self.rank(timetable, cost)
         with self.lock:
