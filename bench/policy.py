@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from policy_tests import checkov
 from policy_tests.render import ROOT, read_environments
 
-FOREIGN = ROOT / "policy_tests" / "examples" / "foreign"
+FOREIGN = ROOT / "tests" / "policy" / "examples" / "foreign"
 FILES = 100
 
 

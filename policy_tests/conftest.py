@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,16 +12,14 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from policy_tests import checkov, schemas
-from policy_tests.check import check
 from policy_tests.manifests import KUBERNETES, Finding, ManifestError, ManifestSet
 from policy_tests.render import ENVIRONMENTS, as_environment, read_environments, read_path
-from policy_tests.rule import RULES, Rule
+from policy_tests.rule import Rule
 from policy_tests.sarif import sarif
 from policy_tests.waivers import Waiver, read_waivers
 
 BACKGROUND = ThreadPoolExecutor(1)
 READING = pytest.StashKey[Future[dict[str, ManifestSet]]]()
-Known = dict[tuple[str, str], list[Finding]]
 STARTED = pytest.StashKey[tuple[subprocess.Popen[str], TemporaryDirectory[str]]]()
 CHECKOV = pytest.StashKey[Future[list[checkov.Failure]]]()
 GIVEN = pytest.StashKey[dict[str, ManifestSet | ManifestError]]()
@@ -94,6 +93,8 @@ def _checkov(config: pytest.Config) -> list[checkov.Failure]:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Ends a checkov for whose findings nobody asked."""
+    # pytest is about to look for garbage five times over.
+    gc.freeze()
     if STARTED in config.stash:
         process, folder = config.stash[STARTED]
         process.kill()
@@ -129,16 +130,6 @@ def manifests(request: pytest.FixtureRequest, pytestconfig: pytest.Config, name:
     if isinstance(chosen, ManifestError):
         pytest.fail(str(chosen), pytrace=False)
     return chosen
-
-
-@pytest.fixture(scope="session")
-def known(sets: dict[str, ManifestSet]) -> Known:
-    """What each rule finds in each environment, waived or not."""
-    found: Known = {(rule, name): [] for rule in RULES for name in sets}
-    for name, manifests in sets.items():
-        for rule, finding in check(manifests):
-            found[rule.id, name].append(finding)
-    return found
 
 
 @pytest.fixture(scope="session")

@@ -1,61 +1,27 @@
-"""A waiver is complete, in force and needed."""
+"""Every waiver is in force and needed."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
-from pathlib import Path
+from datetime import UTC, datetime
 
-import pytest
-
-from policy_tests.check import check
-from policy_tests.conftest import Known
-from policy_tests.manifests import Manifest, ManifestError, ManifestSet
+from policy_tests.manifests import ManifestSet
 from policy_tests.rule import RULES
-from policy_tests.waivers import Waiver, read_waivers, waived
+from policy_tests.waivers import Waiver
 
 
 def test_no_waiver_has_expired(waivers: tuple[Waiver, ...]) -> None:
     assert [waiver for waiver in waivers if waiver.expires < datetime.now(UTC).date()] == []
 
 
-def test_every_waiver_of_our_own_rules_is_used(waivers: tuple[Waiver, ...], known: Known) -> None:
+def test_every_waiver_of_our_own_rules_is_used(waivers: tuple[Waiver, ...], sets: dict[str, ManifestSet]) -> None:
     ours = [waiver for waiver in waivers if not waiver.rule.startswith("CKV")]
-    found = {(rule, f"{name}/{finding.manifest}") for (rule, name), each in known.items() for finding in each}
-    assert [waiver for waiver in ours if not any(waiver.covers(rule, object) for rule, object in found)] == []
+    assert [waiver for waiver in ours if not _used(waiver, sets)] == []
+
+
+def _used(waiver: Waiver, sets: dict[str, ManifestSet]) -> bool:
+    found = ((name, finding) for name, each in sets.items() for finding in RULES[waiver.rule].check(each))
+    return any(waiver.covers(waiver.rule, f"{name}/{finding.manifest}") for name, finding in found)
 
 
 def test_every_waiver_is_of_a_rule_that_exists(waivers: tuple[Waiver, ...]) -> None:
     assert {waiver.rule for waiver in waivers if not waiver.rule.startswith("CKV")} <= set(RULES)
-
-
-def test_a_waiver_covers_its_own_rule_and_objects_only(tmp_path: Path) -> None:
-    file = tmp_path / "waivers.yaml"
-    file.write_text('- {rule: probes-liveness, object: "*/Deployment/worker", reason: none, expires: 2027-01-31}')
-    waivers = read_waivers(file)
-    assert waived(waivers, "probes-liveness", "prod/Deployment/worker")
-    assert not waived(waivers, "probes-liveness", "prod/Deployment/web")
-    assert not waived(waivers, "probes-readiness", "prod/Deployment/worker")
-
-
-@pytest.mark.parametrize(("namespace", "found"), [("school-scheduler-prod", 0), ("elsewhere", 1)])
-def test_a_waiver_covers_no_namesake_elsewhere(namespace: str, found: int) -> None:
-    metadata = {"name": "deployer", "namespace": namespace}
-    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata}
-    reading = Manifest({**role, "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list"]}]})
-    waiver = Waiver("access-no-secret-reading", "*/Role/deployer", "none", date(2999, 1, 31))
-    assert len(list(check(ManifestSet("x", (reading,)), [waiver]))) == found
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ("expires: 2027-01-31", "a waiver has exactly expires, object, reason, rule"),
-        ("expires: 2027-01-31, reason: ''", "a waiver has exactly expires, object, reason, rule"),
-        ("expires: soon, reason: none", "expires is a date"),
-    ],
-)
-def test_an_incomplete_waiver_is_refused(tmp_path: Path, fields: str, message: str) -> None:
-    file = tmp_path / "waivers.yaml"
-    file.write_text(f'- {{rule: probes-liveness, object: "*/Deployment/worker", {fields}}}')
-    with pytest.raises(ManifestError, match=f"waivers.yaml.*{message}"):
-        read_waivers(file)

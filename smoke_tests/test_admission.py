@@ -7,7 +7,7 @@ import json
 import pytest
 
 from delivery.shell import DeliveryError, kubectl
-from policy_tests.mutations import copied, put
+from policy_tests.paths import copied, put
 from smoke_tests.conftest import Environment, Manifest
 
 UNPINNED = "docker.io/library/mysql:9.7.2"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from policy_tests.manifests import TEMPLATES, Body, Manifest, ManifestSet, join
-from policy_tests.mutations import at, copied, put
+from policy_tests.paths import at, copied, put
 
 Change = Callable[[Body], object]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from policy_tests.check import check
-from policy_tests.conftest import Known
 from policy_tests.manifests import Finding, ManifestSet
-from policy_tests.mutations import Example, apply, read_examples
-from policy_tests.mutators import mutants
 from policy_tests.reader import read_yaml
 from policy_tests.render import read_path
 from policy_tests.rule import RULES, explain
+from tests.policy.conftest import Known
+from tests.policy.mutations import Example, apply, read_examples
+from tests.policy.mutators import mutants
 
 FOREIGN = Path(__file__).with_name("examples") / "foreign"
 SURVIVORS = Path(__file__).with_name("survivors.yaml")
@@ -54,7 +54,7 @@ def test_each_fault_is_reported(topic: str, sets: dict[str, ManifestSet], known:
 def test_first_fault_of_each_rule_is_reported_by_no_other(
     topic: str, sets: dict[str, ManifestSet], known: Known
 ) -> None:
-    # For all faults, and with rules that compare environments, it would take more than half of the suite's time.
+    # For all faults, and with rules that compare environments, it would take most of the time of these tests.
     first = {example.rule: example for example in reversed(examples(topic, fault=True))}
     others = [rule.id for rule in RULES.values() if rule.id.startswith(topic) or not rule.ours]
     for rule, example in first.items():
