@@ -21,9 +21,8 @@ from app.metrics import Metrics
 from app.models import StoredInstance
 from app.settings import Settings
 from app.web.access import Database, LoginNeededError, SchoolId, Visitor, login_page
-from app.web.body import BodyLimit
 from app.web.cache import Cache
-from app.web.middleware import Observe, OnlyHttps
+from app.web.middleware import BodyLimit, Observe, OnlyHttps
 from app.web.office import data, people, take, transfer, work
 from app.web.page import render, translator
 from app.web.school import progress, public_schools, school

@@ -8,6 +8,7 @@ import time
 import uuid
 
 from starlette.datastructures import URL, Headers
+from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,6 +29,8 @@ HEADERS = [
     (b"cross-origin-opener-policy", b"same-origin"),
 ]
 STAY = (b"strict-transport-security", b"max-age=31536000")
+# Ten times the largest workbook that a school could need, and more than the largest instance of the public archive.
+MOST_BYTES = 5_000_000
 
 
 class OnlyHttps:
@@ -46,10 +49,7 @@ class OnlyHttps:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {
-                    **message,
-                    "headers": [*message["headers"], (b"strict-transport-security", b"max-age=31536000")],
-                }
+                message = {**message, "headers": [*message["headers"], STAY]}
             await send(message)
 
         # The links that pages give to others, such as invitations, lead to where people come from.
@@ -102,3 +102,30 @@ class Observe:
         quiet = status < 400 and route in ("/health", "/ready")
         # Never the address itself, which may hold what only its receiver is to know.
         log.log(logging.DEBUG if quiet else logging.INFO, "%s %s %d", method, route, status, extra=extra)
+
+
+class BodyLimit:
+    """Answers 413 to a body beyond MOST_BYTES, whether its length was told or not; what is beyond is never read."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        told = dict(scope["headers"]).get(b"content-length", b"0")
+        received = int(told) if told.isdigit() else 0
+
+        async def limited() -> Message:
+            nonlocal received
+            if received > MOST_BYTES:
+                raise HTTPException(413)
+            message = await receive()
+            if not told.isdigit() or told == b"0":
+                received += len(message.get("body", b""))
+                if received > MOST_BYTES:
+                    raise HTTPException(413)
+            return message
+
+        await self.app(scope, limited, send)

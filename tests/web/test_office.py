@@ -24,7 +24,7 @@ from app.school.model import Placement, Plan, School
 from app.settings import Settings
 from app.web import cache
 from app.web.application import create
-from app.web.body import MOST_BYTES
+from app.web.middleware import MOST_BYTES
 from tests.conftest import SAMPLE
 from tests.school.conftest import school as school
 from tests.school.test_lowering import GOOD
