@@ -38,7 +38,7 @@ from app.school import edit, lowering, sheet
 from app.school.model import MOST_PLANS, Lesson, Placement, Plan, Resource, School, Subject
 from app.settings import Settings
 from app.web.application import create
-from app.web.office.work import RUNS
+from app.web.office.generate import RUNS
 
 PASSWORD = "a long password"  # noqa: S105
 ROUNDS = 15

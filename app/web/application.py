@@ -23,7 +23,7 @@ from app.settings import Settings
 from app.web.access import Database, LoginNeededError, SchoolId, Visitor, login_page
 from app.web.cache import Cache
 from app.web.middleware import BodyLimit, Observe, OnlyHttps
-from app.web.office import data, people, take, transfer, work
+from app.web.office import data, draft, generate, people, plans, take, transfer
 from app.web.page import render, translator
 from app.web.school import progress, public_schools, school
 
@@ -49,7 +49,8 @@ def create(engine: Engine, settings: Settings, metrics: Metrics | None = None) -
     app.exception_handler(RequestValidationError)(lambda request, _: _http_error(request, HTTPException(404)))
     app.exception_handler(DBAPIError)(_database_error)
     app.exception_handler(LoginNeededError)(lambda request, _: login_page(request))
-    for router in (people.router, transfer.router, work.router, take.router, data.router):
+    topics = (people.router, transfer.router, generate.router, plans.router, draft.router, take.router, data.router)
+    for router in topics:
         app.include_router(router)
 
     @app.get("/")
