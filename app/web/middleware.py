@@ -115,17 +115,18 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         told = dict(scope["headers"]).get(b"content-length", b"0")
-        received = int(told) if told.isdigit() else 0
+        expected = int(told) if told.isdigit() else 0
+        received = 0
 
         async def limited() -> Message:
             nonlocal received
-            if received > MOST_BYTES:
+            if expected > MOST_BYTES:
                 raise HTTPException(413)
             message = await receive()
-            if not told.isdigit() or told == b"0":
-                received += len(message.get("body", b""))
-                if received > MOST_BYTES:
-                    raise HTTPException(413)
+            # Counted whatever was told: chunks may come beside a length, and then it is the chunks that are read.
+            received += len(message.get("body", b""))
+            if received > MOST_BYTES:
+                raise HTTPException(413)
             return message
 
         await self.app(scope, limited, send)

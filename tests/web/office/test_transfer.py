@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterator
 
 import pytest
 from httpx2 import Response
@@ -96,19 +95,11 @@ def test_a_hostile_or_damaged_file_is_refused_at_once(ana: Browser, at: str, dat
     assert 'role="alert"' in page.text
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_an_oversized_body_is_not_read(ana: Browser, at: str, told: bool) -> None:
-    sent = 0
-
-    def chunks() -> Iterator[bytes]:
-        nonlocal sent
-        for _ in range(3 * MOST_BYTES // 100_000):
-            sent += 100_000
-            yield b"x" * 100_000
-
-    content = b"x" * (MOST_BYTES + 1) if told else chunks()
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    answer = ana.client.post(f"{at}/import", content=content, headers=headers)
+@pytest.mark.parametrize("told", [str(MOST_BYTES + 1), "10", None])
+def test_an_oversized_body_is_not_read(ana: Browser, at: str, told: str | None) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"} | ({"Content-Length": told} if told else {})
+    chunks = [b"x" * 100_000] * (MOST_BYTES // 100_000 + 1)
+    answer = ana.client.post(f"{at}/import", content=iter(chunks), headers=headers)
     assert answer.status_code == 413
 
 
