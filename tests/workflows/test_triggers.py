@@ -13,30 +13,30 @@ WORKFLOWS = {file.stem: yaml.safe_load(file.read_text())[True] for file in ROOT.
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
-        (Event("pull_request"), {"ci-cd"}),
-        (Event("push", "refs/heads/develop"), {"ci-cd"}),
-        (Event("push", "refs/heads/homolog"), {"ci-homolog"}),
-        (Event("push", "refs/heads/release/1.2"), {"ci-homolog"}),
-        (Event("push", "refs/heads/main"), {"ci-preprod"}),
-        (Event("push", "refs/tags/preprod/2026-11-24"), {"ci-preprod"}),
-        (Event("push", "refs/tags/v1.2.3"), {"ci-prod"}),
-        (Event("schedule"), {"backup-drill", "generate"}),
-        (Event("workflow_dispatch"), {"backup-drill", "generate", "rollback"}),
-        (Event("push", "refs/heads/feature/faster"), set()),
-        (Event("push", "refs/heads/v1.2.3"), set()),
-        (Event("push", "refs/heads/preprod/2026-11-24"), set()),
-        (Event("push", "refs/heads/release/1.2/fix"), set()),
-        (Event("push", "refs/heads/release"), set()),
-        (Event("push", "refs/tags/main"), set()),
-        (Event("push", "refs/tags/release/1.2"), set()),
-        (Event("push", "refs/tags/1.2.3"), set()),
-        (Event("pull_request_target"), set()),
-        (Event("workflow_run"), set()),
+        (Event("pull_request"), ["ci-cd"]),
+        (Event("push", "refs/heads/develop"), ["ci-cd"]),
+        (Event("push", "refs/heads/homolog"), ["ci-homolog"]),
+        (Event("push", "refs/heads/release/1.2"), ["ci-homolog"]),
+        (Event("push", "refs/heads/main"), ["ci-preprod"]),
+        (Event("push", "refs/tags/preprod/2026-11-24"), ["ci-preprod"]),
+        (Event("push", "refs/tags/v1.2.3"), ["ci-prod"]),
+        (Event("schedule"), ["backup-drill", "generate"]),
+        (Event("workflow_dispatch"), ["backup-drill", "generate", "rollback"]),
+        (Event("push", "refs/heads/feature/faster"), []),
+        (Event("push", "refs/heads/v1.2.3"), []),
+        (Event("push", "refs/heads/preprod/2026-11-24"), []),
+        (Event("push", "refs/heads/release/1.2/fix"), []),
+        (Event("push", "refs/heads/release"), []),
+        (Event("push", "refs/tags/main"), []),
+        (Event("push", "refs/tags/release/1.2"), []),
+        (Event("push", "refs/tags/1.2.3"), []),
+        (Event("pull_request_target"), []),
+        (Event("workflow_run"), []),
     ],
     ids=str,
 )
-def test_an_event_starts_these_workflows_and_no_other(event: Event, expected: set[str]) -> None:
-    assert {name for name, on in WORKFLOWS.items() if starts(on, event)} == expected
+def test_an_event_starts_these_workflows_and_no_other(event: Event, expected: list[str]) -> None:
+    assert sorted(name for name, on in WORKFLOWS.items() if starts(on, event)) == expected
 
 
 @pytest.mark.parametrize(
