@@ -118,8 +118,10 @@ class Act:
         here.mkdir()
         (here / "event.json").write_text(json.dumps(payload))
         (here / "calls").touch()
+        # First of all the programs, wherever a step's own come from.
+        path = f"{self.folder / 'programs'}:{self.variables.get('PATH', os.environ['PATH'])}"
         variables = {**self.variables, "CALLS": str(here / "calls"), "ARTIFACTS": str(here / "artifacts"), "FAIL": fail}
-        variables |= {"HOME": str(here / "home"), "GITHUB_RUN_ID": str(run_id)}
+        variables |= {"PATH": path, "HOME": str(here / "home"), "GITHUB_RUN_ID": str(run_id)}
         secrets = {"GITHUB_TOKEN": "token-of-the-run", **(secrets or {})}
         command = [shutil.which("act", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}") or "act", event]
         command += ["--workflows", f".github/workflows/{workflow}.yml", "--eventpath", str(here / "event.json")]
@@ -137,9 +139,8 @@ class Act:
             command += [word for name, value in values.items() for word in (option, f"{name}={value}")]
         # Given by the environment, so that they stand on no command line.
         command += [word for name in secrets for word in ("--secret", name)]
-        path = f"{self.folder / 'programs'}:{os.environ['PATH']}"
         # act looks for a docker that no job here runs in; the caller's own cluster and base image are none of a job's.
-        environment = {**os.environ, **secrets, "PATH": path, "DOCKER_HOST": "unix:///nonexistent"}
+        environment = {**os.environ, **secrets, "DOCKER_HOST": "unix:///nonexistent"}
         for name in ("KUBECONFIG", "PYTHON_IMAGE"):
             environment.pop(name, None)
         done = subprocess.run(command, cwd=self.tree, env=environment, capture_output=True, text=True, check=False)
