@@ -64,7 +64,8 @@ def parser() -> argparse.ArgumentParser:
         return command
 
     def through_ingress(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        command.add_argument("--ingress", help="address of the ingress controller, where DNS does not know the host")
+        told = "address of the ingress controller, where DNS does not know the host (default: $INGRESS)"
+        command.add_argument("--ingress", default=os.environ.get("INGRESS"), help=told)
         return command
 
     def delivering(command: argparse.ArgumentParser) -> argparse.ArgumentParser:

@@ -37,7 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("smoke tests")
     group.addoption("--env", help="the deployed environment: dev, homolog, preprod or prod")
     group.addoption("--manifests", type=Path, help="the file that was deployed (default: what overlays/ENV renders to)")
-    group.addoption("--ingress", help="address of the ingress controller (default: the host's own, by DNS)")
+    told = "address of the ingress controller (default: $INGRESS; without it the host's own, by DNS)"
+    group.addoption("--ingress", default=os.environ.get("INGRESS"), help=told)
     group.addoption("--delete-neighbour", metavar="ENV", help="delete that environment; --env must not notice")
 
 

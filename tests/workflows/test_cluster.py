@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from delivery import deploy, image, render
+from delivery import credentials, deploy, image, render
 from delivery.shell import kubectl, run
 from tests.workflows.act import ROOT, Act, Run
 
@@ -42,11 +42,16 @@ def act(tmp_path_factory: pytest.TempPathFactory) -> Act:
     for environment in ENVIRONMENTS:
         nothing = image.Image("localhost/none", "none", "sha256:" + "0" * 64)
         deploy.bootstrap(render.render(render.write_overlay(environment, nothing, single_node=True)).read_text())
+    folder = tmp_path_factory.mktemp("act")
+    # The load has no kubeconfig to read its authority with.
+    public = Path(os.environ.get("REQUESTS_CA_BUNDLE", requests.utils.DEFAULT_CA_BUNDLE_PATH)).read_text()
+    authorities = folder / "authorities.pem"
+    authorities.write_text(public + credentials.read("school-scheduler-preprod", "web-tls")["ca.crt"])
     variables = {"VENV": str(Path(sys.prefix)), "TESTED": "yes", "DOCKER_HOST": "unix:///var/run/docker.sock"}
-    passed_on = ("PATH", "PYTHON_IMAGE", "INGRESS", "PIP_CERT")
-    variables |= {each: os.environ[each] for each in passed_on if each in os.environ}
-    variables["PATH"] = f"{Path(sys.prefix) / 'bin'}:{variables['PATH']}"
-    return Act(tmp_path_factory.mktemp("act"), ("make", "gh"), variables)
+    variables |= {"REQUESTS_CA_BUNDLE": str(authorities)}
+    variables |= {each: os.environ[each] for each in ("PYTHON_IMAGE", "PIP_CERT") if each in os.environ}
+    variables["PATH"] = f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"
+    return Act(folder, ("make", "gh"), variables)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +60,7 @@ def push(act: Act, name: str) -> Push:
     kubeconfig = base64.b64encode(Path(os.environ["KUBECONFIG"]).read_bytes()).decode()
     secrets = {f"KUBECONFIG_{environment.upper()}": kubeconfig for environment in ENVIRONMENTS}
     settings = {"IMAGE_NAME": name, "DEPLOY_OPTIONS": "--single-node --canary 0.6 --watch 0.6"}
+    settings["INGRESS"] = os.environ.get("INGRESS", "127.0.0.1")
 
     def push(workflow: str, ref: str, run_id: int) -> Run:
         return act.run(workflow, "push", {"ref": ref}, run_id=run_id, secrets=secrets, settings=settings)
