@@ -72,8 +72,8 @@ status: .venv/test ## releases and pods of ENV
 promote: .venv/test ## IMAGE (NAME:TAG) gets the tag TAG as well; nothing is built
 	@$(BIN)/python -m delivery promote --image '$(IMAGE)' --tag '$(TAG)'
 
-smoke: .venv/test ## the smoke tests of what `make up` or `make deploy` put into ENV
-	@$(BIN)/python -m pytest smoke_tests --env=$(ENV) --manifests=build/$(ENV)/manifests.yaml $(OPTIONS)
+smoke: .venv/test ## the smoke tests of the newest good release in ENV
+	@$(BIN)/python -m delivery smoke $(ENV) $(OPTIONS)
 
 backup: .venv/test ## back up the data of ENV, now
 	@$(BIN)/python -m delivery backup $(ENV)

@@ -84,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     returning.add_argument("--to", type=int, metavar="NUMBER", help="or to this one")
     monitoring = through_ingress(command("monitor", "watch an environment; non-zero when something is wrong"))
     monitoring.add_argument("--minutes", type=float, default=10, help="how long (%(default)s)")
+    through_ingress(command("smoke", "the smoke tests of the newest good release"))
     watching = command("observability", "install what watches an environment: metrics, logs, alerts, dashboards")
     watching.add_argument("--webhook", metavar="URL", help="who is told of alerts; needed the first time")
     restoring = through_ingress(command("restore", "bring the data of a backup back"))
@@ -122,6 +123,9 @@ def run(options: argparse.Namespace) -> None:
             deploy.rollback(options.environment, options.to, deploy.Options(options.ingress, wait=options.wait))
         case "monitor":
             deploy.monitor_now(options.environment, options.minutes, options.ingress)
+        case "smoke":
+            target = release.running(f"school-scheduler-{options.environment}")
+            deploy.smoke_release(options.environment, target, options.ingress)
         case "observability":
             observability.install(options.environment, options.webhook)
         case "promote":

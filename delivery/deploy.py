@@ -112,10 +112,7 @@ def return_to(environment: str, namespace: str, target: Release, releases: Seque
     say(f"returning {environment} to release {target.number}: {target.image}")
     canary.stop(namespace)
     bring(namespace, target.manifests, releases)
-    file = ROOT / "build" / environment / f"release-{target.number}.yaml"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(target.manifests)
-    smoke(environment, file, options.ingress)
+    smoke_release(environment, target, options.ingress)
 
 
 def bring(namespace: str, manifests: str, releases: Sequence[Release]) -> None:
@@ -161,6 +158,14 @@ def smoke(environment: str, manifests: Path, ingress: str | None) -> None:
     _pytest("smoke_tests", *options, why="its smoke tests fail")
 
 
+def smoke_release(environment: str, target: Release, ingress: str | None) -> None:
+    """The same of what a recorded release put into the cluster."""
+    file = ROOT / "build" / environment / f"release-{target.number}.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(target.manifests)
+    smoke(environment, file, ingress)
+
+
 def watch(
     environment: str,
     namespace: str,
@@ -183,10 +188,7 @@ def watch(
 def monitor_now(environment: str, minutes: float, ingress: str | None) -> None:
     """Watches what the newest good release put into the cluster."""
     namespace = f"school-scheduler-{environment}"
-    target = release.last_good(release.read(namespace))
-    if target is None:
-        raise DeliveryError(f"{environment} has no good release to watch")
-    watch(environment, namespace, rollout.read(target.manifests), Options(ingress), minutes)
+    watch(environment, namespace, rollout.read(release.running(namespace).manifests), Options(ingress), minutes)
 
 
 def _return(environment: str, namespace: str, options: Options) -> str:

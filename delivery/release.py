@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from delivery.shell import kubectl
+from delivery.shell import DeliveryError, kubectl
 
 SELECTOR = "--selector=app.kubernetes.io/part-of=school-scheduler,app.kubernetes.io/component=release"
 KEPT = 10
@@ -44,6 +44,14 @@ def read(namespace: str) -> list[Release]:
         for item in items
     ]
     return sorted(releases, key=lambda release: release.number, reverse=True)
+
+
+def running(namespace: str) -> Release:
+    """The newest good release; DeliveryError where there is none."""
+    good = last_good(read(namespace))
+    if good is None:
+        raise DeliveryError(f"{namespace} has no good release; deliver one first")
+    return good
 
 
 def record(namespace: str, manifests: str, *, image: str, commit: str, by: str) -> Release:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from delivery import deploy, job, lease, release, rollout
 from delivery.release import Release
-from delivery.shell import ROOT, DeliveryError, kubectl, say
+from delivery.shell import DeliveryError, kubectl, say
 
 # How many tables the schema has; the account is one that the database's own pod knows.
 TABLES = """MYSQL_PWD=$(cat /run/secrets/db-credentials/accounts-password) mysql --protocol=tcp --host=127.0.0.1 \
@@ -44,9 +44,7 @@ def restore(environment: str, options: Options) -> None:
     namespace = f"school-scheduler-{environment}"
     told = options.overwrite and options.confirm == environment
     with lease.held(namespace):
-        target = release.last_good(release.read(namespace))
-        if target is None:
-            raise DeliveryError(f"{environment} has no good release to run on the data; deliver one first")
+        target = release.running(namespace)
         if tables := _tables(namespace):
             if not told:
                 raise DeliveryError(
@@ -103,7 +101,4 @@ def _stop(namespace: str, target: Release) -> None:
 def _start(environment: str, namespace: str, target: Release, options: Options) -> None:
     rollout.apply(target.manifests, rollout.NOT_THE_NAMESPACE)
     rollout.wait(namespace, rollout.read(target.manifests))
-    file = ROOT / "build" / environment / f"release-{target.number}.yaml"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(target.manifests)
-    deploy.smoke(environment, file, options.ingress)
+    deploy.smoke_release(environment, target, options.ingress)

@@ -8,7 +8,7 @@ import secrets
 
 from delivery import credentials, job, lease, release, rollout, sops
 from delivery.rollout import Manifest
-from delivery.shell import DeliveryError, kubectl, say
+from delivery.shell import kubectl, say
 
 # An annotation of the Secret while a rotation is under way.
 STATE = "rotation"
@@ -27,10 +27,7 @@ def rotate(environment: str) -> None:
     """
     namespace = f"school-scheduler-{environment}"
     with lease.held(namespace):
-        target = release.last_good(release.read(namespace))
-        if target is None:
-            raise DeliveryError(f"{environment} has no good release; deliver one first")
-        objects = rollout.read(target.manifests)
+        objects = rollout.read(release.running(namespace).manifests)
         secret = ("-n", namespace, "annotate", "secret/db-credentials", "--overwrite")
         metadata = json.loads(kubectl("-n", namespace, "get", "secret/db-credentials", "-o", "json"))["metadata"]
         if makers := [each["kind"] for each in metadata.get("ownerReferences", [])]:
