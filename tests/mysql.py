@@ -52,7 +52,8 @@ def server(image: str) -> Iterator[Mapping[str, str]]:
     given = {"MYSQL_RANDOM_ROOT_PASSWORD": "yes", "MYSQL_DATABASE": "school_schedule"}
     given |= {"MYSQL_USER": "school_schedule", "MYSQL_PASSWORD": password}
     names = [argument for each in given for argument in ("--env", each)]
-    options = ["--detach", "--name", name, "--publish", "127.0.0.1::3306", *names]
+    # In memory, as its data goes with it: most of the tests make and drop tables.
+    options = ["--detach", "--name", name, "--publish", "127.0.0.1::3306", "--tmpfs", "/var/lib/mysql", *names]
     try:
         docker("run", *options, image, "mysqld", "--require-secure-transport=ON", variables=given)
         port = docker("port", name, "3306/tcp").split()[0].rpartition(":")[2]
