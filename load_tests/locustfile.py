@@ -13,7 +13,7 @@ from typing import Any
 
 from locust import HttpUser, between, events, task
 
-from delivery.site import IngressAdapter
+from delivery.ingress import IngressAdapter
 from load_tests.thresholds import exceeded
 
 PATCH = (Path(__file__).resolve().parent.parent / "overlays" / os.environ["ENV"] / "host.yaml").read_text()

@@ -1,8 +1,29 @@
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+
 import pytest
 
 from load_tests.thresholds import exceeded
+from tests.conftest import ROOT
+
+LOCUSTFILE = ROOT / "load_tests" / "locustfile.py"
+PINS = ROOT / "requirements" / "load.txt"
+# The top-level modules that loading {} adds.
+ADDED = "import sys; b = {{*sys.modules}}; import {}; print(*{{m.partition('.')[0] for m in sys.modules.keys() - b}})"
+
+
+def test_the_environment_of_the_load_has_what_it_imports_of_ours() -> None:
+    ours = re.findall(r"^from ((?:delivery|load_tests)\S+)", LOCUSTFILE.read_text(), re.MULTILINE)
+    command = [sys.executable, "-c", ADDED.format(", ".join(ours))]
+    modules = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    packages = packages_distributions()
+    needed = {name.lower() for module in modules for name in packages.get(module, [])}
+    pinned = re.findall(r"^([\w.-]+)==", PINS.read_text(), re.MULTILINE)
+    assert {"requests"} <= needed <= {name.lower() for name in pinned}
 
 
 @pytest.mark.parametrize(
