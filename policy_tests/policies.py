@@ -5,11 +5,14 @@ https://kubernetes.io/docs/concepts/services-networking/network-policies/
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from policy_tests.manifests import Body, Manifest, ManifestSet, Pod, items, mapping, matches
 
 PEERS = {"Ingress": "from", "Egress": "to"}
+Network = IPv4Network | IPv6Network
 
 
 @lru_cache(maxsize=1024)
@@ -28,6 +31,23 @@ def policy_rules(policy: Manifest) -> tuple[tuple[str, str, Body], ...]:
         for direction in directions(policy)
         for index, body in enumerate(items(policy.spec.get(direction.lower())))
     )
+
+
+def written_peers(policy: Manifest) -> Iterator[tuple[str, str, Body, Body]]:
+    """(direction, path, peer, rule) of every peer that a policy writes down, in force or not."""
+    for direction, field in PEERS.items():
+        for index, body in enumerate(map(mapping, items(policy.spec.get(direction.lower())))):
+            for number, peer in enumerate(map(mapping, items(body.get(field)))):
+                yield direction, f"spec.{direction.lower()}[{index}].{field}[{number}]", peer, body
+
+
+@cache
+def network(text: object) -> Network | None:
+    """The block of addresses that a CIDR means, whatever bits it has beyond its mask; None if it is none."""
+    try:
+        return ip_network(text, strict=False) if isinstance(text, str) and "/" in text else None
+    except ValueError:
+        return None
 
 
 @lru_cache(maxsize=1024)
@@ -56,7 +76,9 @@ def inside(manifests: ManifestSet, policy: Manifest, peer: object) -> bool:
     if "ipBlock" in chosen or not chosen or chosen.get("namespaceSelector") == {}:
         return False
     known = {pod.owner.namespace for pod in manifests.pods}
-    return bool(peer_namespaces(manifests, policy, chosen) & known)
+    meant = peer_namespaces(manifests, policy, chosen)
+    # The cluster's own pods, its name servers above all, are in no set.
+    return bool(meant & known) and "kube-system" not in meant
 
 
 def peer_pods(manifests: ManifestSet, policy: Manifest, peer: object) -> list[Pod]:
@@ -88,12 +110,29 @@ def permits(manifests: ManifestSet, pod: Pod, direction: str, other: Pod, port: 
         for rule_direction, _, body in policy_rules(policy):
             if rule_direction != direction:
                 continue
-            peers, ports = items(body.get(PEERS[direction])), [mapping(each) for each in items(body.get("ports"))]
+            peers = items(body.get(PEERS[direction]))
             known = not peers or any(other in peer_pods(manifests, policy, peer) for peer in peers)
-            opened = any(each.get("protocol", "TCP") == protocol and _includes(each, number, called) for each in ports)
-            if known and (opened or not ports or not port):
+            if known and (not port or _opens(body, number, protocol, called)):
                 return True
     return not policies
+
+
+def lets_in(manifests: ManifestSet, pod: Pod, port: object, protocol: str) -> bool:
+    """Whether the pod's policies let anybody in to the port, whoever it may be."""
+    number = port_number(pod, port, protocol)
+    policies = policies_on(manifests, "Ingress", pod)
+    return not policies or any(
+        direction == "Ingress" and _opens(body, number, protocol, pod)
+        for policy in policies
+        for direction, _, body in policy_rules(policy)
+    )
+
+
+def _opens(rule_body: Body, number: object, protocol: str, called: Pod) -> bool:
+    ports = [mapping(port) for port in items(rule_body.get("ports"))]
+    return not ports or any(
+        port.get("protocol", "TCP") == protocol and _includes(port, number, called) for port in ports
+    )
 
 
 def _includes(port: Body, number: object, called: Pod) -> bool:

@@ -16,8 +16,6 @@ NODE_NAMES = re.compile(r"localhost|127\.|0\.0\.0\.0|169\.254\.|metadata\.|.*\.s
 # SQL Server, Oracle, MySQL, PostgreSQL, Cassandra, MongoDB.
 DATABASE_PORTS: set[object] = {1433, 1521, 3306, 5432, 9042, 27017}
 DNS_PORTS: set[object] = {53, 5353, "dns", "dns-udp", "dns-tcp"}
-# What a pod may well ask of the whole internet.
-WEB_PORTS: set[object] = {443, "https", *DNS_PORTS}
 
 
 def database_ports(pod: Pod) -> set[object]:
@@ -231,43 +229,6 @@ def default_deny(manifests: ManifestSet) -> Iterator[Finding]:
 
 
 @rule(
-    "network-policies-not-open",
-    "medium",
-    why="A policy that lets everybody in, or everything out, is no policy.",
-    fix="name the peers: podSelector, namespaceSelector, or an ipBlock smaller than the internet.",
-    source="trivy KSV-0038; CIS 5.3.2",
-)
-def policies_not_open(manifests: ManifestSet) -> Iterator[Finding]:
-    for policy in manifests.of("NetworkPolicy"):
-        for direction, path, rule_body in policy_rules(policy):
-            peers = [mapping(peer) for peer in items(rule_body.get(PEERS[direction]))]
-            numbers = [mapping(port).get("port") for port in items(rule_body.get("ports"))]
-            if numbers and _fair(manifests, policy, direction, set(numbers)):
-                continue
-            if not peers:
-                yield policy.finding(path, rule_body, "names no peer, which means everybody")
-            for index, peer in enumerate(peers):
-                everywhere = dig(peer, "ipBlock.cidr") in ("0.0.0.0/0", "::/0") and not dig(peer, "ipBlock.except")
-                if not peer or everywhere or (peer.get("namespaceSelector") == {} and not peer.get("podSelector")):
-                    yield policy.finding(f"{path}.{PEERS[direction]}[{index}]", peer, "is everybody")
-
-
-def _fair(manifests: ManifestSet, policy: Manifest, direction: str, numbers: set[object]) -> bool:
-    """Whether everybody may well be meant: name servers and, elsewhere, the internet and what is behind an Ingress."""
-    if direction == "Egress":
-        return numbers <= (DNS_PORTS if manifests.is_environment else WEB_PORTS)
-    exposed = [
-        pod
-        for ingress in manifests.of("Ingress")
-        for _, backend in backends(ingress)
-        if (service := manifests.find("Service", backend.get("name"), ingress.namespace))
-        for pod in manifests.behind(service)
-    ]
-    selected = manifests.select(policy.spec.get("podSelector"), policy.namespace)
-    return not manifests.is_environment and bool(selected) and all(pod in exposed for pod in selected)
-
-
-@rule(
     "network-dns-allowed",
     "medium",
     why="A pod that may call a Service but may not ask DNS never finds it.",
@@ -283,9 +244,15 @@ def dns_allowed(manifests: ManifestSet) -> Iterator[Finding]:
             if direction == "Egress"
         ]
         for protocol in ("UDP", "TCP") if manifests.is_environment else ("UDP",):
-            ports = {53} if manifests.is_environment else DNS_PORTS
-            if rules and not any(_opens(body, ports, protocol) for body in rules):
+            if rules and not any(_opens(body, _dns_ports(manifests, body), protocol) for body in rules):
                 yield pod.finding("", pod.labels, f"its egress policies allow calls, but not DNS over {protocol}")
+
+
+def _dns_ports(manifests: ManifestSet, rule_body: Body) -> set[object]:
+    """The ports on which the name servers that a rule means may listen: 5353 is where OpenShift's do."""
+    peers = items(rule_body.get("to"))
+    kube_dns = peers and all(dig(peer, "podSelector.matchLabels.k8s-app") == "kube-dns" for peer in peers)
+    return {53} if manifests.is_environment else DNS_PORTS - {5353} if kube_dns else DNS_PORTS
 
 
 def _opens(rule_body: Body, numbers: Collection[object], protocol: str) -> bool:
