@@ -21,6 +21,15 @@ from policy_tests.rules.network import backends
 
 # Settings that hold the name of a host, or a URL.
 HOST_SETTING = re.compile(r"(?P<of>.*_|PG|DB|)(?:HOST|HOSTNAME|SERVER|ADDR|ADDRESS|ENDPOINT|URL|URI|DSN)")
+POD_NAME = "statefulset.kubernetes.io/pod-name"
+# Fields of a Service's spec, and the types that have them.
+OUTSIDE_FIELDS = {
+    "allocateLoadBalancerNodePorts": ("LoadBalancer",),
+    "externalTrafficPolicy": ("LoadBalancer", "NodePort"),
+    "healthCheckNodePort": ("LoadBalancer",),
+    "loadBalancerClass": ("LoadBalancer",),
+    "loadBalancerSourceRanges": ("LoadBalancer",),
+}
 LOCAL = re.compile(r"(?i)localhost|host|ip6-.*|.*[$%{<].*|[\d.:\[\]]*")
 AUTHORITY = re.compile(r"(?:[\w+.-]+://)?(?:[^@/]*@)?(?P<host>[A-Za-z0-9][\w.-]*)(?::(?P<port>\d+))?(?:[/?].*)?")
 
@@ -105,6 +114,53 @@ def headless_service(manifests: ManifestSet) -> Iterator[Finding]:
             service = manifests.find("Service", name, pod.owner.namespace)
             if service is None or service.spec.get("clusterIP") != "None" or pod not in manifests.behind(service):
                 yield pod.owner.finding("spec.serviceName", name, "is no headless Service of these pods")
+
+
+@rule(
+    "services-outside-fields",
+    "critical",
+    why="The API server refuses fields of NodePort and LoadBalancer in a Service that is neither.",
+    fix="remove the field, or set the type that it is for.",
+    source="Kubernetes: Service, API reference; no checker has it",
+    per_object=True,
+)
+def outside_fields(manifests: ManifestSet) -> Iterator[Finding]:
+    for service in manifests.of("Service"):
+        kind = service.spec.get("type", "ClusterIP")
+        for field, kinds in OUTSIDE_FIELDS.items():
+            opened = field == "externalTrafficPolicy" and service.spec.get("externalIPs")
+            if service.spec.get(field) and kind not in kinds and not opened:
+                yield service.finding(f"spec.{field}", service.spec[field], f"is not for a {kind}")
+
+
+@rule(
+    "services-ready-pods",
+    "medium",
+    why="publishNotReadyAddresses sends users to pods that are starting, broken or about to stop.",
+    fix="remove it, or keep it to a headless Service by which the pods find each other.",
+    source="Kubernetes: Service v1, API reference; no checker has it",
+    per_object=True,
+)
+def ready_pods(manifests: ManifestSet) -> Iterator[Finding]:
+    for service in manifests.of("Service"):
+        # A Service for one pod of a StatefulSet is how peers outside the cluster find it.
+        peers = service.spec.get("clusterIP") == "None" or POD_NAME in mapping(service.spec.get("selector"))
+        if service.spec.get("publishNotReadyAddresses") and not peers:
+            yield service.finding("spec.publishNotReadyAddresses", True, "sends requests to pods that are not ready")
+
+
+@rule(
+    "services-local-pods",
+    "medium",
+    why="With internalTrafficPolicy: Local a caller on a node without such a pod gets no answer.",
+    fix="remove it, or run the pods as a DaemonSet.",
+    source="Kubernetes: Service internal traffic policy; no checker has it",
+)
+def local_pods(manifests: ManifestSet) -> Iterator[Finding]:
+    for service in manifests.of("Service"):
+        for pod in manifests.behind(service) if service.spec.get("internalTrafficPolicy") == "Local" else ():
+            if pod.owner.kind != "DaemonSet":
+                yield service.finding("spec.internalTrafficPolicy", "Local", f"{pod.owner} is not on every node")
 
 
 @rule(
