@@ -277,9 +277,14 @@ def role_binding(manifests: ManifestSet) -> Iterator[Finding]:
 def custom_resources(manifests: ManifestSet) -> Iterator[Finding]:
     for monitor in manifests.of("ServiceMonitor.monitoring.coreos.com"):
         selector = mapping(monitor.spec.get("selector"))
-        services = [each for each in manifests.of("Service") if matches(selector, each.labels)]
+        named = mapping(monitor.spec.get("namespaceSelector"))
+        spaces = set(items(named.get("matchNames")) or [monitor.namespace])
+        everything = [each for each in manifests.of("Service") if named.get("any") or each.namespace in spaces]
+        services = [each for each in everything if matches(selector, each.labels)]
         names = {mapping(port).get("name") for service in services for port in items(service.spec.get("ports"))}
-        if not services and not monitor.spec.get("namespaceSelector"):
+        # A namespace without any Service here may have its own elsewhere.
+        known = not named.get("any") and spaces <= {each.namespace for each in everything}
+        if not services and (known or not named):
             yield monitor.finding("spec.selector", selector, "selects no Service")
         for index, endpoint in enumerate(map(mapping, items(monitor.spec.get("endpoints")))):
             if services and endpoint.get("port", None) not in (None, *names):
