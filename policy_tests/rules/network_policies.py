@@ -31,15 +31,16 @@ def policies_not_open(manifests: ManifestSet) -> Iterator[Finding]:
         for direction, path, rule_body in policy_rules(policy):
             peers = [mapping(peer) for peer in items(rule_body.get(PEERS[direction]))]
             numbers = [mapping(port).get("port") for port in items(rule_body.get("ports"))]
-            if numbers and _fair(manifests, policy, direction, set(numbers)):
-                continue
-            if not peers:
+            fair = bool(numbers) and _fair(manifests, policy, direction, set(numbers))
+            if not peers and not fair:
                 yield policy.finding(path, rule_body, "names no peer, which means everybody")
             for index, peer in enumerate(peers):
                 block = network(dig(peer, "ipBlock.cidr"))
-                # Two halves are a whole too.
-                everywhere = block and block.prefixlen < 4 and not dig(peer, "ipBlock.except")
-                if not peer or everywhere or (peer.get("namespaceSelector") == {} and not peer.get("podSelector")):
+                wide = block and block.prefixlen < 4 and not dig(peer, "ipBlock.except")
+                # Nobody who means the internet writes its halves, but two of them look like no internet to a checker.
+                half = wide and block and block.version == 4 and block.prefixlen > 0
+                everybody = not peer or wide or (peer.get("namespaceSelector") == {} and not peer.get("podSelector"))
+                if half or (everybody and not fair):
                     yield policy.finding(f"{path}.{PEERS[direction]}[{index}]", peer, "is everybody")
 
 

@@ -1,0 +1,36 @@
+"""What rules find only in manifests from elsewhere, where other customs are fair than in this project's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from policy_tests.check import check
+from policy_tests.manifests import ManifestSet
+from policy_tests.render import read_path
+from tests.policy.test_rules import FOREIGN
+
+PRIVATE = "[10.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16]"
+FAULTS = {
+    "network-dns-allowed": ("{port: 53, protocol: UDP}", "{port: 5353, protocol: UDP}"),
+    "network-policies-not-open": (f"cidr: 0.0.0.0/0, except: {PRIVATE}", "cidr: 0.0.0.0/1"),
+    "network-services-let-in": ("ports: [{port: admission}]", "ports: [{port: http}]"),
+    "gateway-grants": ("{name: berths, port: 80}", "{name: dns, namespace: kube-system, port: 53}"),
+    "gateway-own-routes": ("protocol: HTTPS", "protocol: HTTPS\n      allowedRoutes: {namespaces: {from: All}}"),
+    "gateway-routes-attach": ("parentRefs: [{name: harbour, sectionName: https}]", "parentRefs: [{name: harbor}]"),
+    "references-custom-resources": ("{app: berths}}\n  end", "{app: berth}}\n  end"),
+    "webhooks-service": ("namespace: harbour, path: /judge", "namespace: harbor, path: /judge"),
+}
+
+
+@pytest.mark.parametrize("rule", FAULTS)
+def test_a_fault_is_found_in_manifests_from_elsewhere(rule: str, tmp_path: Path) -> None:
+    right, wrong = FAULTS[rule]
+    text = (FOREIGN / "harbour.yaml").read_text()
+    assert right in text
+    file = tmp_path / "harbour.yaml"
+    file.write_text(text.replace(right, wrong))
+    (manifests,) = read_path(str(file)).values()
+    assert isinstance(manifests, ManifestSet)
+    assert rule in {found.id for found, _ in check(manifests)}
