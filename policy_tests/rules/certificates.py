@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from policy_tests.manifests import Finding, Manifest, ManifestSet, dig, items, mapping
@@ -62,3 +63,19 @@ def renewed_in_time(manifests: ManifestSet) -> Iterator[Finding]:
         lasts, margin = seconds(whole), seconds(before)
         if lasts is not None and margin is not None and margin >= lasts:
             yield certificate.finding("spec.renewBefore", before, f"is not below the duration, {whole}")
+
+
+@rule(
+    "certificates-own-secret",
+    "high",
+    why="Two Certificates with one Secret issue against each other without end, until the issuer's limit is reached.",
+    fix="give each its own secretName, or put all names into one of them.",
+    source="cert-manager: Certificate resource, secretName; no checker has it",
+)
+def own_secret(manifests: ManifestSet) -> Iterator[Finding]:
+    certificates = manifests.of("Certificate.cert-manager.io")
+    makers = Counter((each.namespace, each.spec.get("secretName")) for each in certificates)
+    for certificate in certificates:
+        name = certificate.spec.get("secretName")
+        if name and makers[certificate.namespace, name] > 1:
+            yield certificate.finding("spec.secretName", name, "is another Certificate's too")

@@ -108,12 +108,16 @@ def certificate(manifests: ManifestSet) -> Iterator[Finding]:
     made = set(secrets_made(manifests))
     # Elsewhere whoever made the set may have made the Secret, unless the set shows how it is made.
     shown = manifests.is_environment or manifests.of("Certificate.cert-manager.io")
-    for gateway in manifests.of(f"Gateway.{GROUP}") if shown else ():
+    for gateway in manifests.of(f"Gateway.{GROUP}"):
         for path, listener in listeners(gateway):
+            # Options are for a controller that keeps its certificates elsewhere.
+            secured = dig(listener, "tls.certificateRefs") or dig(listener, "tls.options")
+            if listener.get("protocol") == "HTTPS" and not secured:
+                yield gateway.finding(f"{path}.tls", listener.get("tls"), "names no certificate")
             for index, wanted in enumerate(map(mapping, items(dig(listener, "tls.certificateRefs")))):
                 ours = wanted.get("kind", "Secret") == "Secret" and not wanted.get("namespace")
                 issued = any(key in gateway.annotations for key in ISSUERS)
-                if ours and not issued and (gateway.namespace, wanted.get("name")) not in made:
+                if shown and ours and not issued and (gateway.namespace, wanted.get("name")) not in made:
                     place = f"{path}.tls.certificateRefs[{index}]"
                     yield gateway.finding(place, wanted, "nobody makes this Secret")
 

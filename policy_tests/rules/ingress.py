@@ -21,6 +21,8 @@ CLOUD_CERTIFICATES = {
     "networking.gke.io/managed-certificates",
 }
 PATTERN = re.compile(r"[][()*^$|\\]")
+# What a path must not hold or end with, lest two spellings mean one place.
+UNCLEAN = re.compile(r"//|/\.\.?(/|$)|(?i:%2f)")
 INNER_PORT = re.compile(r"(.*-)?(admin|debug|health|healthz|metrics|pprof)(-.*)?")
 
 
@@ -141,7 +143,7 @@ def paths_unique(manifests: ManifestSet) -> Iterator[Finding]:
 @rule(
     "ingress-accepted",
     "critical",
-    why="The API server refuses an Ingress with a host that is no name, a path without / or an unclear port.",
+    why="The API server refuses an Ingress with a host that is no name, an unclean path or an unclear port.",
     fix="write hosts in lower case and without a port, paths from /, and either the port's name or its number.",
     source="Kubernetes: Ingress, API reference; no checker has it",
     per_object=True,
@@ -154,6 +156,8 @@ def accepted(manifests: ManifestSet) -> Iterator[Finding]:
         for place, path, kind in _paths(ingress):
             if kind in ("Exact", "Prefix") and not path.startswith("/"):
                 yield ingress.finding(place, path, "does not begin with /")
+            elif kind in ("Exact", "Prefix") and (unclean := UNCLEAN.search(path)):
+                yield ingress.finding(place, path, f"has {unclean[0]} in it")
         for place, backend in backends(ingress):
             port = mapping(backend.get("port"))
             if len(port.keys() & {"name", "number"}) == 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from policy_tests.manifests import Finding, ManifestSet, items, mapping
+from policy_tests.manifests import Finding, ManifestSet, dig, items, mapping
 from policy_tests.quantity import seconds
 from policy_tests.rule import rule
 
@@ -31,6 +31,31 @@ def scrape_in_time(manifests: ManifestSet) -> Iterator[Finding]:
                 if timeout is not None and interval is not None and timeout > interval:
                     path = f"spec.{field}[{index}].scrapeTimeout"
                     yield monitor.finding(path, endpoint["scrapeTimeout"], f"is above {endpoint['interval']}")
+
+
+@rule(
+    "monitors-pods",
+    "low",
+    why="A PodMonitor of no pod, or of a port that its pods do not name, sees nothing, without an error.",
+    fix="make the selector equal to labels of the pods, and name one of their ports.",
+    source="kube-linter dangling-servicemonitor, for pods; prometheus-operator: PodMonitor",
+)
+def pods(manifests: ManifestSet) -> Iterator[Finding]:
+    held = {pod.owner.namespace for pod in manifests.pods}
+    for monitor in manifests.of(f"PodMonitor.{GROUP}"):
+        spaces = set(items(dig(monitor.spec, "namespaceSelector.matchNames")) or [monitor.namespace])
+        selector = monitor.spec.get("selector")
+        # A namespace without any pod here may have its own elsewhere.
+        if dig(monitor.spec, "namespaceSelector.any") or not spaces <= held:
+            continue
+        seen = [pod for space in sorted(spaces) for pod in manifests.select(selector, space)]
+        if not seen:
+            yield monitor.finding("spec.selector", selector, "selects no pod")
+        names = {port.get("name") for pod in seen for container in pod.containers for port in container.ports}
+        for index, endpoint in enumerate(map(mapping, items(monitor.spec.get("podMetricsEndpoints")))):
+            if seen and endpoint.get("port") not in (None, *names):
+                path = f"spec.podMetricsEndpoints[{index}].port"
+                yield monitor.finding(path, endpoint["port"], "is no port of these pods")
 
 
 @rule(

@@ -104,9 +104,12 @@ def policy_accepted(manifests: ManifestSet) -> Iterator[Finding]:
             for index, body in enumerate(items(policy.spec.get(direction.lower()))):
                 for number, port in enumerate(map(mapping, items(dig(body, "ports")))):
                     first, last = port.get("port"), port.get("endPort")
+                    place = f"spec.{direction.lower()}[{index}].ports[{number}]"
+                    for field, value in (("port", first), ("endPort", last)):
+                        if isinstance(value, int) and not 0 < value < 65536:
+                            yield policy.finding(f"{place}.{field}", value, "is no port")
                     if last is not None and not (isinstance(first, int) and isinstance(last, int) and first <= last):
-                        place = f"spec.{direction.lower()}[{index}].ports[{number}].endPort"
-                        yield policy.finding(place, last, f"does not end a range that begins with {first}")
+                        yield policy.finding(f"{place}.endPort", last, f"does not end a range that begins with {first}")
 
 
 @rule(

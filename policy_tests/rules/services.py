@@ -131,6 +131,10 @@ def outside_fields(manifests: ManifestSet) -> Iterator[Finding]:
             opened = field == "externalTrafficPolicy" and service.spec.get("externalIPs")
             if service.spec.get(field) and kind not in kinds and not opened:
                 yield service.finding(f"spec.{field}", service.spec[field], f"is not for a {kind}")
+        for port in map(mapping, items(service.spec.get("ports"))):
+            if port.get("nodePort") and kind not in ("LoadBalancer", "NodePort"):
+                path = f"spec.ports[{port.get('name') or port.get('port')}].nodePort"
+                yield service.finding(path, port["nodePort"], f"is not for a {kind}")
 
 
 @rule(
