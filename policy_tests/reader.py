@@ -17,7 +17,7 @@ class _Loader(yaml.CSafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key, _ in node.value:
-            if key.value in seen and isinstance(key, yaml.ScalarNode):
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
                 raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} is given twice", problem_mark=key.start_mark)
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
         return super().construct_mapping(node, deep)
@@ -48,7 +48,10 @@ def read_documents(text: str, source: str) -> Iterator[tuple[Any, int, list[int]
                 yield document, node.start_mark.line + 1, _item_lines(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        template = "; render it first, as this looks like a template" if re.search(r"\{\{.*\}\}", text) else ""
+        # The line that fails, and the one on which what fails begins.
+        marks = [mark.line for mark in (error.problem_mark, error.context_mark) if mark]
+        failing = "\n".join(each for number, each in enumerate(text.splitlines()) if number in marks)
+        template = "; render it first, as this looks like a template" if re.search(r"\{\{.*\}\}", failing) else ""
         raise ManifestError(f"{source}:{line}: not valid YAML: {error.problem}{template}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ManifestError(f"{source}:1: not valid YAML: {error}") from None

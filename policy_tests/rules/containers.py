@@ -20,6 +20,12 @@ def amounts(container: Container, bound: str) -> dict[str, object]:
     return mapping(dig(container.body, f"resources.{bound}"))
 
 
+def bounded(container: Container, bound: str, resource: str) -> bool:
+    """Whether the container, or its pod as a whole, states an amount."""
+    of_the_pod = mapping(dig(container.pod.spec, f"resources.{bound}"))
+    return any(given.get(resource) is not None for given in (amounts(container, bound), of_the_pod))
+
+
 @rule(
     "containers-requests",
     "medium",
@@ -43,14 +49,14 @@ def requests(manifests: ManifestSet) -> Iterator[Finding]:
 def limits(manifests: ManifestSet) -> Iterator[Finding]:
     yield from _missing(manifests, "limits", "memory")
     # Elsewhere a limit of memory alone is a fair custom: a container that is throttled at every burst is slow as well.
-    for container in manifests.lacking(manifests.containers, lambda each: amounts(each, "limits").get("cpu")):
+    for container in manifests.lacking(manifests.containers, lambda each: bounded(each, "limits", "cpu")):
         yield container.finding("resources.limits.cpu", None, "is not set")
 
 
 def _missing(manifests: ManifestSet, bound: str, *resources: str) -> Iterator[Finding]:
     for container in manifests.containers:
         for resource in resources:
-            if amounts(container, bound).get(resource) is None:
+            if not bounded(container, bound, resource):
                 yield container.finding(f"resources.{bound}.{resource}", None, "is not set")
 
 

@@ -66,10 +66,14 @@ def pull_policy(manifests: ManifestSet) -> Iterator[Finding]:
     policies = [each.body.get("imagePullPolicy") for each in manifests.containers]
     # Elsewhere Always is as fair a custom.
     customs = ["IfNotPresent"] if manifests.is_environment else ["IfNotPresent", "Always"]
-    odd = {each for custom in customs for each in manifests.lacking(range(len(policies)), _is(policies, custom))}
+    kept = {
+        each: custom for custom in customs for each in manifests.lacking(range(len(policies)), _is(policies, custom))
+    }
     for index, (container, policy) in enumerate(zip(manifests.containers, policies, strict=True)):
-        if index in odd or policy == "Never":
-            yield container.finding("imagePullPolicy", policy, f"is not {' or '.join(customs)}, as elsewhere here")
+        if index in kept:
+            yield container.finding("imagePullPolicy", policy, f"is not {kept[index]}, as elsewhere here")
+        elif policy == "Never":
+            yield container.finding("imagePullPolicy", policy, "starts nothing on a node without the image")
 
 
 def _is(values: list[object], wanted: object) -> Callable[[int], bool]:

@@ -12,7 +12,6 @@ from policy_tests.rules.images import parts
 APP_ARMOR = "container.apparmor.security.beta.kubernetes.io"
 RESTRICTED = "Pod Security Standards: restricted"
 BASELINE = "Pod Security Standards: baseline"
-VOLUMES = ("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret")
 # Images whose files belong to a user that the image chose.
 OWN_USER = re.compile(
     r"(?i)mysql|mariadb|postgres|mongo|redis|valkey|memcached|rabbitmq|nginx|nats|kafka|elastic|vault"
@@ -32,6 +31,15 @@ SYSCTLS = (
     "net.ipv4.tcp_keepalive_intvl",
     "net.ipv4.tcp_keepalive_probes",
 )
+
+
+def on_linux(pod: Pod) -> bool:
+    """Whether the API server takes Linux' own fields in the pod; where os.name is windows, it refuses them."""
+    return bool(dig(pod.spec, "os.name") != "windows")
+
+
+def linux_containers(manifests: ManifestSet) -> list[Container]:
+    return [container for container in manifests.containers if on_linux(container.pod)]
 
 
 def effective(container: Container, field: str) -> object:
@@ -63,7 +71,7 @@ def not_privileged(manifests: ManifestSet) -> Iterator[Finding]:
     per_object=True,
 )
 def no_escalation(manifests: ManifestSet) -> Iterator[Finding]:
-    for container in manifests.containers:
+    for container in linux_containers(manifests):
         value = container.security.get("allowPrivilegeEscalation")
         if value is not False:
             yield container.finding("securityContext.allowPrivilegeEscalation", value, "is not false")
@@ -93,9 +101,10 @@ def run_as_non_root(manifests: ManifestSet) -> Iterator[Finding]:
     source="NSA/CISA Kubernetes Hardening Guidance; kyverno require-non-root-groups",
 )
 def no_root_group(manifests: ManifestSet) -> Iterator[Finding]:
-    grouped = [each for each in manifests.containers if effective(each, "runAsGroup") != 0]
+    containers = linux_containers(manifests)
+    grouped = [each for each in containers if effective(each, "runAsGroup") != 0]
     unset = manifests.lacking(grouped, lambda each: effective(each, "runAsGroup"))
-    for container in (*unset, *(each for each in manifests.containers if effective(each, "runAsGroup") == 0)):
+    for container in (*unset, *(each for each in containers if effective(each, "runAsGroup") == 0)):
         group = effective(container, "runAsGroup")
         yield container.finding("securityContext.runAsGroup", group, "the process has root's group")
     for pod in manifests.pods:
@@ -112,25 +121,10 @@ def no_root_group(manifests: ManifestSet) -> Iterator[Finding]:
     source="checkov CKV_K8S_40; kube-score container-security-context-user-group-id; 7 of 13 checkers",
 )
 def own_user(manifests: ManifestSet) -> Iterator[Finding]:
-    chosen = [each for each in manifests.containers if isinstance(effective(each, "runAsUser"), int)]
+    chosen = [each for each in linux_containers(manifests) if isinstance(effective(each, "runAsUser"), int)]
     free = [each for each in chosen if not OWN_USER.search(parts(each.body.get("image"))[0])]
     for container in manifests.lacking(free, lambda each: int(str(effective(each, "runAsUser"))) >= 10000):
         yield container.finding("securityContext.runAsUser", effective(container, "runAsUser"), "is below 10000")
-
-
-@rule(
-    "pods-volume-group",
-    "low",
-    why="Without fsGroup a volume's files belong to root, and the process cannot write or read them.",
-    fix="set fsGroup in the pod's securityContext.",
-    source="kubescape set-fsgroup-value; gatekeeper-library fsgroup",
-)
-def volume_group(manifests: ManifestSet) -> Iterator[Finding]:
-    def mounts(pod: Pod) -> object:
-        return pod.volumes or pod.owner.spec.get("volumeClaimTemplates")
-
-    for pod in manifests.lacking(filter(mounts, manifests.pods), lambda each: each.security.get("fsGroup") is not None):
-        yield pod.finding("securityContext.fsGroup", None, "is not set, where volumes are mounted")
 
 
 @rule(
@@ -141,7 +135,9 @@ def volume_group(manifests: ManifestSet) -> Iterator[Finding]:
     source="Kubernetes: user namespaces; kubesec HostUsers",
 )
 def user_namespace(manifests: ManifestSet) -> Iterator[Finding]:
-    for pod in manifests.lacking(manifests.pods, lambda each: each.spec.get("hostUsers") is False, always=False):
+    for pod in manifests.lacking(
+        filter(on_linux, manifests.pods), lambda each: each.spec.get("hostUsers") is False, always=False
+    ):
         yield pod.finding("hostUsers", pod.spec.get("hostUsers"), "is not false, where the other pods have it")
 
 
@@ -154,7 +150,7 @@ def user_namespace(manifests: ManifestSet) -> Iterator[Finding]:
     per_object=True,
 )
 def drop_capabilities(manifests: ManifestSet) -> Iterator[Finding]:
-    for container in manifests.containers:
+    for container in linux_containers(manifests):
         dropped = dig(container.security, "capabilities.drop")
         if "ALL" not in items(dropped):
             yield container.finding("securityContext.capabilities.drop", dropped, "does not drop ALL")
@@ -184,7 +180,7 @@ def no_added_capabilities(manifests: ManifestSet) -> Iterator[Finding]:
     per_object=True,
 )
 def seccomp(manifests: ManifestSet) -> Iterator[Finding]:
-    for container in manifests.containers:
+    for container in linux_containers(manifests):
         profile = mapping(effective(container, "seccompProfile")).get("type")
         if profile not in ("RuntimeDefault", "Localhost"):
             yield container.finding("securityContext.seccompProfile.type", profile, "is no profile")
@@ -235,21 +231,6 @@ def no_host_namespaces(manifests: ManifestSet) -> Iterator[Finding]:
 
 
 @rule(
-    "pods-volume-types",
-    "high",
-    why="A hostPath is the node's own disk, and other old volume types pass by the cluster's storage rules.",
-    fix=f"use one of {', '.join(VOLUMES)}.",
-    source=f"{RESTRICTED}; kube-linter sensitive-host-mounts",
-    per_object=True,
-)
-def volume_types(manifests: ManifestSet) -> Iterator[Finding]:
-    for pod in manifests.pods:
-        for volume in pod.volumes:
-            for kind in volume.keys() - {"name", *VOLUMES}:
-                yield pod.finding(f"volumes[{volume.get('name')}].{kind}", volume[kind], "is not a permitted volume")
-
-
-@rule(
     "pods-read-only-root",
     "high",
     why="On a writable root file system an intruder can replace the program that runs.",
@@ -258,7 +239,7 @@ def volume_types(manifests: ManifestSet) -> Iterator[Finding]:
     per_object=True,
 )
 def read_only_root(manifests: ManifestSet) -> Iterator[Finding]:
-    for container in manifests.containers:
+    for container in linux_containers(manifests):
         value = container.security.get("readOnlyRootFilesystem")
         if value is not True:
             yield container.finding("securityContext.readOnlyRootFilesystem", value, "is not true")

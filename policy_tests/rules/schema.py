@@ -42,7 +42,9 @@ LAST = {end.rpartition(".")[2] for end in VALUES}
 )
 def values(manifests: ManifestSet) -> Iterator[Finding]:
     for manifest in manifests.manifests:
-        for path, value in manifest.leaves if not manifest.custom_group else ():
+        # A CustomResourceDefinition describes fields of the same names, whose values are anything.
+        described = manifest.custom_group or manifest.kind == "CustomResourceDefinition"
+        for path, value in () if described else manifest.leaves:
             last = path.rpartition(".")[2].partition("[")[0]
             if last not in LAST or not isinstance(value, str) or path.startswith(("data", "metadata")):
                 continue

@@ -20,6 +20,9 @@ CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
         ("a: [1\nb: 2\n", "x.yaml:2: not valid YAML"),
         (CONFIG + "data: {a: one, b: two, a: three}\n", "x.yaml:4: not valid YAML: the key 'a' is given twice"),
         ("kind: {{ .Values.kind }}\n{{- end }}", "render it first, as this looks like a template"),
+        (CONFIG + "data:\n{{- if .a }}\n  b: c\n", "x.yaml:6: not valid YAML.*looks like a template"),
+        (CONFIG + "data: {a: {{ .Values.a }}}\n", "x.yaml:4: not valid YAML: found unhashable key; render it first"),
+        (CONFIG + "data:\n  a: '{{ $value }}'\n  b: [1\n", "x.yaml:7: not valid YAML: [^;]*$"),
         (
             "kind: '{{ .Values.kind }}'\n",
             "x.yaml:1: no Kubernetes object.*render it first, as this looks like a template",
