@@ -2,56 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from policy_tests import schemas
 from policy_tests.manifests import Finding, ManifestSet
 from policy_tests.rule import rule
-
-# The API server knows more values than its published schemas do; by the end of the path.
-VALUES = {
-    "accessModes": {"ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"},
-    "concurrencyPolicy": {"Allow", "Forbid", "Replace"},
-    "dnsPolicy": {"ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"},
-    "externalTrafficPolicy": {"Cluster", "Local"},
-    "fsGroupChangePolicy": {"Always", "OnRootMismatch"},
-    "imagePullPolicy": {"Always", "IfNotPresent", "Never"},
-    "pathType": {"Exact", "ImplementationSpecific", "Prefix"},
-    "podManagementPolicy": {"OrderedReady", "Parallel"},
-    "policyTypes": {"Ingress", "Egress"},
-    "protocol": {"TCP", "UDP", "SCTP"},
-    "scheme": {"HTTP", "HTTPS"},
-    "seccompProfile.type": {"Localhost", "RuntimeDefault", "Unconfined"},
-    "sessionAffinity": {"ClientIP", "None"},
-    "spec.strategy.type": {"Recreate", "RollingUpdate"},
-    "spec.updateStrategy.type": {"OnDelete", "RollingUpdate"},
-    "unhealthyPodEvictionPolicy": {"AlwaysAllow", "IfHealthyBudget"},
-    "whenUnsatisfiable": {"DoNotSchedule", "ScheduleAnyway"},
-}
-LAST = {end.rpartition(".")[2] for end in VALUES}
-
-
-@rule(
-    "schema-values",
-    "critical",
-    why="The API server refuses a word that is none of the few which the field takes.",
-    fix="write one of the words, with its capitals.",
-    source="Kubernetes: API reference; no checker has it",
-    per_object=True,
-)
-def values(manifests: ManifestSet) -> Iterator[Finding]:
-    for manifest in manifests.manifests:
-        # A CustomResourceDefinition describes fields of the same names, whose values are anything.
-        described = manifest.custom_group or manifest.kind == "CustomResourceDefinition"
-        for path, value in () if described else manifest.leaves:
-            last = path.rpartition(".")[2].partition("[")[0]
-            if last not in LAST or not isinstance(value, str) or path.startswith(("data", "metadata")):
-                continue
-            field = re.sub(r"\[[^]]*\]$", "", path)
-            for end, words in VALUES.items():
-                if f".{field}".endswith(f".{end}") and value not in words:
-                    yield manifest.finding(path, value, f"is none of {', '.join(sorted(words))}")
 
 
 @rule(
