@@ -16,7 +16,10 @@ LABEL = re.compile(r"(?=.{1,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 SERVICE = re.compile(r"(?=.{1,63}$)[a-z]([-a-z0-9]*[a-z0-9])?")
 VALUE = re.compile(r"|(?=.{1,63}$)[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 KEY = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?(?=.{1,63}$)[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+# The controller adds the time of the run, and a Job's name has at most 63 characters.
+CRON_JOB = re.compile(rf"(?=.{{1,52}}$){SUBDOMAIN.pattern}")
 PORT = re.compile(r"(?=.{1,15}$)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
+PATTERNS = {"CronJob": CRON_JOB, "Namespace": LABEL, "Service": SERVICE, "StatefulSet": LABEL}
 PATHLIKE = ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 RECOMMENDED = re.compile(
     r"app\.kubernetes\.io/(name|instance|component|part-of|managed-by|version)|app|environment|env|tier"
@@ -35,10 +38,11 @@ SHARED = ("app.kubernetes.io/part-of", "app.kubernetes.io/environment", "environ
 )
 def valid(manifests: ManifestSet) -> Iterator[Finding]:
     for manifest in manifests.manifests:
-        pattern = {"Service": SERVICE, "Namespace": LABEL, "StatefulSet": LABEL}.get(manifest.type, SUBDOMAIN)
+        pattern = PATTERNS.get(manifest.type, SUBDOMAIN)
         name = manifest.name if "name" in manifest.body["metadata"] else manifest.name.rstrip("-")
         if manifest.kind not in PATHLIKE and not pattern.fullmatch(name):
-            yield manifest.finding("metadata.name", name, "is no DNS name")
+            length = " of at most 52 characters" if pattern is CRON_JOB else ""
+            yield manifest.finding("metadata.name", name, f"is no DNS name{length}")
         yield from _labels(manifest, "metadata.labels", manifest.labels)
     for pod in manifests.pods:
         if pod.path != "spec":

@@ -231,6 +231,21 @@ def no_host_namespaces(manifests: ManifestSet) -> Iterator[Finding]:
 
 
 @rule(
+    "pods-find-services",
+    "high",
+    why="Under dnsPolicy Default a pod asks the resolver of its node, which knows no Service of the cluster.",
+    fix="remove dnsPolicy; ClusterFirst finds the names of the internet as well.",
+    source="Kubernetes: DNS for Services and Pods; no checker has it",
+    per_object=True,
+)
+def find_services(manifests: ManifestSet) -> Iterator[Finding]:
+    for pod in manifests.pods:
+        # In kube-system stands the DNS server itself, and beside it what must not wait for it.
+        if pod.spec.get("dnsPolicy") == "Default" and pod.owner.namespace != "kube-system":
+            yield pod.finding("dnsPolicy", "Default", "finds no Service")
+
+
+@rule(
     "pods-read-only-root",
     "high",
     why="On a writable root file system an intruder can replace the program that runs.",
