@@ -8,8 +8,11 @@ from decimal import Decimal
 from policy_tests.manifests import Container, Finding, ManifestSet, dig, mapping
 from policy_tests.quantity import quantity
 from policy_tests.rule import rule
+from policy_tests.rules.storage import claims
 
 LEAST = {"cpu": Decimal("0.001"), "memory": Decimal(2**20)}
+# Of a volume.
+LEAST_SPACE = Decimal(2**10)
 MOST = {"cpu": Decimal(96), "memory": Decimal(2**42)}
 # How many times its request a container may use before a full node is likely to kill it, or to starve it.
 RATIO = {"cpu": 50, "memory": 16}
@@ -130,8 +133,9 @@ def requests_within_limits(manifests: ManifestSet) -> Iterator[Finding]:
 @rule(
     "containers-sane-quantities",
     "medium",
-    why="`memory: 128m` is an eighth of a byte and `cpu: 500` five hundred cores; neither pod ever starts.",
-    fix="write CPU in cores or m, memory in Mi or Gi.",
+    why="`memory: 128m` is an eighth of a byte, `cpu: 500` five hundred cores and `storage: 50GB` nothing; no such pod "
+    "ever starts.",
+    fix="write CPU in cores or m, memory and storage in Mi or Gi.",
     source="redhat-cop container_resources_memoryunit_incorrect, container_resources_requests_cpuunit_incorrect",
     per_object=True,
 )
@@ -143,6 +147,22 @@ def sane_quantities(manifests: ManifestSet) -> Iterator[Finding]:
                 amount = quantity(value)
                 if amount is None or not LEAST[resource] <= amount <= MOST[resource]:
                     yield container.finding(f"resources.{bound}.{resource}", value, "is not a plausible amount")
+    for owner, path, spec in claims(manifests):
+        value = dig(spec, "resources.requests.storage")
+        if value is not None and not _plausible(value):
+            yield owner.finding(f"{path}.resources.requests.storage", value, "is not a plausible amount")
+    for pod in manifests.pods:
+        for volume in pod.volumes:
+            value = dig(volume, "emptyDir.sizeLimit")
+            if value is not None and not _plausible(value):
+                yield pod.finding(
+                    f"volumes[{volume.get('name')}].emptyDir.sizeLimit", value, "is not a plausible amount"
+                )
+
+
+def _plausible(size: object) -> bool:
+    amount = quantity(size)
+    return amount is not None and amount >= LEAST_SPACE
 
 
 @rule(

@@ -87,7 +87,7 @@ def _needed(manifests: ManifestSet, namespace: str) -> dict[str, Decimal]:
             needed["pods"] += count
             for bound in BOUNDS:
                 for resource in RESOURCES:
-                    needed[f"{bound}.{resource}"] += count * _of_one(pod, bound, resource)
+                    needed[f"{bound}.{resource}"] += count * of_one_pod(pod, bound, resource)
     for owner, _, spec in claims(manifests):
         if owner.namespace == namespace:
             count = owner.pod.replicas if owner.kind == "StatefulSet" else 1
@@ -123,7 +123,7 @@ def _surges(pod: Pod) -> bool:
     return pod.owner.kind == "Deployment" and not none
 
 
-def _of_one(pod: Pod, bound: str, resource: str) -> Decimal:
+def of_one_pod(pod: Pod, bound: str, resource: str) -> Decimal:
     """What one pod asks for: its containers together, or an init container if that alone needs more."""
     whole = quantity(mapping(dig(pod.spec, f"resources.{bound}")).get(resource))
     if whole is not None:
@@ -196,7 +196,7 @@ def _asked(
     for pod in manifests.pods if kind in ("Container", "Pod") else ():
         for bound in BOUNDS if pod.owner.namespace == namespace else ():
             if kind == "Pod":
-                yield pod.owner, pod.path, _of_one(pod, bound, resource) or None
+                yield pod.owner, pod.path, of_one_pod(pod, bound, resource) or None
             for container in pod.containers if kind == "Container" else ():
                 path = f"{container.path}.resources.{bound}.{resource}"
                 yield pod.owner, path, amounts(container, bound).get(resource)
