@@ -1,33 +1,39 @@
-"""Rollouts, drains and jobs end, and nobody notices them."""
+"""Rollouts and drains end, and nobody notices them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 
-from policy_tests.manifests import Container, Finding, Manifest, ManifestSet, Pod, dig, items, mapping
+from policy_tests.manifests import LONG_RUNNING, Container, Finding, Manifest, ManifestSet, Pod, dig, items, mapping
 from policy_tests.rule import rule
+from policy_tests.rules.probes import startup_seconds
 
-# Five fields of numbers, names, lists, ranges and steps, or a macro.
-SCHEDULE = re.compile(r"@(yearly|annually|monthly|weekly|daily|midnight|hourly)|@every \S+|(?:\S+\s+){4}\S+")
-FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 MULTIPLIED = ("Deployment", "StatefulSet")
+# Where each kind of autoscaler says how few replicas it leaves, and how few when it does not say.
+AUTOSCALERS = {"HorizontalPodAutoscaler": ("minReplicas", 1), "ScaledObject.keda.sh": ("minReplicaCount", 0)}
 
 
 def autoscalers(manifests: ManifestSet, pod: Pod) -> list[tuple[str, int]]:
-    """(name, minReplicas) of the autoscalers of the pod's workload."""
+    """(name, least replicas) of the autoscalers of the pod's workload."""
     return [
-        (autoscaler.name, autoscaler.spec.get("minReplicas") or 1)
-        for autoscaler in manifests.of("HorizontalPodAutoscaler")
+        (autoscaler.name, autoscaler.spec.get(field) or default)
+        for kind, (field, default) in AUTOSCALERS.items()
+        for autoscaler in manifests.of(kind)
         if autoscaler.namespace == pod.owner.namespace
-        and dig(autoscaler.body, "spec.scaleTargetRef.kind") == pod.owner.kind
+        and dig(autoscaler.body, "spec.scaleTargetRef.kind") in (None, pod.owner.kind)
         and dig(autoscaler.body, "spec.scaleTargetRef.name") == pod.owner.name
     ]
 
 
 def least_replicas(manifests: ManifestSet, pod: Pod) -> int:
     return min([least for _, least in autoscalers(manifests, pod)], default=pod.replicas)
+
+
+def guarded(manifests: ManifestSet) -> list[Pod]:
+    """The pods that a PodDisruptionBudget selects."""
+    selectors = [(each.spec.get("selector"), each.namespace) for each in manifests.of("PodDisruptionBudget")]
+    return [pod for chosen, namespace in selectors if chosen is not None for pod in manifests.select(chosen, namespace)]
 
 
 @rule(
@@ -40,9 +46,10 @@ def least_replicas(manifests: ManifestSet, pod: Pod) -> int:
 def two_replicas(manifests: ManifestSet) -> Iterator[Finding]:
     if manifests.is_environment and manifests.name != "prod":
         return
+    several = {*manifests.served, *guarded(manifests)}
     for pod in manifests.pods:
-        # Elsewhere a worker that nobody calls, or whatever owns a volume, may be alone.
-        alone = pod not in manifests.served or any("persistentVolumeClaim" in volume for volume in pod.volumes)
+        # Elsewhere a worker that nobody calls and no budget guards, or whatever owns a volume, may be alone.
+        alone = pod not in several or any("persistentVolumeClaim" in volume for volume in pod.volumes)
         may = alone and not manifests.is_environment and not autoscalers(manifests, pod)
         if pod.owner.kind == "Deployment" and least_replicas(manifests, pod) < 2 and not may:
             yield pod.owner.finding("spec.replicas", pod.owner.spec.get("replicas"), "is fewer than two")
@@ -56,10 +63,9 @@ def two_replicas(manifests: ManifestSet) -> Iterator[Finding]:
     source="kube-score deployment-has-poddisruptionbudget; polaris missingPodDisruptionBudget",
 )
 def budget_exists(manifests: ManifestSet) -> Iterator[Finding]:
-    budgets = manifests.of("PodDisruptionBudget")
-    guarded = [pod for budget in budgets for pod in manifests.select(budget.spec.get("selector"), budget.namespace)]
+    kept = guarded(manifests)
     for pod in manifests.served:
-        if pod.owner.kind in MULTIPLIED and least_replicas(manifests, pod) > 1 and pod not in guarded:
+        if pod.owner.kind in MULTIPLIED and least_replicas(manifests, pod) > 1 and pod not in kept:
             yield pod.owner.finding("spec.replicas", pod.replicas, "has no PodDisruptionBudget")
 
 
@@ -82,6 +88,29 @@ def budget_allows_drains(manifests: ManifestSet) -> Iterator[Finding]:
             needed = _rounded_up(least, replicas)
             if needed is not None and needed >= replicas:
                 yield budget.finding("spec.minAvailable", least, f"{pod.owner} has {replicas} replicas")
+
+
+@rule(
+    "availability-budget-protects",
+    "medium",
+    why="A budget under which a drain may take all replicas, or most members of a quorum, protects nothing.",
+    fix="set maxUnavailable: 1.",
+    source="Kubernetes: specifying a disruption budget, quorums; no checker has it",
+)
+def budget_protects(manifests: ManifestSet) -> Iterator[Finding]:
+    for budget in manifests.of("PodDisruptionBudget"):
+        field = "maxUnavailable" if "maxUnavailable" in budget.spec else "minAvailable"
+        stated = budget.spec.get(field)
+        for pod in manifests.select(budget.spec.get("selector"), budget.namespace):
+            replicas = least_replicas(manifests, pod)
+            number = _rounded_up(stated, replicas)
+            # An even number of members is no quorum, but shards or copies.
+            quorum = pod.owner.kind == "StatefulSet" and replicas >= 3 and replicas % 2
+            bearable = replicas // 2 if quorum else replicas - 1
+            if pod.owner.kind in MULTIPLIED and replicas > 1 and number is not None:
+                gone = number if field == "maxUnavailable" else replicas - number
+                if gone > bearable:
+                    yield budget.finding(f"spec.{field}", stated, f"lets {gone} of {replicas} pods of {pod.owner} go")
 
 
 @rule(
@@ -108,8 +137,9 @@ def _rounded_up(value: object, replicas: int) -> int | None:
 @rule(
     "availability-autoscaler-consistent",
     "medium",
-    why="An autoscaler that cannot move, has a rival, or is reset by every apply does not scale.",
-    fix="set maxReplicas above minReplicas, keep one autoscaler a workload, and leave spec.replicas out.",
+    why="An autoscaler that cannot move, cannot measure, has a rival, or is reset by every apply does not scale.",
+    fix="set maxReplicas above minReplicas, request what is measured, keep one autoscaler a workload, and leave "
+    "spec.replicas out.",
     source="Kubernetes: HPA, migrating to horizontal autoscaling; kube-score hpa rules",
 )
 def autoscaler_consistent(manifests: ManifestSet) -> Iterator[Finding]:
@@ -117,12 +147,31 @@ def autoscaler_consistent(manifests: ManifestSet) -> Iterator[Finding]:
         least, most = autoscaler.spec.get("minReplicas") or 1, autoscaler.spec.get("maxReplicas") or 0
         if most <= least:
             yield autoscaler.finding("spec.maxReplicas", most, f"is not above minReplicas, {least}")
+        yield from _unmeasured(manifests, autoscaler)
     for pod in manifests.pods:
         scalers = autoscalers(manifests, pod)
         if scalers and "replicas" in pod.owner.spec:
             yield pod.owner.finding("spec.replicas", pod.replicas, f"fights autoscaler {scalers[0][0]}")
         if len(scalers) > 1:
             yield pod.owner.finding("metadata.name", pod.owner.name, f"has {len(scalers)} autoscalers")
+
+
+def _unmeasured(manifests: ManifestSet, autoscaler: Manifest) -> Iterator[Finding]:
+    """Utilizations are shares of a request, which a limit or the namespace's defaults may stand in for."""
+    target = mapping(autoscaler.spec.get("scaleTargetRef"))
+    workload = manifests.find(str(target.get("kind")), target.get("name"), autoscaler.namespace)
+    ranges = [each for each in manifests.of("LimitRange") if each.namespace == autoscaler.namespace]
+    for index, metric in enumerate(items(autoscaler.spec.get("metrics"))):
+        resource = dig(metric, "resource.name")
+        if not workload or workload.kind not in LONG_RUNNING or dig(metric, "resource.target.type") != "Utilization":
+            continue
+        bounds = [bound for each in ranges for bound in items(each.spec.get("limits"))]
+        defaults = [dig(bound, field) for bound in bounds for field in ("default", "defaultRequest")]
+        for container in workload.pod.containers:
+            given = [dig(container.body, "resources.requests"), dig(container.body, "resources.limits"), *defaults]
+            if container.long_running and not any(resource in mapping(each) for each in given):
+                path = f"spec.metrics[{index}].resource"
+                yield autoscaler.finding(path, resource, f"is a share of what {container.name} does not request")
 
 
 @rule(
@@ -148,6 +197,75 @@ def rolling_update(manifests: ManifestSet) -> Iterator[Finding]:
 
 
 @rule(
+    "availability-rolls-out",
+    "medium",
+    why="A workload that is paused, waits for hands, has no replicas or updates none of them does not run what was "
+    "released, and no tool calls that a failure.",
+    fix="take out paused, OnDelete and replicas: 0, and keep partition below the replicas.",
+    source="kube-linter no-rolling-update-strategy; Kubernetes: StatefulSet, partitioned rolling updates",
+)
+def rolls_out(manifests: ManifestSet) -> Iterator[Finding]:
+    for pod in manifests.pods:
+        spec = pod.owner.spec
+        partition = dig(spec, "updateStrategy.rollingUpdate.partition")
+        if pod.owner.kind == "Deployment" and spec.get("paused"):
+            yield pod.owner.finding("spec.paused", True, "never rolls out")
+        if dig(spec, "updateStrategy.type") == "OnDelete":
+            yield pod.owner.finding("spec.updateStrategy.type", "OnDelete", "updates no pod by itself")
+        if isinstance(partition, int) and partition and partition >= pod.replicas:
+            path = "spec.updateStrategy.rollingUpdate.partition"
+            yield pod.owner.finding(path, partition, f"updates none of {pod.replicas} replicas")
+        if pod.owner.kind in MULTIPLIED and spec.get("replicas") == 0 and not autoscalers(manifests, pod):
+            yield pod.owner.finding("spec.replicas", 0, "runs nothing")
+
+
+@rule(
+    "availability-agents-in-turn",
+    "medium",
+    why="When all pods of a DaemonSet are replaced at once, a bad version is on every node before anybody sees it.",
+    fix="set updateStrategy.rollingUpdate.maxUnavailable to 1, or to a small percentage.",
+    source="Kubernetes: perform a rolling update on a DaemonSet; no checker has it",
+    per_object=True,
+)
+def agents_in_turn(manifests: ManifestSet) -> Iterator[Finding]:
+    for daemon_set in manifests.of("DaemonSet"):
+        most = dig(daemon_set.spec, "updateStrategy.rollingUpdate.maxUnavailable")
+        if most == "100%":
+            yield daemon_set.finding("spec.updateStrategy.rollingUpdate.maxUnavailable", most, "takes all pods at once")
+
+
+@rule(
+    "availability-progress-deadline",
+    "high",
+    why="A rollout whose deadline passes while its pods may still be starting is called failed, and is rolled back.",
+    fix="set progressDeadlineSeconds above minReadySeconds and what startupProbe allows together.",
+    source="Kubernetes: Deployments, progress deadline seconds; no checker has it",
+    per_object=True,
+)
+def progress_deadline(manifests: ManifestSet) -> Iterator[Finding]:
+    for deployment in manifests.of("Deployment"):
+        deadline, ready = deployment.spec.get("progressDeadlineSeconds", 600), deployment.spec.get("minReadySeconds", 0)
+        slowest = max(map(startup_seconds, deployment.pod.containers), default=0)
+        if isinstance(deadline, int) and isinstance(ready, int) and deadline <= ready + slowest:
+            message = f"is not above the {ready + slowest} s that a pod may take until it counts as available"
+            yield deployment.finding("spec.progressDeadlineSeconds", deadline, message)
+
+
+@rule(
+    "availability-rollback",
+    "low",
+    why="Without an old revision `kubectl rollout undo` has nothing to return to.",
+    fix="keep a few revisions: revisionHistoryLimit: 3, or leave it out.",
+    source="Kubernetes: Deployments, clean up policy; datree",
+    per_object=True,
+)
+def rollback(manifests: ManifestSet) -> Iterator[Finding]:
+    for workload in manifests.of(*LONG_RUNNING):
+        if workload.spec.get("revisionHistoryLimit") == 0:
+            yield workload.finding("spec.revisionHistoryLimit", 0, "keeps no old revision")
+
+
+@rule(
     "availability-spread",
     "medium",
     why="Replicas on one node go down together with it.",
@@ -155,9 +273,10 @@ def rolling_update(manifests: ManifestSet) -> Iterator[Finding]:
     source="kube-linter no-anti-affinity; kube-score deployment-has-host-podantiaffinity",
 )
 def spread(manifests: ManifestSet) -> Iterator[Finding]:
+    several = {*manifests.served, *guarded(manifests)}
     for pod in manifests.pods:
         apart = pod.spec.get("topologySpreadConstraints") or dig(pod.spec, "affinity.podAntiAffinity")
-        expected = manifests.is_environment or pod in manifests.served
+        expected = manifests.is_environment or pod in several
         if pod.owner.kind in MULTIPLIED and least_replicas(manifests, pod) > 1 and not apart and expected:
             yield pod.finding("topologySpreadConstraints", None, f"{pod.replicas} replicas may share a node")
 
@@ -181,72 +300,25 @@ def drain_before_stop(manifests: ManifestSet) -> Iterator[Finding]:
 @rule(
     "availability-graceful-stop",
     "medium",
-    why="When preStop lasts as long as the grace period, the process is killed in the middle of its work.",
+    why="When there is no grace period, or preStop lasts as long, the process is killed in the middle of its work.",
     fix="set terminationGracePeriodSeconds well above the preStop sleep.",
     source="Kubernetes: pod termination; no checker has it",
     per_object=True,
 )
 def graceful_stop(manifests: ManifestSet) -> Iterator[Finding]:
+    for pod in manifests.pods:
+        # Elsewhere an agent of the node may have nothing to end.
+        agent = pod.owner.kind == "DaemonSet" and not manifests.is_environment
+        if pod.spec.get("terminationGracePeriodSeconds") == 0 and not agent:
+            yield pod.finding("terminationGracePeriodSeconds", 0, "kills at once")
     for container in manifests.containers:
         grace = container.pod.spec.get("terminationGracePeriodSeconds", 30)
         hook = mapping(dig(container.body, "lifecycle.preStop"))
         words = " ".join(map(str, items(dig(hook, "exec.command")))).split()
         slept = [word for previous, word in pairwise(words) if previous.endswith("sleep")]
         seconds = dig(hook, "sleep.seconds") or max((int(word) for word in slept if word.isdigit()), default=0)
-        if seconds and seconds >= grace:
+        if seconds and seconds >= grace > 0:
             yield container.finding("lifecycle.preStop", hook, f"lasts as long as the grace period of {grace} s")
-
-
-@rule(
-    "availability-jobs-end",
-    "medium",
-    why="A job that hangs holds its resources for ever, and under Forbid no later run ever starts.",
-    fix="set activeDeadlineSeconds and backoffLimit, ttlSecondsAfterFinished on a bare Job, and concurrencyPolicy "
-    "Forbid or Replace on a CronJob.",
-    source="KBVE/kbve #13135; gatekeeper-library; redhat-cop cronjob rules",
-)
-def jobs_end(manifests: ManifestSet) -> Iterator[Finding]:
-    crons, jobs = manifests.of("CronJob"), manifests.of("Job")
-    needed = [
-        ("spec.jobTemplate.spec.activeDeadlineSeconds", crons, True),
-        ("spec.jobTemplate.spec.backoffLimit", crons, None),
-        ("spec.startingDeadlineSeconds", crons, None),
-        ("spec.concurrencyPolicy", crons, None),
-        ("spec.activeDeadlineSeconds", jobs, None),
-        ("spec.backoffLimit", jobs, None),
-        ("spec.ttlSecondsAfterFinished", jobs, None),
-    ]
-    for path, owners, always in needed:
-        for job in manifests.lacking(owners, _states(path), always=always):
-            yield job.finding(path, None, "is not set")
-    for cron in crons:
-        if cron.spec.get("concurrencyPolicy") == "Allow":
-            yield cron.finding("spec.concurrencyPolicy", "Allow", "lets runs pile up")
-
-
-def _states(path: str) -> Callable[[Manifest], bool]:
-    return lambda manifest: dig(manifest.body, path) is not None
-
-
-@rule(
-    "availability-schedule",
-    "high",
-    why="The API server refuses a schedule that is no schedule; one for a day that no month has never runs.",
-    fix="write five fields: minute, hour, day of the month, month, day of the week.",
-    source="Kubernetes: CronJob, schedule syntax; no checker has it",
-    per_object=True,
-)
-def schedule(manifests: ManifestSet) -> Iterator[Finding]:
-    for cron in manifests.of("CronJob"):
-        text = str(cron.spec.get("schedule"))
-        fields = text.split()
-        numbers = [[int(number) for number in re.findall(r"(?<![/\w])\d+", each)] for each in fields]
-        bounds = zip(FIELDS, numbers, strict=False)
-        within = all(least <= number <= most for (least, most), given in bounds for number in given)
-        if not SCHEDULE.fullmatch(text) or not within or fields[2:4] in (["30", "2"], ["31", "2"]):
-            yield cron.finding("spec.schedule", text, "is no schedule")
-        if cron.spec.get("suspend"):
-            yield cron.finding("spec.suspend", True, "never runs")
 
 
 @rule(
@@ -257,15 +329,18 @@ def schedule(manifests: ManifestSet) -> Iterator[Finding]:
     source="kube-linter priority-class-name; polaris priorityClassNotSet; kyverno require-pod-priorityclassname",
 )
 def priority(manifests: ManifestSet) -> Iterator[Finding]:
-    for pod in manifests.lacking(manifests.pods, lambda each: each.spec.get("priorityClassName"), always=False):
-        yield pod.finding("priorityClassName", None, "is missing, where the other pods have one")
+    # Pods that stay and pods that end compete for different things, and keep customs of their own.
+    stay, end = ([pod for pod in manifests.pods if (pod.owner.kind in LONG_RUNNING) is kind] for kind in (True, False))
+    for pods in (stay, end):
+        for pod in manifests.lacking(pods, lambda each: each.spec.get("priorityClassName"), always=False):
+            yield pod.finding("priorityClassName", None, "is missing, where the other pods have one")
 
 
 @rule(
     "availability-restart-policy",
     "high",
-    why="The API server refuses a Job that always restarts, and a Deployment that does not.",
-    fix="use Never or OnFailure for jobs, Always for everything else.",
+    why="The API server refuses a Job that always restarts, and a Deployment that does not or that has a deadline.",
+    fix="use Never or OnFailure for jobs, Always without activeDeadlineSeconds for everything else.",
     source="kyverno: restart policies; Kubernetes: pod lifecycle",
     per_object=True,
 )
@@ -275,6 +350,8 @@ def restart_policy(manifests: ManifestSet) -> Iterator[Finding]:
         ends = pod.owner.kind in ("CronJob", "Job")
         if pod.owner.kind != "Pod" and (policy == "Always") == ends:
             yield pod.finding("restartPolicy", policy, f"does not fit a {pod.owner.kind}")
+        if pod.owner.kind in LONG_RUNNING and "activeDeadlineSeconds" in pod.spec:
+            yield pod.finding("activeDeadlineSeconds", pod.spec["activeDeadlineSeconds"], "is for pods that end")
 
 
 @rule(
@@ -287,4 +364,6 @@ def restart_policy(manifests: ManifestSet) -> Iterator[Finding]:
 )
 def no_naked_pods(manifests: ManifestSet) -> Iterator[Finding]:
     for pod in manifests.of("Pod", "ReplicaSet", "ReplicationController"):
-        yield pod.finding("kind", pod.kind, "has no controller that rolls it out")
+        # A test or a step of `helm install` ends, and helm starts it anew.
+        if "helm.sh/hook" not in pod.annotations:
+            yield pod.finding("kind", pod.kind, "has no controller that rolls it out")

@@ -21,6 +21,15 @@ def handlers(container: Container) -> Iterator[tuple[str, str, Body]]:
                 yield f"{place}.{kind}", kind, action
 
 
+def startup_seconds(container: Container) -> int:
+    """How long the container may take to start before its startupProbe has it killed; 0 without one."""
+    probe = mapping(container.body.get("startupProbe"))
+    fields = [("initialDelaySeconds", 0), ("periodSeconds", 10), ("failureThreshold", 3)]
+    delay, period, failures = (probe.get(name) or default for name, default in fields)
+    known = probe and all(isinstance(value, int) for value in (delay, period, failures))
+    return delay + period * failures if known else 0
+
+
 @rule(
     "probes-liveness",
     "medium",

@@ -99,9 +99,9 @@ OBJECTS: dict[str, tuple[tuple[str, Change], ...]] = {
     ),
     "RoleBinding": (("access-no-broad-bindings", _set("roleRef", {"kind": "ClusterRole", "name": "cluster-admin"})),),
     "CronJob": (
-        ("availability-jobs-end", _set("spec.jobTemplate.spec.activeDeadlineSeconds", None)),
-        ("availability-jobs-end", _set("spec.concurrencyPolicy", "Allow")),
-        ("availability-schedule", _set("spec.schedule", "0 25 * * *")),
+        ("jobs-end", _set("spec.jobTemplate.spec.activeDeadlineSeconds", None)),
+        ("jobs-end", _set("spec.concurrencyPolicy", "Allow")),
+        ("jobs-schedule", _set("spec.schedule", "0 25 * * *")),
     ),
     "Deployment": (
         ("availability-two-replicas", _set("spec.replicas", 1)),
