@@ -256,7 +256,7 @@ def progress_deadline(manifests: ManifestSet) -> Iterator[Finding]:
     "low",
     why="Without an old revision `kubectl rollout undo` has nothing to return to.",
     fix="keep a few revisions: revisionHistoryLimit: 3, or leave it out.",
-    source="Kubernetes: Deployments, clean up policy; datree",
+    source="Kubernetes: Deployments, clean up policy; no checker has it",
     per_object=True,
 )
 def rollback(manifests: ManifestSet) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ HOOKS = ("helm.sh/hook", "argocd.argoproj.io/hook")
     fix="set activeDeadlineSeconds and backoffLimit, ttlSecondsAfterFinished on a bare Job, and concurrencyPolicy "
     "Forbid or Replace on a CronJob.",
     source="KBVE/kbve #13135; gatekeeper-library; redhat-cop cronjob rules; kube-linter "
-    "job-ttl-seconds-after-finished; datree CRONJOB_MISSING_CONCURRENCYPOLICY_KEY",
+    "job-ttl-seconds-after-finished; datree",
 )
 def end(manifests: ManifestSet) -> Iterator[Finding]:
     crons, jobs = manifests.of("CronJob"), manifests.of("Job")
@@ -133,7 +133,7 @@ def start(manifests: ManifestSet) -> Iterator[Finding]:
     "medium",
     why="A failed run of which neither the Job nor the pods are kept leaves no log and no exit code.",
     fix="set failedJobsHistoryLimit to 1 or more.",
-    source="Kubernetes: CronJob, jobs history limits; datree",
+    source="Kubernetes: CronJob, jobs history limits; no checker has it",
     per_object=True,
 )
 def failures_kept(manifests: ManifestSet) -> Iterator[Finding]:

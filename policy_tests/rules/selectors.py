@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from policy_tests.manifests import LONG_RUNNING, Body, Finding, ManifestSet, Pod, dig, items, mapping, matches
+from policy_tests.manifests import LONG_RUNNING, Finding, ManifestSet, dig, items, mapping, matches
 from policy_tests.policies import PEERS, inside, peer_pods, policy_rules
 from policy_tests.rule import rule
+from policy_tests.rules.scheduling import affinity_terms, at_home
+
+RELEASE = re.compile(r"\d+\.\d+")
 
 
 @rule(
@@ -66,6 +70,9 @@ def disruption_budgets(manifests: ManifestSet) -> Iterator[Finding]:
     seen: dict[int, str] = {}
     for budget in manifests.of("PodDisruptionBudget"):
         selector = budget.spec.get("selector")
+        if selector == {}:
+            yield budget.finding("spec.selector", selector, "selects every pod of the namespace")
+            continue
         pods = manifests.select(selector, budget.namespace) if selector else []
         if not pods:
             yield budget.finding("spec.selector", selector, "selects no pod")
@@ -122,16 +129,23 @@ def spreading(manifests: ManifestSet) -> Iterator[Finding]:
             if not selector or not matches(mapping(selector), pod.labels):
                 place = f"topologySpreadConstraints[{index}].labelSelector"
                 yield pod.finding(place, selector, "does not select the pods that it stands in")
-        for path, term in _apart(pod):
-            if not manifests.select(term.get("labelSelector"), pod.owner.namespace):
+        for path, term in affinity_terms(pod, "podAntiAffinity"):
+            if at_home(term) and not manifests.select(term.get("labelSelector"), pod.owner.namespace):
                 yield pod.finding(path, term.get("labelSelector"), "selects no pod")
 
 
-def _apart(pod: Pod) -> Iterator[tuple[str, Body]]:
-    """(path, term) of each term of the pod's anti-affinity that is about its own namespace."""
-    base = "affinity.podAntiAffinity"
-    for index, term in enumerate(items(dig(pod.spec, f"{base}.requiredDuringSchedulingIgnoredDuringExecution"))):
-        yield f"{base}.requiredDuringSchedulingIgnoredDuringExecution[{index}]", mapping(term)
-    for index, entry in enumerate(items(dig(pod.spec, f"{base}.preferredDuringSchedulingIgnoredDuringExecution"))):
-        path = f"{base}.preferredDuringSchedulingIgnoredDuringExecution[{index}].podAffinityTerm"
-        yield path, mapping(dig(entry, "podAffinityTerm"))
+@rule(
+    "selectors-without-versions",
+    "high",
+    why="A workload's selector can never change, and so the API server refuses the next release.",
+    fix="keep the version and the chart among the template's labels, out of spec.selector.",
+    source="Kubernetes: Deployments, label selector updates; Helm: labels and annotations; no checker has it",
+    per_object=True,
+)
+def without_versions(manifests: ManifestSet) -> Iterator[Finding]:
+    for workload in manifests.of(*LONG_RUNNING):
+        for key, value in mapping(dig(workload.spec, "selector.matchLabels")).items():
+            # `version: v2` may be the name of a variant that runs beside v1; 2.4.1 is a release.
+            released = key in ("version", "chart") and RELEASE.search(str(value))
+            if released or key in ("app.kubernetes.io/version", "helm.sh/chart"):
+                yield workload.finding(f"spec.selector.matchLabels[{key}]", value, "changes with the next release")
