@@ -1,14 +1,17 @@
-"""How Kubernetes learns whether a container works."""
+"""How Kubernetes, and Prometheus, learn whether a container works."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from policy_tests.manifests import Body, Container, Finding, ManifestSet, dig, mapping
+from policy_tests.manifests import Body, Container, Finding, Manifest, ManifestSet, dig, items, join, mapping
 from policy_tests.rule import rule
 from policy_tests.rules.network import database_ports
 
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+# Commands that succeed whatever the container does.
+IDLE = re.compile(r"((/bin/)?(sh|bash) -c )?((/bin/)?true|:|exit 0)|(/bin/)?echo .*")
 
 
 def handlers(container: Container) -> Iterator[tuple[str, str, Body]]:
@@ -109,6 +112,90 @@ def ask_something(manifests: ManifestSet) -> Iterator[Finding]:
                 yield container.finding(name, probe, "has not exactly one action")
 
 
+def command(container: Container, probe: str) -> list[str]:
+    """The words of a probe's command; none for a probe of another kind."""
+    return [str(word) for word in items(dig(container.body, f"{probe}.exec.command"))]
+
+
+@rule(
+    "probes-command-tells",
+    "medium",
+    why="A command that always succeeds hides every fault, and one that is no program fails in every container.",
+    fix="ask the process, and write each word of the command as an item of its own, or hand a shell the line.",
+    source="Kubernetes: define a liveness command; no checker has it",
+    per_object=True,
+)
+def command_tells(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        for name in PROBES:
+            words = command(container, name)
+            if len(words) == 1 and " " in words[0].strip():
+                yield container.finding(f"{name}.exec.command", words, "is one word with spaces, no program's name")
+            elif IDLE.fullmatch(" ".join(words).strip()):
+                yield container.finding(f"{name}.exec.command", words, "succeeds always")
+
+
+@rule(
+    "probes-liveness-asks-itself",
+    "high",
+    why="When what a livenessProbe asks elsewhere is away, all replicas are killed, which brings nothing back.",
+    fix="let liveness ask the process alone, and readiness what it needs.",
+    source="Kubernetes: liveness, readiness and startup probes; no checker has it",
+)
+def liveness_asks_itself(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        words = command(container, "livenessProbe")
+        for service in _named(manifests, container, words) if words else ():
+            if container.pod not in manifests.behind(service):
+                yield container.finding("livenessProbe.exec.command", words, f"asks {service}")
+
+
+def _named(manifests: ManifestSet, container: Container, words: list[str]) -> Iterator[Manifest]:
+    """The Services of the set that stand in a command as hosts: NAME.NAMESPACE, or a bare NAME behind -h or --host."""
+    line = " ".join(words)
+    bare = re.findall(r"(?<!\S)(?:-h|--host)[ =]*[\"']?([a-z0-9-]+)(?![\w.-])", line)
+    full = re.findall(r"(?<![\w.-])([a-z0-9-]+)\.([a-z0-9-]+)(?![\w-])", line)
+    for name, namespace in [*((name, container.pod.owner.namespace) for name in bare), *full]:
+        if service := manifests.find("Service", name, namespace):
+            yield service
+
+
+@rule(
+    "probes-scheme",
+    "medium",
+    why="A server that speaks TLS on the port refuses plain HTTP, and the other way round, so that the probe fails.",
+    fix="set scheme: HTTPS for the port that is called https, and only there.",
+    source="Kubernetes: HTTP probes; no checker has it",
+    per_object=True,
+)
+def scheme(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        names = {port.get("containerPort"): port.get("name") for port in container.ports}
+        for path, kind, action in handlers(container):
+            port = names.get(action.get("port"), action.get("port"))
+            asked = str(action.get("scheme") or "HTTP")
+            if kind == "httpGet" and port in ("http", "https") and str(port).upper() != asked:
+                yield container.finding(f"{path}.scheme", action.get("scheme"), f"does not fit the port {port}")
+
+
+@rule(
+    "probes-metrics-port",
+    "medium",
+    why="Prometheus reads metrics from a port on which nothing listens, and the pod is down in every dashboard.",
+    fix="write the number of a container's port into prometheus.io/port.",
+    source="Prometheus: kubernetes_sd_configs, annotations of the example configuration; no checker has it",
+    per_object=True,
+)
+def metrics_port(manifests: ManifestSet) -> Iterator[Finding]:
+    for pod in manifests.pods:
+        wanted = pod.annotations.get("prometheus.io/port")
+        listed = {str(port.get("containerPort")) for container in pod.containers for port in container.ports}
+        # A container may leave the list of its ports out, which is for readers only.
+        if wanted is not None and listed and str(wanted) not in listed:
+            place = join(pod.path.removesuffix("spec").rstrip("."), "metadata.annotations[prometheus.io/port]")
+            yield pod.owner.finding(place, wanted, "is no port of these pods")
+
+
 @rule(
     "probes-port-exists",
     "high",
@@ -146,7 +233,7 @@ def ask_their_own_pod(manifests: ManifestSet) -> Iterator[Finding]:
     "probes-sane-times",
     "low",
     why="A probe that outlasts its period, kills at the first hiccup or begins after minutes does more harm than good.",
-    fix="set timeoutSeconds to at most periodSeconds, and let liveness fail for ten seconds or more before it kills.",
+    fix="set timeoutSeconds to at most periodSeconds, and let neither liveness nor startup kill within ten seconds.",
     source="datree CONTAINERS_INCORRECT_TIMEOUTSECONDS_VALUE and its siblings",
     per_object=True,
 )
@@ -165,6 +252,8 @@ def sane_times(manifests: ManifestSet) -> Iterator[Finding]:
                 yield container.finding(f"{name}.timeoutSeconds", timeout, f"is longer than the period of {period} s")
             if name == "livenessProbe" and patience < 5:
                 yield container.finding(name, probe, f"kills after {patience} s")
+            if name == "startupProbe" and 0 < startup_seconds(container) < 5:
+                yield container.finding(name, probe, f"kills what has not started after {startup_seconds(container)} s")
             if (times["initialDelaySeconds"] or 0) > 600 or period > 300:
                 yield container.finding(name, probe, "asks too late")
             if name != "readinessProbe" and times["successThreshold"] not in (None, 1):
