@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policy_tests.manifests import Finding, ManifestSet, Pod, mapping
+from policy_tests.manifests import Finding, ManifestSet, Pod
 from policy_tests.rule import rule
-from policy_tests.rules.pods import RESTRICTED, effective, on_linux
+from policy_tests.rules.pods import RESTRICTED, on_linux
 
 VOLUMES = (
     "configMap",
@@ -46,28 +46,10 @@ def volume_types(manifests: ManifestSet) -> Iterator[Finding]:
     source="kubescape set-fsgroup-value; gatekeeper-library fsgroup",
 )
 def volume_group(manifests: ManifestSet) -> Iterator[Finding]:
-    pods = list(filter(on_linux, manifests.pods))
-    stored = [pod for pod in pods if _has_storage(pod)]
-    without = manifests.lacking(stored, lambda each: each.security.get("fsGroup") is not None)
-    for pod in without:
+    stored = [pod for pod in manifests.pods if on_linux(pod) and _has_storage(pod)]
+    for pod in manifests.lacking(stored, lambda each: each.security.get("fsGroup") is not None):
         yield pod.finding("securityContext.fsGroup", None, "is not set, where volumes are mounted")
-    for pod in pods:
-        if pod not in without and pod.security.get("fsGroup") is None and (name := _closed_volume(pod)):
-            yield pod.finding("securityContext.fsGroup", None, f"is not set, and nobody but root may read {name}")
 
 
 def _has_storage(pod: Pod) -> bool:
     return bool(pod.owner.spec.get("volumeClaimTemplates")) or any(STORAGE & volume.keys() for volume in pod.volumes)
-
-
-def _closed_volume(pod: Pod) -> str:
-    """The name of a volume that a container mounts without being root, and that not everybody may read."""
-    users = [each for each in pod.containers if effective(each, "runAsUser") or effective(each, "runAsNonRoot") is True]
-    mounted = {mount.get("name") for container in users for mount in container.mounts}
-    for volume in pod.volumes:
-        mode = next(
-            (mapping(volume.get(kind)).get("defaultMode") for kind in ("secret", "projected", "configMap")), None
-        )
-        if volume.get("name") in mounted and isinstance(mode, int) and not mode & 0o004:
-            return str(volume["name"])
-    return ""
