@@ -173,7 +173,7 @@ def scheme(manifests: ManifestSet) -> Iterator[Finding]:
         names = {port.get("containerPort"): port.get("name") for port in container.ports}
         for path, kind, action in handlers(container):
             port = names.get(action.get("port"), action.get("port"))
-            asked = str(action.get("scheme") or "HTTP")
+            asked = str(action.get("scheme") or "HTTP").upper()
             if kind == "httpGet" and port in ("http", "https") and str(port).upper() != asked:
                 yield container.finding(f"{path}.scheme", action.get("scheme"), f"does not fit the port {port}")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from policy_tests.manifests import LONG_RUNNING, Finding, ManifestSet, dig
 from policy_tests.rule import rule
-from policy_tests.rules.availability import MULTIPLIED, autoscalers
+from policy_tests.rules.availability import MULTIPLIED, autoscalers, least_replicas
 from policy_tests.rules.probes import startup_seconds
 
 
@@ -26,9 +26,9 @@ def take_effect(manifests: ManifestSet) -> Iterator[Finding]:
             yield pod.owner.finding("spec.paused", True, "never rolls out")
         if dig(spec, "updateStrategy.type") == "OnDelete":
             yield pod.owner.finding("spec.updateStrategy.type", "OnDelete", "updates no pod by itself")
-        if isinstance(partition, int) and partition and partition >= pod.replicas:
+        if isinstance(partition, int) and partition and partition >= least_replicas(manifests, pod):
             path = "spec.updateStrategy.rollingUpdate.partition"
-            yield pod.owner.finding(path, partition, f"updates none of {pod.replicas} replicas")
+            yield pod.owner.finding(path, partition, f"updates none of {least_replicas(manifests, pod)} replicas")
         if pod.owner.kind in MULTIPLIED and spec.get("replicas") == 0 and not autoscalers(manifests, pod):
             yield pod.owner.finding("spec.replicas", 0, "runs nothing")
 

@@ -70,9 +70,9 @@ def topology_keys(manifests: ManifestSet) -> Iterator[Finding]:
         terms = [(f"topologySpreadConstraints[{index}]", mapping(constraint)) for index, constraint in spread]
         terms += [each for side in ("podAffinity", "podAntiAffinity") for each in affinity_terms(pod, side)]
         for path, term in terms:
-            key = str(term.get("topologyKey"))
-            if key not in NODE_LABELS and KUBERNETES_OWN.fullmatch(key) and not _custom(manifests, key):
-                yield pod.finding(f"{path}.topologyKey", term.get("topologyKey"), "is no label that nodes have")
+            key = str(term.get("topologyKey") or "")
+            if key and key not in NODE_LABELS and KUBERNETES_OWN.fullmatch(key) and not _custom(manifests, key):
+                yield pod.finding(f"{path}.topologyKey", key, "is no label that nodes have")
 
 
 def _custom(manifests: ManifestSet, key: str) -> bool:
