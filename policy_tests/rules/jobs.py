@@ -17,8 +17,6 @@ FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 SIXTY_TIMES = re.compile(r"\*(/1)?\s+\d+(,\d+)*\s.*")
 # The controller looks for runs that are due once in as many seconds.
 CONTROLLER_PERIOD = 10
-# What is left of 63 characters when the controllers have appended the minute and a hyphen.
-LONGEST = {"CronJob": 52, "Job": 63}
 # Whoever makes these Jobs deletes them too.
 HOOKS = ("helm.sh/hook", "argocd.argoproj.io/hook")
 
@@ -140,17 +138,3 @@ def failures_kept(manifests: ManifestSet) -> Iterator[Finding]:
     for cron in manifests.of("CronJob"):
         if cron.spec.get("failedJobsHistoryLimit") == 0:
             yield cron.finding("spec.failedJobsHistoryLimit", 0, "keeps no failed run")
-
-
-@rule(
-    "jobs-short-names",
-    "high",
-    why="The name of a job becomes a label of its pods, of 63 characters at most; a CronJob appends eleven to its own.",
-    fix="shorten the name.",
-    source="Kubernetes: CronJob, writing a CronJob spec; no checker has it",
-    per_object=True,
-)
-def short_names(manifests: ManifestSet) -> Iterator[Finding]:
-    for job in manifests.of(*LONGEST):
-        if len(job.name) > LONGEST[job.kind]:
-            yield job.finding("metadata.name", job.name, f"is longer than {LONGEST[job.kind]} characters")

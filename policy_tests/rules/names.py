@@ -18,8 +18,9 @@ VALUE = re.compile(r"|(?=.{1,63}$)[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 KEY = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?(?=.{1,63}$)[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 # The controller adds the time of the run, and a Job's name has at most 63 characters.
 CRON_JOB = re.compile(rf"(?=.{{1,52}}$){SUBDOMAIN.pattern}")
+JOB = re.compile(rf"(?=.{{1,63}}$){SUBDOMAIN.pattern}")
 PORT = re.compile(r"(?=.{1,15}$)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
-PATTERNS = {"CronJob": CRON_JOB, "Namespace": LABEL, "Service": SERVICE, "StatefulSet": LABEL}
+PATTERNS = {"CronJob": CRON_JOB, "Job": JOB, "Namespace": LABEL, "Service": SERVICE, "StatefulSet": LABEL}
 PATHLIKE = ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 RECOMMENDED = re.compile(
     r"app\.kubernetes\.io/(name|instance|component|part-of|managed-by|version)|app|environment|env|tier"
@@ -41,7 +42,7 @@ def valid(manifests: ManifestSet) -> Iterator[Finding]:
         pattern = PATTERNS.get(manifest.type, SUBDOMAIN)
         name = manifest.name if "name" in manifest.body["metadata"] else manifest.name.rstrip("-")
         if manifest.kind not in PATHLIKE and not pattern.fullmatch(name):
-            length = " of at most 52 characters" if pattern is CRON_JOB else ""
+            length = {CRON_JOB: " of at most 52 characters", JOB: " of at most 63 characters"}.get(pattern, "")
             yield manifest.finding("metadata.name", name, f"is no DNS name{length}")
         yield from _labels(manifest, "metadata.labels", manifest.labels)
     for pod in manifests.pods:

@@ -72,7 +72,7 @@ PODS: tuple[tuple[str, Change], ...] = (
     ("pods-run-as-non-root", _set("securityContext", None)),
     ("pods-seccomp", _set("securityContext.seccompProfile", None)),
     ("pods-no-root-group", _set("securityContext.runAsGroup", 0)),
-    ("pods-volume-group", _set("securityContext.fsGroup", None)),
+    ("storage-secret-readable", _set("securityContext.fsGroup", None)),
     ("pods-volume-types", lambda body: body["volumes"][0].update(hostPath={"path": "/"})),
     ("containers-scratch-space-bounded", lambda body: _scratch(body)[0].update(emptyDir={})),
     ("access-own-account", _set("serviceAccountName", "default")),
