@@ -41,6 +41,13 @@ CLUSTER_WIDE = frozenset(
     )
 )
 
+# Custom resources of which no controller makes pods, or names Services and Secrets after them.
+PODLESS = re.compile(
+    r".*(?:Secret|Store|Certificate|Issuer|Gateway|Route|Monitor|Rule|ScaledObject|Autoscaler|Policy|Definition)"
+)
+# What a StatefulSet's controller writes on each of its pods.
+POD_NAME = "statefulset.kubernetes.io/pod-name"
+
 
 class ManifestError(ValueError):
     """Input that cannot be checked; the text is `SOURCE:LINE: what is wrong; remedy`."""
@@ -332,6 +339,33 @@ class ManifestSet:
             self._selected[key] = [pod for pod in here if matches(chosen, pod.labels)]
         return self._selected[key]
 
+    @cached_property
+    def operated(self) -> list[Manifest]:
+        """The custom resources of which a controller may make pods, Services and Secrets."""
+        return [each for each in self.manifests if each.custom_group and not PODLESS.fullmatch(each.kind)]
+
+    def made_elsewhere(self, selector: object, namespace: str) -> bool:
+        """Whether a controller of a custom resource in the set makes the pods that labels or a label selector mean."""
+        chosen = mapping(selector)
+        if not chosen.keys() & {"matchLabels", "matchExpressions"}:
+            chosen = {"matchLabels": chosen}
+        labels = mapping(chosen.get("matchLabels"))
+        return bool(labels) and any(
+            each.name in labels.values()
+            or matches(chosen, each.labels)
+            or matches(chosen, mapping(dig(each.body, "spec.template.metadata.labels")))
+            for each in self.operated
+            if each.namespace == namespace
+        )
+
+    def named_elsewhere(self, name: object, namespace: str) -> bool:
+        """Whether a controller of a custom resource in the set may make a Service or a Secret of that name."""
+        return any(
+            str(name) == each.name or str(name).startswith(f"{each.name}-")
+            for each in self.operated
+            if each.namespace == namespace
+        )
+
     def behind(self, service: Manifest) -> list[Pod]:
         """The pods that a Service sends to; none for a Service without a selector."""
         return self._behind.get(service, [])
@@ -339,11 +373,7 @@ class ManifestSet:
     @cached_property
     def _behind(self) -> dict[Manifest, list[Pod]]:
         return {
-            service: [
-                pod
-                for pod in self.pods
-                if pod.owner.namespace == service.namespace and matches({"matchLabels": selector}, pod.labels)
-            ]
+            service: [pod for pod in self.pods if pod.owner.namespace == service.namespace and _chosen(selector, pod)]
             for service in self.of("Service")
             if (selector := mapping(service.spec.get("selector")))
         }
@@ -367,3 +397,12 @@ class ManifestSet:
         without = [place for place in known if not has(place)]
         kept = len(known) - len(without) >= max(2, 2 * len(without))
         return without if (self.is_environment if always is None else always) or kept else []
+
+
+def _chosen(selector: Body, pod: Pod) -> bool:
+    """Whether a Service's selector selects the pod, or one of a StatefulSet's by name."""
+    labels = {key: value for key, value in selector.items() if key != POD_NAME}
+    if POD_NAME in selector:
+        one = pod.owner.kind == "StatefulSet" and str(selector[POD_NAME]).rpartition("-")[0] == pod.owner.name
+        return one and matches({"matchLabels": labels}, pod.labels)
+    return matches({"matchLabels": labels}, pod.labels)

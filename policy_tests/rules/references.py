@@ -23,6 +23,8 @@ from policy_tests.rule import rule
 
 # https://kubernetes.io/docs/reference/access-authn-authz/rbac/#user-facing-roles
 BUILT_IN_ROLES = re.compile(r"cluster-admin|admin|edit|view|system:.*")
+# https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/
+BUILT_IN_LOCAL_ROLES = {("kube-system", "extension-apiserver-authentication-reader")}
 # Put into every namespace by the cluster itself.
 BUILT_IN_CONFIG = ("kube-root-ca.crt", "openshift-service-ca.crt")
 # Where a custom resource names the Secret that its controller makes, the object's own name when it does not.
@@ -83,7 +85,8 @@ def _missing(manifests: ManifestSet, kind: str, expected: Collection[str]) -> It
             if mention.kind != kind:
                 continue
             target = manifests.find(kind, mention.name, pod.owner.namespace)
-            if target is None and mention.name not in expected:
+            elsewhere = kind == "Secret" and manifests.named_elsewhere(mention.name, pod.owner.namespace)
+            if target is None and mention.name not in expected and not elsewhere:
                 yield pod.finding(mention.path, mention.name, f"there is no such {kind}")
             elif target and mention.key is not None:
                 fields = ("data", "stringData", "binaryData")
@@ -251,6 +254,7 @@ def role_binding(manifests: ManifestSet) -> Iterator[Finding]:
         reference = mapping(binding.body.get("roleRef"))
         namespace = binding.namespace if reference.get("kind") == "Role" else ""
         built_in = reference.get("kind") == "ClusterRole" and BUILT_IN_ROLES.fullmatch(str(reference.get("name")))
+        built_in = built_in or (namespace, reference.get("name")) in BUILT_IN_LOCAL_ROLES
         if not built_in and not manifests.find(str(reference.get("kind")), reference.get("name"), namespace):
             yield binding.finding("roleRef", reference, "there is no such role")
         for index, subject in enumerate(map(mapping, items(binding.body.get("subjects")))):

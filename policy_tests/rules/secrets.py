@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 
-from policy_tests.manifests import Container, Finding, ManifestSet, dig, items, mapping
+from policy_tests.manifests import Container, Finding, Manifest, ManifestSet, dig, items, mapping
 from policy_tests.rule import rule
 from policy_tests.rules.pods import words
+from policy_tests.rules.references import mentions, secrets_made
 
 SECRET_NAME = re.compile(
     r"(?i)(?:passw(?:or)?d|passphrase|pwd|secret|token|(?:^|[-_])pass|(?:api|private|access|secret|signing|encryption)[-_]?key"
@@ -44,9 +46,35 @@ def plain(value: object) -> bool:
     return value is not None and not PLACEHOLDER.fullmatch(str(value))
 
 
-def spelt_out(text: str) -> bool:
-    """Whether a text holds `password=...` or a URL with a password."""
-    return any(plain(match["value"]) for pattern in (SETTING, URL) for match in pattern.finditer(text))
+Suspects = tuple[tuple[str, frozenset[str]], ...]
+
+
+def spelt_out(text: str) -> set[str]:
+    """The values of each `password=...`, and of each password in a URL, in a text."""
+    found = {match["value"] for pattern in (SETTING, URL) for match in pattern.finditer(text)}
+    return set(filter(plain, found))
+
+
+def suspects(name: object, value: object) -> set[str]:
+    """What in a setting looks like the value of something secret."""
+    own = {str(value)} if SECRET_NAME.search(str(name)) and plain(value) else set()
+    return own | spelt_out(str(value))
+
+
+@lru_cache(maxsize=4)
+def names_of_secrets(manifests: ManifestSet) -> frozenset[str]:
+    """The Secrets that the set has, makes or mentions, whose names are no secrets."""
+    mentioned = {each.name for pod in manifests.pods for each in mentions(pod) if each.kind == "Secret"}
+    served = [mapping(entry) for each in manifests.of("Ingress") for entry in items(each.spec.get("tls"))]
+    made = {name for _, name in secrets_made(manifests)}
+    return frozenset({*mentioned, *made, *(str(entry.get("secretName")) for entry in served)})
+
+
+def told(manifests: ManifestSet, found: Suspects) -> Iterator[str]:
+    """The paths at which more is written than the name of a Secret."""
+    for path, values in found:
+        if values - names_of_secrets(manifests):
+            yield path
 
 
 @rule(
@@ -55,14 +83,18 @@ def spelt_out(text: str) -> bool:
     why="A password in a manifest is in Git for ever, and everybody who may read pods reads it.",
     fix="mount the Secret as a file and give the path.",
     source="CIS 5.4.1; kube-linter env-var-secret",
-    per_object=True,
 )
 def not_in_env(manifests: ManifestSet) -> Iterator[Finding]:
     for container in manifests.containers:
-        for entry in map(mapping, items(container.body.get("env"))):
-            name, value = str(entry.get("name")), entry.get("value")
-            if (SECRET_NAME.search(name) and plain(value)) or spelt_out(str(value)):
-                yield container.finding(f"env[{name}].value", "(not shown)", "is a plain secret")
+        for path in told(manifests, _in_env(container)):
+            yield container.finding(path, "(not shown)", "is a plain secret")
+
+
+@lru_cache(maxsize=4096)
+def _in_env(container: Container) -> Suspects:
+    entries = [mapping(entry) for entry in items(container.body.get("env"))]
+    found = [(f"env[{each.get('name')}].value", suspects(each.get("name"), each.get("value"))) for each in entries]
+    return tuple((path, frozenset(values)) for path, values in found if values)
 
 
 @rule(
@@ -71,14 +103,20 @@ def not_in_env(manifests: ManifestSet) -> Iterator[Finding]:
     why="Arguments are in Git, and every process of the node can list them.",
     fix="let the program read a mounted file.",
     source="CIS 5.4.1; kubescape rule-credentials-in-env-var",
-    per_object=True,
 )
 def not_in_arguments(manifests: ManifestSet) -> Iterator[Finding]:
     for container in manifests.containers:
-        for path, texts in words(container):
-            pairs = [f"{flag.lstrip('-')}={word}" for flag, word in pairwise(texts) if flag[:1] == "-"]
-            if any(spelt_out(text) for text in (*texts, *pairs)):
-                yield container.finding(path, "(not shown)", "holds a plain secret")
+        for path in told(manifests, _in_arguments(container)):
+            yield container.finding(path, "(not shown)", "holds a plain secret")
+
+
+@lru_cache(maxsize=4096)
+def _in_arguments(container: Container) -> Suspects:
+    found = []
+    for path, texts in words(container):
+        pairs = [f"{flag.lstrip('-')}={word}" for flag, word in pairwise(texts) if flag[:1] == "-"]
+        found.append((path, frozenset(value for text in (*texts, *pairs) for value in spelt_out(text))))
+    return tuple((path, values) for path, values in found if values)
 
 
 @rule(
@@ -87,13 +125,17 @@ def not_in_arguments(manifests: ManifestSet) -> Iterator[Finding]:
     why="A ConfigMap is not encrypted at rest and far more people may read it than Secrets.",
     fix="move the value to a Secret that is made outside Git.",
     source="kubescape rule-credentials-configmap; trivy KSV-0109",
-    per_object=True,
 )
 def not_in_config_maps(manifests: ManifestSet) -> Iterator[Finding]:
     for config in manifests.of("ConfigMap"):
-        for key, value in mapping(config.body.get("data")).items():
-            if (SECRET_NAME.search(str(key)) and plain(value)) or spelt_out(str(value)):
-                yield config.finding(f"data[{key}]", "(not shown)", "is a plain secret")
+        for path in told(manifests, _in_config_map(config)):
+            yield config.finding(path, "(not shown)", "is a plain secret")
+
+
+@lru_cache(maxsize=4096)
+def _in_config_map(config: Manifest) -> Suspects:
+    found = [(f"data[{key}]", suspects(key, value)) for key, value in mapping(config.body.get("data")).items()]
+    return tuple((path, frozenset(values)) for path, values in found if values)
 
 
 @rule(

@@ -79,6 +79,7 @@ def service_pods(manifests: ManifestSet) -> Iterator[Finding]:
         by_hand = not selector and (
             service.name in slices or manifests.find("Endpoints", service.name, service.namespace)
         )
+        by_hand = by_hand or manifests.made_elsewhere(selector, service.namespace)
         if service.spec.get("type") != "ExternalName" and not by_hand and not manifests.behind(service):
             yield service.finding("spec.selector", selector, "selects no pod")
 
@@ -95,7 +96,10 @@ def service_ports(manifests: ManifestSet) -> Iterator[Finding]:
         for pod in manifests.behind(service):
             for port in map(mapping, items(service.spec.get("ports"))):
                 target = port.get("targetPort", port.get("port"))
-                if not pod.port(target, port.get("protocol", "TCP")):
+                # Elsewhere a pod may leave the list of its ports out, which is for readers only.
+                listed = any(container.ports for container in pod.containers) or manifests.is_environment
+                unlisted = isinstance(target, int) and not listed
+                if not unlisted and not pod.port(target, port.get("protocol", "TCP")):
                     path = f"spec.ports[{port.get('name') or port.get('port')}].targetPort"
                     yield service.finding(path, target, f"is no container port of {pod.owner}")
 
@@ -193,7 +197,8 @@ def hosts(manifests: ManifestSet) -> Iterator[Finding]:
                     yield manifest.finding(f"{path}.{key}", value, "is no Service of this namespace")
                 continue
             if service is None:
-                yield manifest.finding(f"{path}.{key}", value, f"is no Service of {namespace}")
+                if not manifests.named_elsewhere(name, namespace):
+                    yield manifest.finding(f"{path}.{key}", value, f"is no Service of {namespace}")
                 continue
             port_key = f"{setting['of']}PORT"
             port = str(match["port"] or settings.get(port_key) or "")
