@@ -71,6 +71,23 @@ def kind_schemas(kind: str, version: str) -> dict[str, Any]:
     return dict(sorted(found.items(), key=lambda entry: ("alpha" in entry[0], "beta" in entry[0])))
 
 
+@cache
+def resources_served(version: str) -> dict[str, set[str]]:
+    """The groups of each resource, by the name that the API's addresses and RBAC have for it: `deployments`."""
+    served: dict[str, set[str]] = {}
+    for file in (file for files in _files(version).values() for file in files):
+        for kind in _kinds(file, version):
+            if not kind["kind"].endswith(("List", "Options", "Event")) or kind["kind"] == "Event":
+                served.setdefault(_plural(kind["kind"].lower()), set()).add(kind["group"])
+    return served
+
+
+def _plural(kind: str) -> str:
+    if kind.endswith("y") and kind[-2] not in "aeiou":
+        return f"{kind[:-1]}ies"
+    return kind if kind == "endpoints" else f"{kind}es" if kind.endswith(("s", "x", "ch")) else f"{kind}s"
+
+
 @dataclass
 class Shape:
     """A schema made ready: what a value of it may be, and the schemas of what is in it."""

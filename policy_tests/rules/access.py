@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 
-from policy_tests.manifests import TEMPLATES, Body, Finding, Manifest, ManifestSet, items, mapping
+from policy_tests.manifests import BUILT_IN_GROUPS, TEMPLATES, Body, Finding, Manifest, ManifestSet, dig, items, mapping
 from policy_tests.rule import rule
+from policy_tests.rules.bindings import automounts, bound_accounts
+from policy_tests.schemas import resources_served
 
 READ = {"get", "list", "watch", "*"}
 WRITE = {"create", "update", "patch", "*"}
+# https://kubernetes.io/docs/reference/access-authn-authz/authorization/#determine-the-request-verb
+VERBS = {"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "*"}
+VERBS |= {"use", "bind", "escalate", "impersonate", "approve", "sign", "attest"}
+VERBS |= {"request-serviceaccounts-token-audience"}
+# Resources of which there are no objects.
+VIRTUAL = {"", "*", "signers", "users", "groups", "uids", "userextras"}
 EVERYBODY = (
     "system:masters",
     "system:authenticated",
@@ -25,6 +34,8 @@ ESCALATION = (
     ({"signers"}, {"approve", "sign", "*"}),
     ({"mutatingwebhookconfigurations", "validatingwebhookconfigurations"}, WRITE),
     ({"persistentvolumes", "endpoints", "endpointslices"}, WRITE),
+    # Labels of a namespace say which pods its admission lets in.
+    ({"namespaces"}, {"update", "patch", "*"}),
 )
 WORKLOADS = {f"{kind.lower()}s" for kind in TEMPLATES}
 INTO_PODS = {"pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers", "pods/proxy", "services/proxy"}
@@ -63,18 +74,9 @@ def own_account(manifests: ManifestSet) -> Iterator[Finding]:
     source="CIS 5.1.6; 10 of 13 checkers",
 )
 def no_idle_token(manifests: ManifestSet) -> Iterator[Finding]:
-    bound = {
-        (str(mapping(subject).get("namespace") or binding.namespace), mapping(subject).get("name"))
-        for binding in manifests.of("RoleBinding", "ClusterRoleBinding")
-        for subject in items(binding.body.get("subjects"))
-        if mapping(subject).get("kind") == "ServiceAccount"
-    }
+    bound = bound_accounts(manifests)
     for pod in manifests.pods:
-        name = pod.spec.get("serviceAccountName", "default")
-        account = manifests.find("ServiceAccount", name, pod.owner.namespace)
-        mounted = pod.spec.get("automountServiceAccountToken")
-        if mounted is None and account:
-            mounted = account.body.get("automountServiceAccountToken")
+        name, mounted = pod.spec.get("serviceAccountName", "default"), automounts(manifests, pod)
         if mounted is not False and (pod.owner.namespace, name) not in bound:
             yield pod.finding("automountServiceAccountToken", mounted, "mounts a token that has no rights")
     accounts = [each for each in manifests.of("ServiceAccount") if (each.namespace, each.name) not in bound]
@@ -134,6 +136,81 @@ def no_escalation(manifests: ManifestSet) -> Iterator[Finding]:
     for role in manifests.of("ClusterRole"):
         if role.body.get("aggregationRule"):
             yield role.finding("aggregationRule", role.body["aggregationRule"], "collects rights from other roles")
+
+
+@rule(
+    "access-no-config-writing",
+    "high",
+    why="Whoever changes the ConfigMaps of every namespace changes the cluster's own DNS and every program's settings.",
+    fix="use a Role in the namespace of the ConfigMaps, or name them in resourceNames.",
+    source="trivy KSV-0049; kubescape rule-can-update-configmap-v1",
+)
+def no_config_writing(manifests: ManifestSet) -> Iterator[Finding]:
+    bindings = manifests.of("RoleBinding", "ClusterRoleBinding")
+    # A ClusterRole that RoleBindings alone name is a role of their namespaces.
+    local = {dig(each.body, "roleRef.name") for each in bindings if each.kind == "RoleBinding"}
+    local -= {dig(each.body, "roleRef.name") for each in bindings if each.kind == "ClusterRoleBinding"}
+    for role, path, body, resources, verbs in grants(manifests):
+        wide = role.kind == "ClusterRole" and role.name not in local and not body.get("resourceNames")
+        if wide and "configmaps" in resources and verbs & {"update", "patch"}:
+            yield role.finding(path, body, "changes every ConfigMap of the cluster")
+
+
+@rule(
+    "access-rights-exist",
+    "high",
+    why="RBAC takes any word, and a right to a resource or a verb that the API does not have is no right.",
+    fix="write the resource in the plural and in its own API group, and a verb that the API has.",
+    source="Kubernetes: RBAC, referring to resources; no checker has it",
+    per_object=True,
+)
+def rights_exist(manifests: ManifestSet) -> Iterator[Finding]:
+    served = resources_served(manifests.kubernetes[-1])
+    for role, path, body, resources, verbs in grants(manifests):
+        groups = set(items(body.get("apiGroups")))
+        # What other groups have is for their own servers to know.
+        if not groups or not groups - {""} <= BUILT_IN_GROUPS:
+            continue
+        for verb in sorted(verbs - VERBS):
+            yield role.finding(f"{path}.verbs", verb, "is no verb")
+        for resource in sorted(resources):
+            name = str(resource).partition("/")[0]
+            homes = served.get(name)
+            if homes and not homes & groups and not _granted(role, resource, homes):
+                yield role.finding(f"{path}.resources", resource, f"is in {' and '.join(map(repr, sorted(homes)))}")
+            like = [] if homes or name in VIRTUAL else get_close_matches(name, served, n=1, cutoff=0.8)
+            if like:
+                yield role.finding(f"{path}.resources", resource, f"is no resource; is {like[0]} meant?")
+
+
+def _granted(role: Manifest, resource: object, homes: set[str]) -> bool:
+    """Whether another rule of the role names the resource in one of its groups: one list for old and new versions."""
+    rules = [mapping(each) for each in items(role.body.get("rules"))]
+    return any(homes & set(items(each.get("apiGroups"))) and resource in items(each.get("resources")) for each in rules)
+
+
+@rule(
+    "access-create-any-name",
+    "medium",
+    why="A request to create an object does not name it yet, so that a rule with resourceNames never allows it.",
+    fix="allow create in a rule of its own, without resourceNames.",
+    source="Kubernetes: RBAC, referring to resources; no checker has it",
+    per_object=True,
+)
+def create_any_name(manifests: ManifestSet) -> Iterator[Finding]:
+    free = {
+        (role, resource)
+        for role, _, body, resources, verbs in grants(manifests)
+        if verbs & {"create", "*"} and not body.get("resourceNames")
+        for resource in resources
+    }
+    for role, path, body, resources, verbs in grants(manifests):
+        # A server-side apply creates by patch, under a name; so do subresources, which belong to an object.
+        named = body.get("resourceNames") and "create" in verbs and "patch" not in verbs
+        refused = {each for each in resources if "/" not in str(each) and (role, each) not in free}
+        if named and refused:
+            message = f"keeps {' and '.join(sorted(refused))} from being created"
+            yield role.finding(f"{path}.resourceNames", body["resourceNames"], message)
 
 
 @rule(

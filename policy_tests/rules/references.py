@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -21,10 +20,6 @@ from policy_tests.manifests import (
 )
 from policy_tests.rule import rule
 
-# https://kubernetes.io/docs/reference/access-authn-authz/rbac/#user-facing-roles
-BUILT_IN_ROLES = re.compile(r"cluster-admin|admin|edit|view|system:.*")
-# https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/
-BUILT_IN_LOCAL_ROLES = {("kube-system", "extension-apiserver-authentication-reader")}
 # Put into every namespace by the cluster itself.
 BUILT_IN_CONFIG = ("kube-root-ca.crt", "openshift-service-ca.crt")
 # Where a custom resource names the Secret that its controller makes, the object's own name when it does not.
@@ -240,35 +235,6 @@ def autoscaler_target(manifests: ManifestSet) -> Iterator[Finding]:
             found = manifests.find(str(target.get("kind", "Deployment")), target.get("name"), autoscaler.namespace)
             if ours and not (found and found.body["apiVersion"] == target.get("apiVersion", found.body["apiVersion"])):
                 yield autoscaler.finding(path, target, "there is no such workload")
-
-
-@rule(
-    "references-role-binding",
-    "high",
-    why="A binding to a role or an account that does not exist grants nothing, until somebody creates that name.",
-    fix="correct roleRef or subjects.",
-    source="Kubernetes: RBAC good practices; no checker has it",
-)
-def role_binding(manifests: ManifestSet) -> Iterator[Finding]:
-    for binding in manifests.of("RoleBinding", "ClusterRoleBinding"):
-        reference = mapping(binding.body.get("roleRef"))
-        namespace = binding.namespace if reference.get("kind") == "Role" else ""
-        built_in = reference.get("kind") == "ClusterRole" and BUILT_IN_ROLES.fullmatch(str(reference.get("name")))
-        built_in = built_in or (namespace, reference.get("name")) in BUILT_IN_LOCAL_ROLES
-        if not built_in and not manifests.find(str(reference.get("kind")), reference.get("name"), namespace):
-            yield binding.finding("roleRef", reference, "there is no such role")
-        for index, subject in enumerate(map(mapping, items(binding.body.get("subjects")))):
-            if subject.get("kind") != "ServiceAccount" or subject.get("name") == "default":
-                continue
-            where = str(subject.get("namespace") or binding.namespace)
-            # Elsewhere a namespace of which the set has no account may have its own.
-            known = manifests.is_environment or any(each.namespace == where for each in manifests.of("ServiceAccount"))
-            if known and not manifests.find("ServiceAccount", subject.get("name"), where):
-                yield binding.finding(f"subjects[{index}]", subject, "there is no such ServiceAccount")
-    bound = {dig(binding.body, "roleRef.name") for binding in manifests.of("RoleBinding")}
-    for role in manifests.of("Role") if manifests.is_environment else ():
-        if role.name not in bound:
-            yield role.finding("metadata.name", role.name, "no RoleBinding names it")
 
 
 @rule(
