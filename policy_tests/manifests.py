@@ -215,6 +215,11 @@ class Container:
     def long_running(self) -> bool:
         return self.pod.owner.kind in LONG_RUNNING and self.role == "containers"
 
+    @property
+    def sidecar(self) -> bool:
+        """Whether it is an init container that goes on running beside the others."""
+        return self.role == "initContainers" and self.body.get("restartPolicy") == "Always"
+
     @cached_property
     def security(self) -> Body:
         return mapping(self.body.get("securityContext"))
