@@ -13,6 +13,7 @@ from policy_tests.manifests import (
     Body,
     Container,
     Finding,
+    Manifest,
     ManifestSet,
     Pod,
     dig,
@@ -33,6 +34,9 @@ SECRET_MAKERS = {
     "VaultStaticSecret.secrets.hashicorp.com": "spec.destination.name",
     "Certificate.cert-manager.io": "spec.secretName",
 }
+# Those of keystores and of additionalOutputFormats included.
+CERTIFICATE_KEYS = {"tls.crt", "tls.key", "ca.crt", "tls-combined.pem", "key.der"}
+CERTIFICATE_KEYS |= {f"{store}.{form}" for store in ("keystore", "truststore") for form in ("jks", "p12")}
 
 
 @dataclass(frozen=True)
@@ -77,20 +81,52 @@ def _mention(kind: str, reference: object, keys: list[Body], path: str) -> Itera
             yield Mention(kind, str(name), key, path)
 
 
+def keys_of(manifests: ManifestSet, kind: str, name: object, namespace: str) -> set[str] | None:
+    """The keys of a ConfigMap or Secret of the set, or of a Secret that a controller makes; None if nobody can tell."""
+    if target := manifests.find(kind, name, namespace):
+        return {key for field in ("data", "stringData", "binaryData") for key in mapping(target.body.get(field))}
+    maker = _makers(manifests).get((namespace, str(name))) if kind == "Secret" else None
+    return keys_made(maker) if maker else None
+
+
+def keys_made(maker: Manifest) -> set[str] | None:
+    """The keys of the Secret that a controller makes of a custom resource; None when only the controller knows."""
+    if maker.kind == "SealedSecret":
+        return {*mapping(maker.spec.get("encryptedData")), *mapping(dig(maker.spec, "template.data"))}
+    if maker.kind == "Certificate":
+        return CERTIFICATE_KEYS
+    target = mapping(maker.spec.get("target"))
+    template = mapping(target.get("template"))
+    added = maker.spec.get("dataFrom") or template.get("templateFrom") or template.get("mergePolicy") == "Merge"
+    if maker.kind != "ExternalSecret" or added or target.get("creationPolicy") == "Merge":
+        return None
+    fetched = {str(mapping(each).get("secretKey")) for each in items(maker.spec.get("data"))}
+    return set(mapping(template.get("data"))) or fetched
+
+
+@lru_cache(maxsize=4)
+def _makers(manifests: ManifestSet) -> dict[tuple[str, str], Manifest]:
+    """The custom resources by (namespace, name) of the Secrets that their controllers make."""
+    return {
+        (maker.namespace, str(dig(maker.body, path) or maker.name)): maker
+        for kind, path in SECRET_MAKERS.items()
+        for maker in manifests.of(kind)
+    }
+
+
 def _missing(manifests: ManifestSet, kind: str, expected: Collection[str]) -> Iterator[Finding]:
     """Mentions of what is neither in the set nor expected from elsewhere, and of keys that are not there."""
     for pod in manifests.pods:
+        namespace = pod.owner.namespace
         for mention in mentions(pod):
             if mention.kind != kind:
                 continue
-            target = manifests.find(kind, mention.name, pod.owner.namespace)
-            elsewhere = kind == "Secret" and manifests.named_elsewhere(mention.name, pod.owner.namespace)
-            if target is None and mention.name not in expected and not elsewhere:
+            keys = keys_of(manifests, kind, mention.name, namespace)
+            elsewhere = kind == "Secret" and manifests.named_elsewhere(mention.name, namespace)
+            if keys is None and mention.name not in expected and not elsewhere:
                 yield pod.finding(mention.path, mention.name, f"there is no such {kind}")
-            elif target and mention.key is not None:
-                fields = ("data", "stringData", "binaryData")
-                if not any(mention.key in mapping(target.body.get(field)) for field in fields):
-                    yield pod.finding(mention.path, mention.key, f"is no key of {target}")
+            elif keys is not None and mention.key is not None and mention.key not in keys:
+                yield pod.finding(mention.path, mention.key, f"is no key of {kind}/{mention.name}")
 
 
 @rule(
@@ -125,9 +161,7 @@ def secrets_made(manifests: ManifestSet) -> Iterator[tuple[str, str]]:
     """(namespace, name) of the Secrets that are in the set, or that a controller makes from what is in it."""
     for secret in (*manifests.of("Secret"), *manifests.declared):
         yield secret.namespace, secret.name
-    for kind, path in SECRET_MAKERS.items():
-        for maker in manifests.of(kind):
-            yield maker.namespace, str(dig(maker.body, path) or maker.name)
+    yield from _makers(manifests)
 
 
 @rule(

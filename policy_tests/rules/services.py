@@ -33,6 +33,10 @@ OUTSIDE_FIELDS = {
 LOCAL = re.compile(r"(?i)localhost|host|ip6-.*|.*[$%{<].*|[\d.:\[\]]*")
 AUTHORITY = re.compile(r"(?:[\w+.-]+://)?(?:[^@/]*@)?(?P<host>[A-Za-z0-9][\w.-]*)(?::(?P<port>\d+))?(?:[/?].*)?")
 
+# The pods that use a ConfigMap, by the key that they take.
+Users = dict[str, list[Pod]]
+ALL = ""
+
 
 @rule(
     "references-ingress-backend",
@@ -179,8 +183,9 @@ def local_pods(manifests: ManifestSet) -> Iterator[Finding]:
     source="this project; no checker has it",
 )
 def hosts(manifests: ManifestSet) -> Iterator[Finding]:
-    for manifest, path, settings, pods in _settings(manifests):
+    for manifest, path, settings, users in _settings(manifests):
         for key, value in settings.items():
+            pods = list(dict.fromkeys([*users.get(ALL, []), *users.get(key, [])]))
             setting = HOST_SETTING.fullmatch(str(key))
             match = AUTHORITY.fullmatch(str(value or ""))
             # A database in the pod itself, such as the restore drill's, is no Service.
@@ -229,17 +234,21 @@ def _reaches(manifests: ManifestSet, pod: Pod, service: Manifest, ports: list[Bo
     return not called
 
 
-def _settings(manifests: ManifestSet) -> Iterator[tuple[Manifest, str, Body, list[Pod]]]:
+def _settings(manifests: ManifestSet) -> Iterator[tuple[Manifest, str, Body, Users]]:
     """(object, path, settings, the pods that get them as variables) of every ConfigMap and every container."""
-    users: dict[tuple[str, object], list[Pod]] = {}
+    users: dict[tuple[str, object], Users] = {}
     for container in manifests.containers:
-        for entry in items(container.body.get("envFrom")):
-            name = dig(entry, "configMapRef.name")
-            users.setdefault((container.pod.owner.namespace, name), []).append(container.pod)
+        namespace = container.pod.owner.namespace
+        taken = [(dig(each, "configMapRef.name"), ALL) for each in items(container.body.get("envFrom"))]
+        for entry in items(container.body.get("env")):
+            reference = mapping(dig(entry, "valueFrom.configMapKeyRef"))
+            taken.append((reference.get("name"), str(reference.get("key"))))
+        for name, key in taken:
+            users.setdefault((namespace, name), {}).setdefault(key, []).append(container.pod)
     for config_map in manifests.of("ConfigMap"):
-        pods = list(dict.fromkeys(users.get((config_map.namespace, config_map.name), [])))
+        pods = users.get((config_map.namespace, config_map.name), {})
         yield config_map, "data", mapping(config_map.body.get("data")), pods
     for container in manifests.containers:
         entries = [mapping(entry) for entry in items(container.body.get("env"))]
         settings = {str(entry.get("name")): entry.get("value") for entry in entries}
-        yield container.pod.owner, f"{container.path}.env", settings, [container.pod]
+        yield container.pod.owner, f"{container.path}.env", settings, {ALL: [container.pod]}
