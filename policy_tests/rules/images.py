@@ -10,6 +10,8 @@ from policy_tests.rule import rule
 
 # https://pkg.go.dev/github.com/distribution/reference
 REFERENCE = re.compile(r"(?P<name>[^@]+?)(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@(?P<digest>.*))?")
+COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+NAME = re.compile(rf"(?:[A-Za-z0-9.-]+(?::\d+)?/)?{COMPONENT}(?:/{COMPONENT})*")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 REGISTRIES = {"docker.io", "gcr.io", "ghcr.io", "mcr.microsoft.com", "public.ecr.aws", "quay.io", "registry.k8s.io"}
 
@@ -53,6 +55,21 @@ def with_a_version(manifests: ManifestSet) -> Iterator[Finding]:
         # Manifests from elsewhere may leave the version to the digest.
         if tag == "latest" or (not tag and (manifests.is_environment or not digest)):
             yield container.finding("image", image, "has no version as its tag")
+
+
+@rule(
+    "images-valid",
+    "critical",
+    why="A reference that breaks the grammar is pulled from nowhere: the container never starts.",
+    fix="write REGISTRY/PATH:TAG@DIGEST, the path in small letters.",
+    source="github.com/distribution/reference; no checker has it",
+    per_object=True,
+)
+def valid(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        image = str(container.body.get("image") or "")
+        if image and not NAME.fullmatch(parts(image)[0]):
+            yield container.finding("image", image, "is no reference of an image")
 
 
 @rule(

@@ -269,10 +269,17 @@ def read_only_root(manifests: ManifestSet) -> Iterator[Finding]:
     per_object=True,
 )
 def namespace_enforces_restricted(manifests: ManifestSet) -> Iterator[Finding]:
-    label = "pod-security.kubernetes.io/enforce"
+    prefix = "pod-security.kubernetes.io/"
+    label = f"{prefix}enforce"
     for namespace in manifests.of("Namespace"):
         if namespace.labels.get(label) != "restricted":
             yield namespace.finding(f"metadata.labels[{label}]", namespace.labels.get(label), "is not restricted")
+        for mode in ("enforce", "audit", "warn"):
+            version = namespace.labels.get(f"{prefix}{mode}-version", "latest")
+            if not re.fullmatch(r"latest|v1\.\d+", str(version)):
+                yield namespace.finding(
+                    f"metadata.labels[{prefix}{mode}-version]", version, "is no version as v1.34 is"
+                )
 
 
 @rule(

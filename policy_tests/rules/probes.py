@@ -96,6 +96,24 @@ def slow_start(manifests: ManifestSet) -> Iterator[Finding]:
 
 
 @rule(
+    "probes-where-allowed",
+    "critical",
+    why="The API server refuses probes and hooks of an init container that ends, and a grace period before readiness.",
+    fix="remove them; an init container that goes on running has restartPolicy: Always.",
+    source="Kubernetes: init containers, sidecar containers; no checker has it",
+    per_object=True,
+)
+def where_allowed(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        for name in (*PROBES, "lifecycle"):
+            if container.role == "initContainers" and not container.sidecar and container.body.get(name):
+                yield container.finding(name, container.body[name], "belongs to a container that goes on running")
+        grace = dig(container.body, "readinessProbe.terminationGracePeriodSeconds")
+        if grace is not None:
+            yield container.finding("readinessProbe.terminationGracePeriodSeconds", grace, "ends nothing")
+
+
+@rule(
     "probes-ask-something",
     "high",
     why="The API server refuses a probe that has no action, or more than one.",
@@ -258,21 +276,3 @@ def sane_times(manifests: ManifestSet) -> Iterator[Finding]:
                 yield container.finding(name, probe, "asks too late")
             if name != "readinessProbe" and times["successThreshold"] not in (None, 1):
                 yield container.finding(f"{name}.successThreshold", times["successThreshold"], "must be 1")
-
-
-@rule(
-    "probes-where-allowed",
-    "critical",
-    why="The API server refuses probes and hooks of an init container that ends, and a grace period before readiness.",
-    fix="remove them; an init container that goes on running has restartPolicy: Always.",
-    source="Kubernetes: init containers, sidecar containers; no checker has it",
-    per_object=True,
-)
-def where_allowed(manifests: ManifestSet) -> Iterator[Finding]:
-    for container in manifests.containers:
-        for name in (*PROBES, "lifecycle"):
-            if container.role == "initContainers" and not container.sidecar and container.body.get(name):
-                yield container.finding(name, container.body[name], "belongs to a container that goes on running")
-        grace = dig(container.body, "readinessProbe.terminationGracePeriodSeconds")
-        if grace is not None:
-            yield container.finding("readinessProbe.terminationGracePeriodSeconds", grace, "ends nothing")

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from policy_tests.manifests import (
     BUILT_IN_GROUPS,
+    TEMPLATES,
     Body,
     Container,
     Finding,
@@ -33,6 +34,12 @@ SECRET_MAKERS = {
     "ExternalSecret.external-secrets.io": "spec.target.name",
     "VaultStaticSecret.secrets.hashicorp.com": "spec.destination.name",
     "Certificate.cert-manager.io": "spec.secretName",
+}
+# Where they say of which type that Secret is.
+TYPES_MADE = {
+    "SealedSecret": "spec.template.type",
+    "ExternalSecret": "spec.target.template.type",
+    "VaultStaticSecret": "spec.destination.type",
 }
 # Those of keystores and of additionalOutputFormats included.
 CERTIFICATE_KEYS = {"tls.crt", "tls.key", "ca.crt", "tls-combined.pem", "key.der"}
@@ -102,6 +109,15 @@ def keys_made(maker: Manifest) -> set[str] | None:
         return None
     fetched = {str(mapping(each).get("secretKey")) for each in items(maker.spec.get("data"))}
     return set(mapping(template.get("data"))) or fetched
+
+
+def type_of(manifests: ManifestSet, name: object, namespace: str) -> str | None:
+    """The type of a Secret of the set, or that a controller makes; None if nobody can tell."""
+    if target := manifests.find("Secret", name, namespace):
+        return str(target.body.get("type") or "Opaque")
+    maker = _makers(manifests).get((namespace, str(name)))
+    path = TYPES_MADE.get(maker.kind) if maker else None
+    return str(dig(maker.body, path) or "Opaque") if maker and path else None
 
 
 @lru_cache(maxsize=4)
@@ -247,6 +263,12 @@ def autoscaler_target(manifests: ManifestSet) -> Iterator[Finding]:
             found = manifests.find(str(target.get("kind", "Deployment")), target.get("name"), autoscaler.namespace)
             if ours and not (found and found.body["apiVersion"] == target.get("apiVersion", found.body["apiVersion"])):
                 yield autoscaler.finding(path, target, "there is no such workload")
+            names = {each.name for each in found.pod.containers} if found and found.kind in TEMPLATES else None
+            for index, metric in enumerate(items(autoscaler.spec.get("metrics"))):
+                name = dig(metric, "containerResource.container")
+                if names is not None and name is not None and name not in names:
+                    place = f"spec.metrics[{index}].containerResource.container"
+                    yield autoscaler.finding(place, name, f"is no container of {found}")
 
 
 @rule(

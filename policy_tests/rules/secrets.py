@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 
-from policy_tests.manifests import Container, Finding, Manifest, ManifestSet, dig, items, mapping
+from policy_tests.manifests import Container, Finding, Manifest, ManifestSet, dig, items, join, mapping
 from policy_tests.rule import rule
 from policy_tests.rules.pods import words
-from policy_tests.rules.references import mentions, secrets_made
+from policy_tests.rules.references import keys_of, mentions, secrets_made, type_of
 
 SECRET_NAME = re.compile(
     r"(?i)(?:passw(?:or)?d|passphrase|pwd|secret|token|(?:^|[-_])pass|(?:api|private|access|secret|signing|encryption)[-_]?key"
@@ -25,7 +25,7 @@ SETTING = re.compile(
 URL = re.compile(r"\w+://[^\s/:@]*:(?P<value>[^\s/@]+)@")
 PLACEHOLDER = re.compile(
     r"(?i)|.*(?:change|replace|place-?holder|redacted|dummy|insert|to-?do|your[-_]).*|example(?:[-_.].*)?|<.*>|ENC\[.*"
-    r"|[$`%{!&*].*|x+|/.*|file:.*|os\..*|.*getenv.*|process\.env.*|true|false|\d{0,4}|null|none"
+    r"|[$`%{!&*].*|x+|/.*|file:.*|os\..*|.*getenv.*|process\.env.*|true|false|yes|no|\d{0,4}|null|none"
 )
 # Keys of a Secret that say who and where, not the secret itself.
 OPEN_KEYS = re.compile(
@@ -39,6 +39,29 @@ KNOWN = re.compile(
     r"|\b(?:api|sdk|mob)-[0-9a-f]{8}-[0-9a-f-]{27}\b|hooks\.slack\.com/services/T\w+/B\w+/\w+|\bATBB\w{20,}"
     r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]+"
 )
+
+# What a key of a ConfigMap or Secret may be called.
+KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
+# The keys that a Secret of the type must have: one of the sets.
+KEYS_OF_TYPES = {
+    "kubernetes.io/tls": ({"tls.crt", "tls.key"},),
+    "kubernetes.io/dockerconfigjson": ({".dockerconfigjson"},),
+    "kubernetes.io/dockercfg": ({".dockercfg"},),
+    "kubernetes.io/ssh-auth": ({"ssh-privatekey"},),
+    "kubernetes.io/basic-auth": ({"username"}, {"password"}),
+}
+PULL_TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
+YES = ("1", "true", "yes")
+# Variables that switch the password of a database off, and the values that do.
+WITHOUT_LOGIN = {
+    "ALLOW_ANONYMOUS_LOGIN": YES,
+    "ALLOW_EMPTY_PASSWORD": YES,
+    "MARIADB_ALLOW_EMPTY_PASSWORD": YES,
+    "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD": YES,
+    "MYSQL_ALLOW_EMPTY_PASSWORD": YES,
+    "POSTGRES_HOST_AUTH_METHOD": ("trust",),
+    "xpack.security.enabled": ("false",),
+}
 
 
 def plain(value: object) -> bool:
@@ -163,6 +186,85 @@ def _decoded(value: object) -> object:
         return b64decode(str(value), validate=True).decode()
     except ValueError:
         return value
+
+
+@rule(
+    "secrets-data-valid",
+    "critical",
+    why="The API server refuses data that is no base64, keys with other signs than -._, and a type without its keys.",
+    fix="encode data or use stringData, and give the Secret the keys that its type asks for.",
+    source="Kubernetes: Secrets, types of Secret; ConfigMaps; no checker has it",
+    per_object=True,
+)
+def data_valid(manifests: ManifestSet) -> Iterator[Finding]:
+    for manifest in manifests.of("ConfigMap", "Secret"):
+        encoded = "data" if manifest.kind == "Secret" else "binaryData"
+        for field in ("data", "stringData", "binaryData"):
+            for key, value in mapping(manifest.body.get(field)).items():
+                if not KEY.fullmatch(str(key)):
+                    yield manifest.finding(f"{field}[{key}]", key, "is no name of a key")
+                # What SOPS or a script puts in its place is for them to encode.
+                if field == encoded and plain(value) and not _is_base64(value):
+                    yield manifest.finding(f"{field}[{key}]", "(not shown)", "is no base64")
+    for secret in manifests.of("Secret"):
+        given = {*mapping(secret.body.get("data")), *mapping(secret.body.get("stringData"))}
+        needed = KEYS_OF_TYPES.get(str(secret.body.get("type")))
+        if needed and not any(keys <= given for keys in needed):
+            yield secret.finding("type", secret.body["type"], f"has not {', '.join(sorted(needed[0]))}")
+
+
+def _is_base64(value: object) -> bool:
+    try:
+        b64decode("".join(str(value).splitlines()), validate=True)
+    except ValueError:
+        return False
+    return True
+
+
+@rule(
+    "secrets-pull-secrets",
+    "medium",
+    why="The kubelet passes over a pull secret that is missing or of another type, and asks the registry as nobody.",
+    fix="name a Secret of type kubernetes.io/dockerconfigjson with the key .dockerconfigjson.",
+    source="Kubernetes: pull an image from a private registry; no checker has it",
+)
+def pull_secrets(manifests: ManifestSet) -> Iterator[Finding]:
+    made = dict.fromkeys(secrets_made(manifests))
+    owners = [(pod.owner, pod.path, pod.spec) for pod in manifests.pods]
+    owners += [(account, "", account.body) for account in manifests.of("ServiceAccount")]
+    pulled = [
+        (owner, join(path, f"imagePullSecrets[{index}]"), mapping(entry).get("name"))
+        for owner, path, body in owners
+        for index, entry in enumerate(items(body.get("imagePullSecrets")))
+    ]
+    # Elsewhere they may come from where the namespace comes from, all or none.
+    known = manifests.is_environment or any((owner.namespace, name) in made for owner, _, name in pulled)
+    for owner, path, name in pulled:
+        kind, keys = type_of(manifests, name, owner.namespace), keys_of(manifests, "Secret", name, owner.namespace)
+        if (owner.namespace, name) not in made:
+            # references-secret tells it of this project's pods.
+            if known and not (manifests.is_environment and owner.kind != "ServiceAccount"):
+                yield owner.finding(path, name, "there is no such Secret")
+        elif kind not in (None, *PULL_TYPES):
+            yield owner.finding(path, name, f"is of the type {kind}")
+        elif kind in PULL_TYPES and keys is not None and not KEYS_OF_TYPES[str(kind)][0] <= keys:
+            yield owner.finding(path, name, f"has none of the keys of {kind}")
+
+
+@rule(
+    "secrets-login-required",
+    "critical",
+    why="A database that lets everybody in without a password is only as closed as the network around it.",
+    fix="remove the setting and mount a Secret with the password.",
+    source="Docker official images: mysql, mariadb, postgres; bitnami/containers; no checker has it",
+    per_object=True,
+)
+def login_required(manifests: ManifestSet) -> Iterator[Finding]:
+    for container in manifests.containers:
+        for entry in map(mapping, items(container.body.get("env"))):
+            name, value = str(entry.get("name")), entry.get("value")
+            if str(value).lower() in WITHOUT_LOGIN.get(name, ()):
+                yield container.finding(f"env[{name}].value", value, "lets everybody in")
 
 
 @rule(
