@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from policy_tests.manifests import TEMPLATES, Finding, Manifest, ManifestSet, items, mapping
 from policy_tests.rule import rule
-from policy_tests.rules.services import AUTHORITY, HOST_SETTING
+from policy_tests.rules.services import AUTHORITY, BUILT_IN, HOST_SETTING
 
 # The name of a Service, with a pod's before it when it is headless.
 HOST = re.compile(
@@ -24,15 +24,16 @@ HOST = re.compile(
     source="this project; no checker has it",
 )
 def hosts_in_text(manifests: ManifestSet) -> Iterator[Finding]:
-    # Of the Services of other namespaces the set does not tell.
-    known = {service.namespace for service in manifests.of("Service")}
+    # Of the Services of other namespaces, and of all that the cluster has, the set does not tell.
+    known = {service.namespace for service in manifests.of("Service")} - {"kube-system"}
     for manifest in manifests.of("ConfigMap", *TEMPLATES):
         for path, name, namespace, port in _hosts(manifest):
             service = manifests.find("Service", name, namespace)
-            if namespace not in known or (service is None and manifests.named_elsewhere(name, namespace)):
+            if namespace not in known or (name, namespace) == BUILT_IN:
                 continue
             if service is None:
-                yield manifest.finding(path, name, f"is no Service of {namespace}")
+                if not manifests.named_elsewhere(name, namespace):
+                    yield manifest.finding(path, name, f"is no Service of {namespace}")
             elif port and service.spec.get("clusterIP") != "None":
                 ports = {str(mapping(each).get("port")) for each in items(service.spec.get("ports"))}
                 if port not in ports:

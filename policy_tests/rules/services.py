@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from policy_tests.manifests import (
+    POD_NAME,
     Body,
     Finding,
     Manifest,
@@ -21,7 +22,6 @@ from policy_tests.rules.network import backends
 
 # Settings that hold the name of a host, or a URL.
 HOST_SETTING = re.compile(r"(?P<of>.*_|PG|DB|)(?:HOST|HOSTNAME|SERVER|ADDR|ADDRESS|ENDPOINT|URL|URI|DSN)")
-POD_NAME = "statefulset.kubernetes.io/pod-name"
 # Fields of a Service's spec, and the types that have them.
 OUTSIDE_FIELDS = {
     "allocateLoadBalancerNodePorts": ("LoadBalancer",),
@@ -30,6 +30,8 @@ OUTSIDE_FIELDS = {
     "loadBalancerClass": ("LoadBalancer",),
     "loadBalancerSourceRanges": ("LoadBalancer",),
 }
+# The API server's own.
+BUILT_IN = ("kubernetes", "default")
 LOCAL = re.compile(r"(?i)localhost|host|ip6-.*|.*[$%{<].*|[\d.:\[\]]*")
 AUTHORITY = re.compile(r"(?:[\w+.-]+://)?(?:[^@/]*@)?(?P<host>[A-Za-z0-9][\w.-]*)(?::(?P<port>\d+))?(?:[/?].*)?")
 
@@ -196,7 +198,7 @@ def hosts(manifests: ManifestSet) -> Iterator[Finding]:
             name, _, rest = match["host"].partition(".")
             namespace = rest.partition(".")[0] or manifest.namespace
             service = manifests.find("Service", name, namespace)
-            if not _in_cluster(manifests, rest, namespace):
+            if not _in_cluster(manifests, rest, namespace) or (name, namespace) == BUILT_IN:
                 # This project's database is in its environment's namespace; elsewhere it may be anywhere.
                 if own:
                     yield manifest.finding(f"{path}.{key}", value, "is no Service of this namespace")

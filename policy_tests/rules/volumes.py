@@ -51,7 +51,7 @@ def volumes(manifests: ManifestSet) -> Iterator[Finding]:
 def valid(manifests: ManifestSet) -> Iterator[Finding]:
     for pod in manifests.pods:
         for volume in pod.volumes:
-            if len(volume.keys() - {"name"}) > 1:
+            if sum(source is not None for source in volume.values()) > 2:
                 yield pod.finding(f"volumes[{volume.get('name')}]", volume, "has more than one source")
     for container in manifests.containers:
         for mount in container.mounts:
