@@ -74,12 +74,10 @@ def kind_schemas(kind: str, version: str) -> dict[str, Any]:
 @cache
 def resources_served(version: str) -> dict[str, set[str]]:
     """The groups of each resource, by the name that the API's addresses and RBAC have for it: `deployments`."""
-    served: dict[str, set[str]] = {}
-    for file in (file for files in _files(version).values() for file in files):
-        for kind in _kinds(file, version):
-            if not kind["kind"].endswith(("List", "Options", "Event")) or kind["kind"] == "Event":
-                served.setdefault(_plural(kind["kind"].lower()), set()).add(kind["group"])
-    return served
+    files = _files(version)
+    # What can be listed, or is an answer to whoever creates it.
+    kinds = [kind for kind in files if f"{kind}list" in files or kind.endswith("review")]
+    return {_plural(kind): {each["group"] for file in files[kind] for each in _kinds(file, version)} for kind in kinds}
 
 
 def _plural(kind: str) -> str:
