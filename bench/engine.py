@@ -59,7 +59,7 @@ def main() -> int:
             cost, elapsed = run(data, seconds, options.seed, options.workers)
             known = f"{best} | {gap(cost, best)}" if best else " | "
             print(f"| {instance.name} | {elapsed:.0f} of {seconds:g} | {cost} | {known} |", flush=True)
-    print(f"\nThe largest search took {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10} MiB.")
+    print(f"\nThe largest process took {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10} MiB.")
     return 0
 
 

@@ -82,7 +82,7 @@ def test_generate_whose_solver_dies_writes_the_best_so_far(
     monkeypatch.setattr(commands, "_show", kill)
     with pytest.raises(
         CommandError,
-        match="the solver's process ended with code -9; it has 1400 MiB of memory; the cost is that of the best",
+        match="the solver's process ended with code -9; it has 700 MiB of memory; the cost is that of the best",
     ):
         commands.generate_file(SAMPLE, tmp_path / "solution.xml", 1, settings)
     assert capsys.readouterr().out == printed_cost(SAMPLE, tmp_path / "solution.xml")

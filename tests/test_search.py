@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from contextlib import closing
+from itertools import islice
 
 import pytest
 
@@ -39,6 +40,23 @@ def test_it_begins_with_an_earlier_timetable() -> None:
     earlier = read_solutions(BRAZIL.read_bytes(), "BrazilInstance1.xml")[-1]
     with closing(search(INSTANCE, seconds=600, seed=1, workers=1, start=earlier)) as found:
         assert next(each.timetable for each in found if each) == earlier
+
+
+def test_two_workers_are_two_processes_whose_timetables_get_better_and_better() -> None:
+    with closing(search(INSTANCE, seconds=600, seed=1, workers=2)) as found:
+        ranks = [each.rank for each in islice(filter(None, found), 8)]
+        assert len(multiprocessing.active_children()) == 2
+    assert ranks == sorted(ranks, reverse=True)
+    assert multiprocessing.active_children() == []
+
+
+def test_the_death_of_one_of_two_processes_is_an_error() -> None:
+    found = search(INSTANCE, seconds=600, seed=1, workers=2)
+    next(found)
+    multiprocessing.active_children()[0].kill()
+    with pytest.raises(SearchError, match="ended with code -9"):
+        list(found)
+    assert multiprocessing.active_children() == []
 
 
 def test_closing_it_ends_its_process() -> None:

@@ -36,6 +36,8 @@ MOST_BOOLEANS = 150_000
 # Sums beyond this are not safe in the solver.
 MOST_COST = 1 << 50
 NOTHING = Timetable(())
+# The kind of step that took over another process's timetable.
+ELSEWHERE = "elsewhere"
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Progress:
         hard, soft: the cost of the best timetable so far.
         bound: no timetable without hard cost has a soft cost below this; equal to `soft` when the best is proved.
         neighbourhood: what kind of step found it.
+        rank: what the search makes less.
         timetable: the best timetable so far.
     """
 
@@ -55,6 +58,7 @@ class Progress:
     soft: int
     bound: int
     neighbourhood: str
+    rank: tuple[int, int]
     timetable: Timetable
 
 
@@ -67,6 +71,8 @@ def solve(
     start: Timetable | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    number: int | None = None,
+    heard: Callable[[], Timetable | None] = lambda: None,
 ) -> Timetable:
     """The best timetable found in `seconds`; if none without hard cost was, the one with the least.
 
@@ -74,19 +80,24 @@ def solve(
     search early; `on_progress` is told, from any thread but one at a time, of every better timetable and of a better
     bound. With one worker and the same seed, the same timetables are found in the same order.
 
+    The workers are threads, which wait for one another while they build models. With a `number` this is that one alone,
+    the others being processes of their own, and `heard` is asked several times a second what they have found.
+
     Raises:
         ValueError: the instance has weights that the solver cannot add up.
     """
     search = _Search(instance, seconds, on_progress)
     threads = [
         threading.Thread(target=search.work, args=(random.Random(f"{seed} {number}"), number, workers, start))  # noqa: S311 - a repeatable choice, not a secret
-        for number in range(workers)
+        for number in (range(workers) if number is None else [number])
     ]
     if stop():
         search.end()
     for thread in threads:
         thread.start()
     while not search.ended.wait(min(0.1, max(0.0, search.deadline - time.monotonic()))):
+        if (found := heard()) is not None:
+            search.hear(found)
         if stop() or time.monotonic() >= search.deadline:
             search.end()
     for thread in threads:
@@ -112,6 +123,7 @@ class _Search:
         self.solvers: set[cp_model.CpSolver] = set()
         self.failure: Exception | None = None
         self.best, self.cost = NOTHING, evaluate(instance, NOTHING)
+        self.elsewhere: Timetable | None = None
         self.key = self.rank(NOTHING, self.cost)
         self.bound, self.feasible = 0, True
         self.whole = Task((), {event.id: event.duration for event in instance.events})
@@ -123,6 +135,11 @@ class _Search:
             self.begun.set()
             for solver in self.solvers:
                 solver.stop_search()
+
+    def hear(self, timetable: Timetable) -> None:
+        """Takes note of a timetable that another process found; a worker takes it up before its next step."""
+        self.elsewhere = timetable
+        self.begun.set()
 
     def work(self, luck: random.Random, number: int, workers: int, start: Timetable | None) -> None:
         """One worker, to the end of the search."""
@@ -137,6 +154,9 @@ class _Search:
                     self.construct(luck)
             worker = _Worker(self, luck)
             while not self.ended.is_set():
+                if self.elsewhere is not None:
+                    found, self.elsewhere = self.elsewhere, None
+                    self.offer(found, ELSEWHERE)
                 worker.step(proving=number == workers - 1)
         except Exception as error:
             self.failure = error
@@ -240,9 +260,9 @@ class _Search:
 
     def report(self, neighbourhood: str) -> None:
         """Tells of the best timetable, and ends the search when nothing can be better."""
-        progress = Progress(
-            time.monotonic() - self.started, self.cost.hard, self.cost.soft, self.bound, neighbourhood, self.best
-        )
+        elapsed = time.monotonic() - self.started
+        cost = self.cost
+        progress = Progress(elapsed, cost.hard, cost.soft, self.bound, neighbourhood, self.key, self.best)
         self.on_progress(progress)
         if self.key <= (0, self.bound):
             self.end()

@@ -13,7 +13,7 @@ from app.engine.instance import Instance
 from app.engine.solver import Progress, solve
 from app.engine.timetable import Lesson, Timetable
 from app.engine.variables import Mode, Task
-from app.engine.xhstt import read_instances
+from app.engine.xhstt import read_instances, read_solutions
 from tests.engine.conftest import EVENTS, EXAMPLES, Rule, School
 
 DAYS = '<TimeGroups><TimeGroup Reference="Mo"/><TimeGroup Reference="Tu"/></TimeGroups>'
@@ -168,6 +168,20 @@ def test_one_worker_repeats_itself(school: School, rule: Rule) -> None:
         solve(school(rules), seconds=10, seed=4, workers=1, on_progress=reports.append)
         runs.append([each.timetable for each in reports])
     assert runs[0] == runs[1]
+
+
+def test_what_another_process_found_is_taken_up() -> None:
+    earlier = read_solutions((EXAMPLES / "BrazilInstance1.xml").read_bytes(), "BrazilInstance1.xml")[-1]
+    told, reports = [earlier], list[Progress]()
+    solve(
+        example("BrazilInstance1.xml"),
+        seconds=600,
+        number=1,
+        heard=lambda: told.pop() if told else None,
+        stop=lambda: bool(reports),
+        on_progress=reports.append,
+    )
+    assert (reports[0].neighbourhood, reports[0].timetable) == ("elsewhere", earlier)
 
 
 def test_stopped_search_returns_the_best_so_far() -> None:
