@@ -301,11 +301,10 @@ class Formulation(Variables):
 
     def _fill(self, resource: str) -> None:
         """Says which times a resource without a time to spare must use; the solver is slow to see that it follows."""
-        possible = [literals for literals in self._loads[resource] if literals]
-        if self.frame.taught[resource] >= len(possible):
-            for literals in possible:
-                if not any(literal is True for literal in literals):
-                    self.model.add_exactly_one(literals)
+        kept, free = self._kept[resource], self._free_at[resource]
+        if self.frame.taught[resource] >= len(free) + sum(count > 0 for count in kept):
+            for literals in free.values():
+                self.model.add_exactly_one(literals)
 
     def _count(self, event: str, which: Callable[[Part], bool]) -> Sum:
         """How many parts of an event are such, with and without a time."""

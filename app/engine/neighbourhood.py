@@ -77,8 +77,10 @@ class Neighbourhoods:
     def violations(self, size: int) -> Task:
         """The lessons behind some violations, and others of those who attend them."""
         chosen: set[int] = set()
-        violations = [each for each in self.cost.violations if each.constraint.required] or list(self.cost.violations)
-        self.luck.shuffle(violations)
+        costly = [each for each in self.cost.violations if each.cost]
+        violations = [each for each in costly if each.constraint.required] or costly
+        # A random order in which those that cost more come first more often.
+        violations.sort(key=lambda violation: self.luck.random() ** (1 / violation.cost), reverse=True)
         for violation in violations:
             if len(chosen) >= size / 2:
                 break
@@ -106,10 +108,14 @@ class Neighbourhoods:
         type_of = self.instance.resource
         kind = self.luck.choice(sorted({type_of[resource].type for resource in attended}))
         left = {resource for resource in attended if type_of[resource].type == kind}
-        seeds = [each for each in self.costly() if each in left] if self.luck.random() < 0.7 else []
+        costs = {each: cost for each, cost in self.costs().items() if each in left}
         chosen: set[int] = set()
         near: Counter[str] = Counter()
-        following = self.luck.choice(seeds or sorted(left))
+        following = (
+            self.luck.choices(list(costs), list(costs.values()))[0]
+            if costs and self.luck.random() < 0.7
+            else self.luck.choice(sorted(left))
+        )
         while True:
             left.discard(following)
             fresh = attended[following] - chosen
@@ -125,13 +131,14 @@ class Neighbourhoods:
                 else self.luck.choice(sorted(left))
             )
 
-    def costly(self) -> list[str]:
-        """The resources that a violation is about, each as often as there are."""
-        found: list[str] = []
+    def costs(self) -> Counter[str]:
+        """What the violations cost that are about a resource, or about an event that it always attends."""
+        found: Counter[str] = Counter()
         for violation in self.cost.violations:
             for each in violation.point:
-                found += [each] if each in self.instance.resource else self.instance.event[each].resources
-        return found
+                concerned = [each] if each in self.instance.resource else self.instance.event[each].resources
+                found.update(dict.fromkeys(concerned, violation.cost))
+        return +found
 
 
 KINDS: dict[str, Callable[[Neighbourhoods, int], Task]] = {

@@ -261,8 +261,7 @@ class _Search:
     def report(self, neighbourhood: str) -> None:
         """Tells of the best timetable, and ends the search when nothing can be better."""
         elapsed = time.monotonic() - self.started
-        cost = self.cost
-        progress = Progress(elapsed, cost.hard, cost.soft, self.bound, neighbourhood, self.key, self.best)
+        progress = Progress(elapsed, self.cost.hard, self.cost.soft, self.bound, neighbourhood, self.key, self.best)
         self.on_progress(progress)
         if self.key <= (0, self.bound):
             self.end()
@@ -290,7 +289,9 @@ class _Worker:
     def step(self, proving: bool) -> None:
         """One model: a neighbourhood, or from time to time the whole."""
         search = self.search
-        if proving and search.frame.size <= MOST_BOOLEANS and self.spent >= 1 + 5 * self.proved:
+        # While neighbourhoods still make it better, a bound is of no use.
+        due = self.idle >= 15 and self.spent >= 10 * (self.proved + self.slice)
+        if proving and due and search.frame.size <= MOST_BOOLEANS:
             self.proved += self.slice
             self.prove(self.slice)
             self.slice *= 2

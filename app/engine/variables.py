@@ -127,13 +127,19 @@ class Variables:
         self.missing: dict[str, Sum] = {event.id: Sum() for event in self.instance.events}
         self.freed: list[Part] = []
         self.touched: dict[str, None] = {}
-        self._loads: dict[str, list[list[Literal]]] = {}
+        # For each resource, how many kept lessons it attends at each time, and which freed ones it may attend.
+        self._kept: dict[str, list[int]] = {}
+        self._free_at: dict[str, dict[int, list[Literal]]] = {}
         self._busy: dict[tuple[str, int], Literal] = {}
         self._spans: dict[tuple[str, str], Span] = {}
         taken = self._keep(task)
         for event, duration in task.freed.items():
             self._free(self.instance.event[event], duration, task, taken)
-        self._attend()
+        for resource in self.touched:
+            self._kept.setdefault(resource, [0] * frame.week)
+            self._free_at.setdefault(resource, {})
+        if mode not in (Mode.LOOSE, Mode.ASSUMED):
+            self._separate()
 
     def timetable(self, value: Callable[[Variable], int]) -> Timetable:
         """All lessons, kept and newly placed."""
@@ -173,14 +179,19 @@ class Variables:
 
     def load(self, resource: str, time: int) -> Sum:
         """How many lessons a touched resource attends at a time."""
-        return Sum((literal, 1) for literal in self._loads[resource][time])
+        return Sum(((literal, 1) for literal in self._free_at[resource].get(time, ())), self._kept[resource][time])
 
     def busy(self, resource: str, time: int) -> Literal:
         """Whether a touched resource attends a lesson at a time."""
+        if self._kept[resource][time]:
+            return True
+        free = self._free_at[resource].get(time)
+        if free is None:
+            return False
         key = (resource, time)
         if key not in self._busy:
             at_most_one = resource in self.frame.single and self.mode is Mode.STRICT
-            self._busy[key] = self.any(self._loads[resource][time], at_most_one)
+            self._busy[key] = self.any(free, at_most_one)
         return self._busy[key]
 
     def any(self, literals: Sequence[Literal], at_most_one: bool = False) -> Literal:
@@ -192,7 +203,7 @@ class Variables:
             return free[0] if free else False
         found = self.model.new_bool_var("")
         if at_most_one:
-            self.model.add(cp_model.LinearExpr.sum(free) == found)
+            self.model.add_exactly_one([*free, ~found])
         else:
             self.model.add_max_equality(found, free)
         return found
@@ -206,7 +217,13 @@ class Variables:
         """
         key = (resource, group.id)
         if key not in self._spans:
-            busy = [self.busy(resource, self.instance.time_index[time]) for time in group.times]
+            times = [self.instance.time_index[time] for time in group.times]
+            if self._free_at[resource].keys().isdisjoint(times):
+                busy_at = [position for position, time in enumerate(times) if self._kept[resource][time]]
+                idle_times = busy_at[-1] - busy_at[0] + 1 - len(busy_at) if busy_at else 0
+                self._spans[key] = Span(Sum(constant=idle_times), bool(busy_at))
+                return self._spans[key]
+            busy = [self.busy(resource, time) for time in times]
             before = self._running(busy)
             after = self._running(busy[::-1])[::-1]
             used = before[-1] if before else False
@@ -240,6 +257,11 @@ class Variables:
                 self.missing[each.event].add(each.duration)
                 continue
             for resource in (*self.instance.event[each.event].resources, *(resource for _, resource in each.assigned)):
+                if resource not in self._kept:
+                    self._kept[resource] = [0] * self.frame.week
+                kept = self._kept[resource]
+                for time in range(start, start + each.duration):
+                    kept[time] += 1
                 if resource in self.frame.single:
                     taken[resource] = taken.get(resource, 0) | ((1 << each.duration) - 1) << start
         return {} if self.mode in (Mode.LOOSE, Mode.ASSUMED) else taken
@@ -267,6 +289,7 @@ class Variables:
                 part = Part(event.id, duration, start, held, roles)
                 self.parts[event.id].append(part)
                 self.freed.append(part)
+                self._attend(part, start)
                 placed.add(held, duration)
         demands = self.frame.with_time.get(event.id, set())
         if self.mode in (Mode.TENTATIVE, Mode.LOOSE) or (demands and True not in demands):
@@ -304,23 +327,18 @@ class Variables:
             self.model.add(chosen <= held)
         return some
 
-    def _attend(self) -> None:
-        """Notes, for each time, which lessons each touched resource may attend."""
+    def _attend(self, part: Part, start: int) -> None:
+        """Notes when the resources of a freed lesson may attend it."""
+        always = [(resource, part.held) for resource in self.instance.event[part.event].resources]
+        for resource, literal in (*always, *(chosen for some in part.roles.values() for chosen in some.items())):
+            free_at = self._free_at.setdefault(resource, {})
+            for time in range(start, start + part.duration):
+                free_at.setdefault(time, []).append(literal)
+
+    def _separate(self) -> None:
+        """Has no resource attend two freed lessons at once that must not; what is kept they do not meet."""
         for resource in self.touched:
-            self._loads[resource] = [[] for _ in self.instance.times]
-        for event in self.instance.events:
-            always = [self._loads[each] for each in event.resources if each in self._loads]
-            for part in self.parts[event.id]:
-                if part.start is None:
-                    continue
-                attended = [(load, part.held) for load in always]
-                for some in part.roles.values():
-                    attended += [(self._loads[each], some[each]) for each in some if each in self._loads]
-                for load, literal in attended:
-                    for time in range(part.start, part.start + part.duration):
-                        load[time].append(literal)
-        if self.mode in (Mode.LOOSE, Mode.ASSUMED):
-            return
-        for resource in self.frame.single & self.touched.keys():
-            for literals in self._loads[resource]:
-                self.model.add_at_most_one(literal for literal in literals if not isinstance(literal, bool))
+            if resource in self.frame.single:
+                for literals in self._free_at[resource].values():
+                    if len(literals) > 1:
+                        self.model.add_at_most_one(literals)
