@@ -280,7 +280,7 @@ def restart_policy(manifests: ManifestSet) -> Iterator[Finding]:
         ends = pod.owner.kind in ("CronJob", "Job")
         if pod.owner.kind != "Pod" and (policy == "Always") == ends:
             yield pod.finding("restartPolicy", policy, f"does not fit a {pod.owner.kind}")
-        if pod.owner.kind in LONG_RUNNING and "activeDeadlineSeconds" in pod.spec:
+        if not ends and pod.owner.kind != "Pod" and "activeDeadlineSeconds" in pod.spec:
             yield pod.finding("activeDeadlineSeconds", pod.spec["activeDeadlineSeconds"], "is for pods that end")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from policy_tests.manifests import LONG_RUNNING, Body, Finding, Manifest, ManifestSet, Pod, dig, items, join, mapping
+from policy_tests.manifests import Body, Finding, Manifest, ManifestSet, Pod, dig, items, join, mapping
 from policy_tests.rule import rule
 
 Clash = tuple[str, object, str]
@@ -37,13 +37,7 @@ def _tolerations(pod: Pod) -> Iterator[Clash]:
             yield f"{place}.tolerationSeconds", each["tolerationSeconds"], "is for the effect NoExecute"
 
 
-def _deadline(pod: Pod) -> Iterator[Clash]:
-    deadline = pod.spec.get("activeDeadlineSeconds")
-    if deadline is not None and pod.owner.kind in (*LONG_RUNNING, "ReplicationController"):
-        yield "activeDeadlineSeconds", deadline, f"is for jobs, not for a {pod.owner.kind}"
-
-
-PODS: tuple[Callable[[Pod], Iterator[Clash]], ...] = (_dns, _profiles, _tolerations, _deadline)
+PODS: tuple[Callable[[Pod], Iterator[Clash]], ...] = (_dns, _profiles, _tolerations)
 
 
 @rule(
@@ -72,12 +66,6 @@ def _strategy(workload: Manifest) -> Iterator[Clash]:
         yield "spec.strategy.rollingUpdate", rolling, "lets no pod be replaced"
 
 
-def _progress(workload: Manifest) -> Iterator[Clash]:
-    deadline, ready = workload.spec.get("progressDeadlineSeconds", 600), workload.spec.get("minReadySeconds", 0)
-    if workload.kind == "Deployment" and isinstance(deadline, int) and isinstance(ready, int) and deadline <= ready:
-        yield "spec.progressDeadlineSeconds", deadline, f"is not above minReadySeconds, {ready}"
-
-
 def _job(workload: Manifest) -> Iterator[Clash]:
     place = {"Job": "spec", "CronJob": "spec.jobTemplate.spec"}.get(workload.kind, "")
     job = mapping(dig(workload.body, place)) if place else {}
@@ -91,7 +79,7 @@ def _job(workload: Manifest) -> Iterator[Clash]:
         yield f"{place}.backoffLimitPerIndex", job["backoffLimitPerIndex"], "needs completionMode Indexed"
 
 
-WORKLOADS: tuple[Callable[[Manifest], Iterator[Clash]], ...] = (_strategy, _progress, _job)
+WORKLOADS: tuple[Callable[[Manifest], Iterator[Clash]], ...] = (_strategy, _job)
 
 
 @rule(
