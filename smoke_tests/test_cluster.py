@@ -102,10 +102,11 @@ def test_web_holds_no_kubernetes_token(web_pod: Host) -> None:
 
 def probe(namespace: str, image: str, *targets: str) -> str:
     """What a bare pod in `namespace` says of each target."""
+    name = f"probe-{secrets.token_hex(3)}"
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "probe", "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace},
         "spec": {
             "restartPolicy": "Never",
             "automountServiceAccountToken": False,
@@ -122,7 +123,9 @@ def probe(namespace: str, image: str, *targets: str) -> str:
     }
     kubectl("create", "-f", "-", stdin=json.dumps(pod))
     try:
-        kubectl("-n", namespace, "wait", "pod/probe", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s")
+        kubectl("-n", namespace, "wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s")
+        return kubectl("-n", namespace, "logs", name)
     except DeliveryError as error:
-        pytest.fail(f"the probe did not end: {error}\n{kubectl('-n', namespace, 'describe', 'pod/probe')}")
-    return kubectl("-n", namespace, "logs", "probe")
+        pytest.fail(f"the probe did not end: {error}\n{kubectl('-n', namespace, 'describe', f'pod/{name}')}")
+    finally:
+        kubectl("-n", namespace, "delete", f"pod/{name}", "--wait=false")
