@@ -290,7 +290,7 @@ class _Worker:
         """One model: a neighbourhood, or from time to time the whole."""
         search = self.search
         # While neighbourhoods still make it better, a bound is of no use.
-        due = self.idle >= 15 and self.spent >= 10 * (self.proved + self.slice)
+        due = self.idle >= 15 and self.spent >= 5 * (self.proved + self.slice)
         if proving and due and search.frame.size <= MOST_BOOLEANS:
             self.proved += self.slice
             self.prove(self.slice)
