@@ -6,6 +6,7 @@ same, so no solution is there twice. Whoever may take an open place at it is one
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -128,16 +129,13 @@ class Variables:
         self.freed: list[Part] = []
         self.touched: dict[str, None] = {}
         # For each resource, how many kept lessons it attends at each time, and which freed ones it may attend.
-        self._kept: dict[str, list[int]] = {}
-        self._free_at: dict[str, dict[int, list[Literal]]] = {}
+        self._kept: dict[str, list[int]] = defaultdict(lambda: [0] * frame.week)
+        self._free_at: dict[str, dict[int, list[Literal]]] = defaultdict(lambda: defaultdict(list))
         self._busy: dict[tuple[str, int], Literal] = {}
         self._spans: dict[tuple[str, str], Span] = {}
         taken = self._keep(task)
         for event, duration in task.freed.items():
             self._free(self.instance.event[event], duration, task, taken)
-        for resource in self.touched:
-            self._kept.setdefault(resource, [0] * frame.week)
-            self._free_at.setdefault(resource, {})
         if mode not in (Mode.LOOSE, Mode.ASSUMED):
             self._separate()
 
@@ -185,13 +183,12 @@ class Variables:
         """Whether a touched resource attends a lesson at a time."""
         if self._kept[resource][time]:
             return True
-        free = self._free_at[resource].get(time)
-        if free is None:
+        if time not in self._free_at[resource]:
             return False
         key = (resource, time)
         if key not in self._busy:
             at_most_one = resource in self.frame.single and self.mode is Mode.STRICT
-            self._busy[key] = self.any(free, at_most_one)
+            self._busy[key] = self.any(self._free_at[resource][time], at_most_one)
         return self._busy[key]
 
     def any(self, literals: Sequence[Literal], at_most_one: bool = False) -> Literal:
@@ -217,13 +214,7 @@ class Variables:
         """
         key = (resource, group.id)
         if key not in self._spans:
-            times = [self.instance.time_index[time] for time in group.times]
-            if self._free_at[resource].keys().isdisjoint(times):
-                busy_at = [position for position, time in enumerate(times) if self._kept[resource][time]]
-                idle_times = busy_at[-1] - busy_at[0] + 1 - len(busy_at) if busy_at else 0
-                self._spans[key] = Span(Sum(constant=idle_times), bool(busy_at))
-                return self._spans[key]
-            busy = [self.busy(resource, time) for time in times]
+            busy = [self.busy(resource, self.instance.time_index[time]) for time in group.times]
             before = self._running(busy)
             after = self._running(busy[::-1])[::-1]
             used = before[-1] if before else False
@@ -257,11 +248,8 @@ class Variables:
                 self.missing[each.event].add(each.duration)
                 continue
             for resource in (*self.instance.event[each.event].resources, *(resource for _, resource in each.assigned)):
-                if resource not in self._kept:
-                    self._kept[resource] = [0] * self.frame.week
-                kept = self._kept[resource]
                 for time in range(start, start + each.duration):
-                    kept[time] += 1
+                    self._kept[resource][time] += 1
                 if resource in self.frame.single:
                     taken[resource] = taken.get(resource, 0) | ((1 << each.duration) - 1) << start
         return {} if self.mode in (Mode.LOOSE, Mode.ASSUMED) else taken
@@ -331,9 +319,8 @@ class Variables:
         """Notes when the resources of a freed lesson may attend it."""
         always = [(resource, part.held) for resource in self.instance.event[part.event].resources]
         for resource, literal in (*always, *(chosen for some in part.roles.values() for chosen in some.items())):
-            free_at = self._free_at.setdefault(resource, {})
             for time in range(start, start + part.duration):
-                free_at.setdefault(time, []).append(literal)
+                self._free_at[resource][time].append(literal)
 
     def _separate(self) -> None:
         """Has no resource attend two freed lessons at once that must not; what is kept they do not meet."""
