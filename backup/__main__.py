@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     comparing = commands.add_parser("compare", help="compare WORK/redump.sql with what was saved; read the database")
     commands.add_parser("list", help="the backups, newest first")
     for each in (saving, fetching, comparing):
-        each.add_argument("--work", type=Path, default=Path("/work"), help="folder (%(default)s)")
+        each.add_argument("--work", type=Path, default=Path("/scratch"), help="folder (%(default)s)")
     return parser
 
 

@@ -7,7 +7,7 @@ MYSQL_PWD=$(cat "$credentials/db_password")
 export MYSQL_PWD
 if [ -e "$credentials/ca.crt" ]; then tls="--ssl-mode=VERIFY_IDENTITY --ssl-ca=$credentials/ca.crt"; else tls=--ssl-mode=REQUIRED; fi
 # The time of this file is the moment that the dump is of.
-: >/work/dumped
+: >/scratch/dumped
 status=0
 # One row a statement, in the order of the keys and without a date: equal databases give equal dumps. A snapshot of all
 # tables at one moment, and nothing about the server that they came from (GTIDs, tablespaces, masking policies).
@@ -16,8 +16,8 @@ mysqldump --no-defaults --protocol=tcp --host="$DB_HOST" --user="$(cat "$credent
   --single-transaction --quick --routines --triggers --events --hex-blob --default-character-set=utf8mb4 \
   --set-gtid-purged=OFF --no-tablespaces --loose-skip-masking-policies \
   --skip-extended-insert --order-by-primary --skip-dump-date \
-  --result-file="$1" "$DB_NAME" 2>/work/complaints || status=$?
-complaints=$(cat /work/complaints)
+  --result-file="$1" "$DB_NAME" 2>/scratch/complaints || status=$?
+complaints=$(cat /scratch/complaints)
 echo "$complaints" >&2
 # Of some errors mysqldump only speaks, and ends as if nothing had been.
 case $complaints in *[Ee]rror*) exit 1 ;; esac
