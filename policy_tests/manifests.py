@@ -41,10 +41,6 @@ CLUSTER_WIDE = frozenset(
     )
 )
 
-# Custom resources of which no controller makes pods, or names Services and Secrets after them.
-PODLESS = re.compile(
-    r".*(?:Secret|Store|Certificate|Issuer|Gateway|Route|Monitor|Rule|ScaledObject|Autoscaler|Policy|Definition)"
-)
 # What a StatefulSet's controller writes on each of its pods.
 POD_NAME = "statefulset.kubernetes.io/pod-name"
 
@@ -343,33 +339,6 @@ class ManifestSet:
             here = [pod for pod in self.pods if pod.owner.namespace == namespace]
             self._selected[key] = [pod for pod in here if matches(chosen, pod.labels)]
         return self._selected[key]
-
-    @cached_property
-    def operated(self) -> list[Manifest]:
-        """The custom resources of which a controller may make pods, Services and Secrets."""
-        return [each for each in self.manifests if each.custom_group and not PODLESS.fullmatch(each.kind)]
-
-    def made_elsewhere(self, selector: object, namespace: str) -> bool:
-        """Whether a controller of a custom resource in the set makes the pods that labels or a label selector mean."""
-        chosen = mapping(selector)
-        if not chosen.keys() & {"matchLabels", "matchExpressions"}:
-            chosen = {"matchLabels": chosen}
-        labels = mapping(chosen.get("matchLabels"))
-        return bool(labels) and any(
-            each.name in labels.values()
-            or matches(chosen, each.labels)
-            or matches(chosen, mapping(dig(each.body, "spec.template.metadata.labels")))
-            for each in self.operated
-            if each.namespace == namespace
-        )
-
-    def named_elsewhere(self, name: object, namespace: str) -> bool:
-        """Whether a controller of a custom resource in the set may make a Service or a Secret of that name."""
-        return any(
-            str(name) == each.name or str(name).startswith(f"{each.name}-")
-            for each in self.operated
-            if each.namespace == namespace
-        )
 
     def behind(self, service: Manifest) -> list[Pod]:
         """The pods that a Service sends to; none for a Service without a selector."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from policy_tests.manifests import TEMPLATES, Finding, Manifest, ManifestSet, items, mapping
+from policy_tests.operators import named_elsewhere
 from policy_tests.rule import rule
 from policy_tests.rules.services import AUTHORITY, BUILT_IN, HOST_SETTING
 
@@ -32,7 +33,7 @@ def hosts_in_text(manifests: ManifestSet) -> Iterator[Finding]:
             if namespace not in known or (name, namespace) == BUILT_IN:
                 continue
             if service is None:
-                if not manifests.named_elsewhere(name, namespace):
+                if not named_elsewhere(manifests, name, namespace):
                     yield manifest.finding(path, name, f"is no Service of {namespace}")
             elif port and service.spec.get("clusterIP") != "None":
                 ports = {str(mapping(each).get("port")) for each in items(service.spec.get("ports"))}

@@ -19,6 +19,7 @@ from policy_tests.manifests import (
     mapping,
     matches,
 )
+from policy_tests.operators import named_elsewhere
 from policy_tests.rule import rule
 
 # Put into every namespace by the cluster itself.
@@ -133,7 +134,7 @@ def _missing(manifests: ManifestSet, kind: str, expected: Collection[str]) -> It
             if mention.kind != kind:
                 continue
             keys = keys_of(manifests, kind, mention.name, namespace)
-            elsewhere = kind == "Secret" and manifests.named_elsewhere(mention.name, namespace)
+            elsewhere = kind == "Secret" and named_elsewhere(manifests, mention.name, namespace)
             if keys is None and mention.name not in expected and not elsewhere:
                 yield pod.finding(mention.path, mention.name, f"there is no such {kind}")
             elif keys is not None and mention.key is not None and mention.key not in keys:

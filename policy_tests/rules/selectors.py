@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from policy_tests.manifests import LONG_RUNNING, Body, Finding, Manifest, ManifestSet, dig, items, mapping, matches
+from policy_tests.operators import made_elsewhere
 from policy_tests.policies import PEERS, inside, peer_namespaces, peer_pods, policy_rules
 from policy_tests.rule import rule
 from policy_tests.rules.scheduling import affinity_terms, at_home
@@ -74,7 +75,7 @@ def disruption_budgets(manifests: ManifestSet) -> Iterator[Finding]:
             yield budget.finding("spec.selector", selector, "selects every pod of the namespace")
             continue
         pods = manifests.select(selector, budget.namespace) if selector else []
-        if not pods and not manifests.made_elsewhere(selector, budget.namespace):
+        if not pods and not made_elsewhere(manifests, selector, budget.namespace):
             yield budget.finding("spec.selector", selector, "selects no pod")
         for pod in pods:
             if id(pod) in seen:
@@ -94,7 +95,7 @@ def network_policies(manifests: ManifestSet) -> Iterator[Finding]:
         selector = policy.spec.get("podSelector")
         # Elsewhere an empty selector may be for pods of another set.
         meant = selector or manifests.is_environment
-        meant = meant and not manifests.made_elsewhere(selector, policy.namespace)
+        meant = meant and not made_elsewhere(manifests, selector, policy.namespace)
         if meant and not manifests.select(selector, policy.namespace):
             yield policy.finding("spec.podSelector", selector, "selects no pod")
 
@@ -120,7 +121,7 @@ def _elsewhere(manifests: ManifestSet, policy: Manifest, peer: Body) -> bool:
     """Whether a peer may mean pods that the set does not show: the cluster's own, or those that a controller makes."""
     spaces = peer_namespaces(manifests, policy, peer)
     selector = peer.get("podSelector")
-    return "kube-system" in spaces or any(manifests.made_elsewhere(selector, namespace) for namespace in spaces)
+    return "kube-system" in spaces or any(made_elsewhere(manifests, selector, namespace) for namespace in spaces)
 
 
 @rule(

@@ -16,6 +16,7 @@ from policy_tests.manifests import (
     items,
     mapping,
 )
+from policy_tests.operators import made_elsewhere, named_elsewhere
 from policy_tests.policies import permits, port_number
 from policy_tests.rule import rule
 from policy_tests.rules.network import backends
@@ -85,7 +86,7 @@ def service_pods(manifests: ManifestSet) -> Iterator[Finding]:
         by_hand = not selector and (
             service.name in slices or manifests.find("Endpoints", service.name, service.namespace)
         )
-        by_hand = by_hand or manifests.made_elsewhere(selector, service.namespace)
+        by_hand = by_hand or made_elsewhere(manifests, selector, service.namespace)
         if service.spec.get("type") != "ExternalName" and not by_hand and not manifests.behind(service):
             yield service.finding("spec.selector", selector, "selects no pod")
 
@@ -204,7 +205,7 @@ def hosts(manifests: ManifestSet) -> Iterator[Finding]:
                     yield manifest.finding(f"{path}.{key}", value, "is no Service of this namespace")
                 continue
             if service is None:
-                if not manifests.named_elsewhere(name, namespace):
+                if not named_elsewhere(manifests, name, namespace):
                     yield manifest.finding(f"{path}.{key}", value, f"is no Service of {namespace}")
                 continue
             port_key = f"{setting['of']}PORT"
