@@ -202,7 +202,10 @@ class Variables:
         if at_most_one:
             self.model.add_exactly_one([*free, ~found])
         else:
-            self.model.add_max_equality(found, free)
+            # The solver takes longer to load and to follow an equality with the maximum.
+            self.model.add_bool_or([*free, ~found])
+            for literal in free:
+                self.model.add_implication(literal, found)
         return found
 
     def span(self, resource: str, group: TimeGroup) -> Span:
