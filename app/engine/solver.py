@@ -33,6 +33,8 @@ STEP = 0.02
 SIZE, SMALLEST = 15.0, 5.0
 # What is not solved within the limit takes the longest and rarely finds anything: with these, three in four are solved.
 GROW, SHRINK = 1.1, 0.75
+# After so many steps without anything better, a worker takes up what others have found, and only then.
+PATIENCE = 15
 # Of the chance of a kind that always finds something, the least that any has.
 RAREST = 0.05
 # Larger models are not worth building as a whole.
@@ -141,7 +143,7 @@ class _Search:
                 solver.stop_search()
 
     def hear(self, timetable: Timetable) -> None:
-        """Takes note of a timetable that another process found; a worker takes it up before its next step."""
+        """Takes note of a timetable that another process found; a worker that gets no further takes it up."""
         self.elsewhere = timetable
         self.begun.set()
 
@@ -158,7 +160,7 @@ class _Search:
                     self.construct(luck)
             worker = _Worker(self, luck)
             while not self.ended.is_set():
-                if self.elsewhere is not None:
+                if self.elsewhere is not None and (self.best is NOTHING or worker.idle >= PATIENCE):
                     found, self.elsewhere = self.elsewhere, None
                     self.offer(found, ELSEWHERE)
                 worker.step(proving=number == workers - 1)
