@@ -331,7 +331,7 @@ class _Worker:
         self.idle = 0 if better else self.idle + 1
         if better:
             self.limit = max(SHORTEST, self.limit / 1.2)
-        elif self.idle % 10 == 9:
+        elif self.idle % 5 == 4:
             self.limit = min(LONGEST, self.limit * 1.4)
 
     def prove(self, limit: float) -> None:
