@@ -33,7 +33,7 @@ STEP = 0.02
 SIZE, SMALLEST = 15.0, 5.0
 # What is not solved within the limit takes the longest and rarely finds anything: with these, three in four are solved.
 GROW, SHRINK = 1.1, 0.75
-# After so many steps without anything better, a worker takes up what others have found, and only then.
+# After so many steps without anything better, and only then, a worker takes up what others found, or seeks a bound.
 PATIENCE = 15
 # Of the chance of a kind that always finds something, the least that any has.
 RAREST = 0.05
@@ -296,7 +296,7 @@ class _Worker:
         """One model: a neighbourhood, or from time to time the whole."""
         search = self.search
         # While neighbourhoods still make it better, a bound is of no use.
-        due = self.idle >= 15 and self.spent >= 5 * (self.proved + self.slice)
+        due = self.idle >= PATIENCE and self.spent >= 5 * (self.proved + self.slice)
         if proving and due and search.frame.size <= MOST_BOOLEANS:
             self.proved += self.slice
             self.prove(self.slice)
