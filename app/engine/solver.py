@@ -33,10 +33,11 @@ STEP = 0.02
 SIZE, SMALLEST = 15.0, 5.0
 # What is not solved within the limit takes the longest and rarely finds anything: with these, three in four are solved.
 GROW, SHRINK = 1.1, 0.75
-# After so many steps without anything better, and only then, a worker takes up what others found, or seeks a bound.
+# After so many steps without anything better, and only then, a worker seeks a bound.
 PATIENCE = 15
-# Of the chance of a kind that always finds something, the least that any has.
-RAREST = 0.05
+# How often each way to a better timetable is taken follows how often it finds one in a second: it begins with one in
+# half a second, and what it found and took counts for so much less with each time that it is taken.
+BEGIN, FADING = 0.5, 0.97
 # Larger models are not worth building as a whole.
 MOST_BOOLEANS = 150_000
 # Sums beyond this are not safe in the solver.
@@ -143,7 +144,7 @@ class _Search:
                 solver.stop_search()
 
     def hear(self, timetable: Timetable) -> None:
-        """Takes note of a timetable that another process found; a worker that gets no further takes it up."""
+        """Takes note of a timetable that another process found, for the worker's next step."""
         self.elsewhere = timetable
         self.begun.set()
 
@@ -160,7 +161,7 @@ class _Search:
                     self.construct(luck)
             worker = _Worker(self, luck)
             while not self.ended.is_set():
-                if self.elsewhere is not None and (self.best is NOTHING or worker.idle >= PATIENCE):
+                if self.elsewhere is not None:
                     found, self.elsewhere = self.elsewhere, None
                     self.offer(found, ELSEWHERE)
                 worker.step(proving=number == workers - 1)
@@ -201,6 +202,15 @@ class _Search:
         if table is not NOTHING:
             self.offer(table, "construct")
 
+    def formulate(self, task: Task, mode: Mode = Mode.STRICT, *, wishes: bool = True) -> Formulation:
+        """A model of a task that makes the cost less, beginning with the best timetable."""
+        form = Formulation(self.frame, task, mode, wishes=wishes)
+        # What is required is kept, or worth more than all wishes.
+        weight = 1 if mode is Mode.STRICT else min(1 + form.soft.high, MOST_COST // max(1, form.hard.high))
+        form.model.minimize(weight * form.hard.expression() + form.soft.expression())
+        form.hint(self.best)
+        return form
+
     def run(
         self,
         form: Formulation,
@@ -208,12 +218,14 @@ class _Search:
         limit: float,
         *,
         whole: bool = False,
+        cores: bool = False,
         callback: cp_model.CpSolverSolutionCallback | None = None,
         on_bound: Callable[[float], None] | None = None,
     ) -> tuple[cp_model.CpSolverStatus, cp_model.CpSolver | None]:
         """Solves a model on one processor within a deterministic limit; no solver when the search has ended.
 
-        What is worth its time for the `whole` model would cost a small one more than it takes to solve.
+        What is worth its time for the `whole` model would cost a small one more than it takes to solve. With `cores`
+        the bound is raised by cores, else the cost lowered.
         """
         solver = cp_model.CpSolver()
         parameters = solver.parameters
@@ -225,8 +237,7 @@ class _Search:
         parameters.symmetry_level = parameters.cp_model_probing_level = 0
         parameters.cp_model_presolve = whole
         parameters.linearization_level = 2 if whole and form.model.has_objective() else 0
-        # Raising the bound by cores suits some models and lowering the cost others; which, only trying tells.
-        parameters.optimize_with_core = not whole and luck.random() < 0.5
+        parameters.optimize_with_core = cores
         if on_bound:
             solver.best_bound_callback = on_bound
         with self.lock:
@@ -281,13 +292,34 @@ class _Search:
                     self.report("bound")
 
 
+@dataclass
+class _Way:
+    """One way to a better timetable: which neighbourhood, how it is solved, and what has come of it so far."""
+
+    kind: str
+    cores: bool
+    size: float = SIZE
+    found: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """About how many better timetables it finds in a second."""
+        return (self.found + 1) / (self.seconds + BEGIN)
+
+    def note(self, better: bool, seconds: float) -> None:
+        """Counts one more time that it was taken."""
+        self.found = FADING * self.found + better
+        self.seconds = FADING * self.seconds + seconds
+
+
 class _Worker:
-    """One line of the search: the sizes and the limit that it has arrived at."""
+    """One line of the search: the ways and the limit that it has arrived at."""
 
     def __init__(self, search: _Search, luck: random.Random) -> None:
         self.search, self.luck = search, luck
-        self.sizes = dict.fromkeys(KINDS, SIZE)
-        self.gains = dict.fromkeys(KINDS, 1.0)
+        # Raising the bound suits some models and lowering the cost others; which, only trying tells.
+        self.ways = [_Way(kind, cores) for kind in KINDS for cores in (False, True)]
         self.limit = SHORTEST
         self.spent, self.proved, self.slice = 0.0, 0.0, 0.25
         self.idle = 0
@@ -309,25 +341,24 @@ class _Worker:
         search = self.search
         with search.lock:
             best, cost, key = search.best, search.cost, search.key
-        kind = self.luck.choices(list(KINDS), list(self.gains.values()))[0]
-        task = KINDS[kind](Neighbourhoods(search.frame, best, cost, self.luck), int(self.sizes[kind]))
+        way = self.luck.choices(self.ways, [way.rate for way in self.ways])[0]
+        task = KINDS[way.kind](Neighbourhoods(search.frame, best, cost, self.luck), int(way.size))
         mode = Mode.STRICT if key[0] == 0 else Mode.LOOSE if self.idle % 3 == 2 else Mode.TENTATIVE
         wishes = mode is Mode.STRICT or self.idle > 20
-        form = Formulation(search.frame, task, mode, wishes=wishes)
-        weight = 1 if mode is Mode.STRICT else min(1 + form.soft.high, MOST_COST // max(1, form.hard.high))
-        form.model.minimize(weight * form.hard.expression() + form.soft.expression())
-        form.hint(best)
-        status, solver = search.run(form, self.luck, self.limit)
+        form = search.formulate(task, mode, wishes=wishes)
+        status, solver = search.run(form, self.luck, self.limit, cores=way.cores)
         if solver is None:
             return
         used = solver.response_proto.deterministic_time
         self.spent += STEP + used
-        better = status in (cp_model.OPTIMAL, cp_model.FEASIBLE) and search.offer(form.timetable(solver.value), kind)
+        solved = status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
+        better = solved and search.offer(form.timetable(solver.value), way.kind)
         if status != cp_model.OPTIMAL:
-            self.sizes[kind] = max(SMALLEST, SHRINK * self.sizes[kind])
+            way.size = max(SMALLEST, SHRINK * way.size)
         elif used < self.limit / 2 and task.kept:
-            self.sizes[kind] *= GROW
-        self.gains[kind] = max(RAREST, 0.9 * self.gains[kind] + (0.1 if better else 0))
+            # A small school is soon worth solving as a whole.
+            way.size *= GROW if used > self.limit / 10 else GROW**3
+        way.note(better, STEP + used)
         self.idle = 0 if better else self.idle + 1
         if better:
             self.limit = max(SHORTEST, self.limit / 1.2)
@@ -338,10 +369,7 @@ class _Worker:
         """The whole model, for a bound, and perhaps for a better timetable."""
         search = self.search
         mode = Mode.STRICT if search.feasible else Mode.LOOSE
-        form = Formulation(search.frame, search.whole, mode)
-        weight = min(1 + form.soft.high, MOST_COST // max(1, form.hard.high))
-        form.model.minimize(weight * form.hard.expression() + form.soft.expression())
-        form.hint(search.best)
+        form = search.formulate(search.whole, mode)
         strict = mode is Mode.STRICT
         callback = _Offering(partial(search.offer, neighbourhood="whole"), form)
         on_bound = search.raise_bound if strict else None
