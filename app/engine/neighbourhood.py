@@ -141,6 +141,21 @@ class Neighbourhoods:
         return +found
 
 
+def between(frame: Frame, one: Timetable, other: Timetable) -> Task:
+    """The lessons that two timetables have differently, each where one of them has it: what is best of both."""
+    at = frame.instance.time_index
+    both = {*one.parts} & {*other.parts}
+    kept = tuple(part for part in one.parts if part in both)
+    left = Counter({event.id: event.duration for event in frame.instance.events})
+    for part in kept:
+        left[part.event] -= part.duration
+    only: dict[str, set[tuple[int, int]]] = {}
+    for lesson in (*one.lessons, *other.lessons):
+        if lesson not in both:
+            only.setdefault(lesson.event, set()).add((lesson.duration, at[lesson.time]))
+    return Task(kept, dict(+left), only={event: frozenset(starts) for event, starts in only.items()})
+
+
 KINDS: dict[str, Callable[[Neighbourhoods, int], Task]] = {
     "resources": Neighbourhoods.resources,
     "days": Neighbourhoods.days,

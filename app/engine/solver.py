@@ -21,7 +21,7 @@ from app.engine.cost import Cost, evaluate
 from app.engine.formulation import Formulation
 from app.engine.frame import Frame
 from app.engine.instance import Instance
-from app.engine.neighbourhood import KINDS, Neighbourhoods
+from app.engine.neighbourhood import KINDS, Neighbourhoods, between
 from app.engine.timetable import Timetable
 from app.engine.variables import Mode, Task
 
@@ -163,7 +163,7 @@ class _Search:
             while not self.ended.is_set():
                 if self.elsewhere is not None:
                     found, self.elsewhere = self.elsewhere, None
-                    self.offer(found, ELSEWHERE)
+                    worker.meet(found)
                 worker.step(proving=number == workers - 1)
         except Exception as error:
             self.failure = error
@@ -335,6 +335,17 @@ class _Worker:
             self.slice *= 2
         else:
             self.improve()
+
+    def meet(self, other: Timetable) -> None:
+        """Takes up what another process found, and the best of that and of its own where both keep what is required."""
+        search = self.search
+        own, key = search.best, search.key
+        search.offer(other, ELSEWHERE)
+        if max(key, search.key)[0] == 0:
+            form = search.formulate(between(search.frame, own, other))
+            status, solver = search.run(form, self.luck, self.limit)
+            if solver and status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+                search.offer(form.timetable(solver.value), "both")
 
     def improve(self) -> None:
         """One neighbourhood of the best timetable."""

@@ -10,6 +10,7 @@ from app.engine.cost import evaluate
 from app.engine.formulation import Formulation
 from app.engine.frame import Frame
 from app.engine.instance import Instance
+from app.engine.neighbourhood import between
 from app.engine.solver import Progress, solve
 from app.engine.timetable import Lesson, Timetable
 from app.engine.variables import Mode, Task
@@ -182,6 +183,20 @@ def test_what_another_process_found_is_taken_up() -> None:
         on_progress=reports.append,
     )
     assert (reports[0].neighbourhood, reports[0].timetable) == ("elsewhere", earlier)
+
+
+def test_of_two_timetables_the_best_of_both_is_made(school: School, rule: Rule) -> None:
+    rules = rule("AvoidClashes", required=True) + rule("PreferTimes", BODIES["PreferTimes"])
+    instance = school(rules, EVENTS.replace("<Duration>3<", "<Duration>2<"))
+    one = Timetable((Lesson("Math", "Mo1", 2), Lesson("Art", "Tu3", 1)))
+    other = Timetable((Lesson("Math", "Tu1", 2), Lesson("Art", "Mo3", 1)))
+    form = Formulation(Frame(instance), between(Frame(instance), one, other))
+    form.model.minimize(form.soft.expression())
+    solver = cp_model.CpSolver()
+    assert solver.solve(form.model) == cp_model.OPTIMAL
+    assert {*form.timetable(solver.value).lessons} == {Lesson("Math", "Mo1", 2), Lesson("Art", "Mo3", 1)}
+    # Nothing else was looked at.
+    assert len(form.freed) == 4
 
 
 def test_stopped_search_returns_the_best_so_far() -> None:
