@@ -86,7 +86,7 @@ def sessions(engine: Engine, settings: Settings, migrated: Path) -> sessionmaker
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a command with a data folder of its own; the environment's variables as keywords."""
+    """Starts a command with a data folder and a process group of its own; the environment's variables as keywords."""
     with ExitStack() as running:
 
         def start(*arguments: str | Path, **variables: str) -> subprocess.Popen[str]:
@@ -98,6 +98,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
+                start_new_session=True,
             )
             running.enter_context(process)
             running.callback(process.kill)

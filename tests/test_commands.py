@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import signal
 import socket
 import threading
@@ -61,12 +62,15 @@ def test_generate_writes_a_solution_of_the_cost_that_it_prints(
     assert printed_cost(tiny, solution) == "cost 0 7\n"
 
 
-def test_generate_told_to_end_writes_the_best_so_far(start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_generate_told_to_end_writes_the_best_so_far(start: Start, tmp_path: Path, number: signal.Signals) -> None:
     process = start("generate", "--xhstt", SAMPLE, "--seconds", "600", "--out", tmp_path / "solution.xml")
     assert process.stderr
     assert json.loads(process.stderr.readline())["hard"] == 0
-    process.terminate()
-    output, _ = process.communicate()
+    # A terminal sends Ctrl-C to the processes of the search too.
+    os.killpg(process.pid, number)
+    output, errors = process.communicate()
+    assert "school_schedule:" not in errors
     assert (process.returncode, output) == (0, printed_cost(SAMPLE, tmp_path / "solution.xml"))
 
 

@@ -190,7 +190,7 @@ def _contradiction(frame: Frame, deadline: float) -> tuple[Reason, ...]:
     """Required constraints that contradict each other, and as far as time allows none that could be left out."""
     whole = Task((), {event.id: event.duration for event in frame.instance.events})
     strict = Formulation(frame, whole, wishes=False)
-    if _solver(deadline).solve(strict.model) != cp_model.INFEASIBLE:
+    if strict.solver(deadline).solve(strict.model) != cp_model.INFEASIBLE:
         return ()
     form = Formulation(frame, whole, Mode.ASSUMED, wishes=False)
     core = _core(form, list(form.assumptions), deadline)
@@ -209,20 +209,11 @@ def _core(form: Formulation, literals: list[int], deadline: float) -> list[int] 
         return None
     form.model.clear_assumptions()
     form.model.add_assumptions([form.model.get_bool_var_from_proto_index(each) for each in literals])
-    solver = _solver(deadline)
+    solver = form.solver(deadline)
     if solver.solve(form.model) != cp_model.INFEASIBLE:
         return None
     needed = set(solver.sufficient_assumptions_for_infeasibility())
     return [each for each in literals if each in needed]
-
-
-def _solver(deadline: float) -> cp_model.CpSolver:
-    solver = cp_model.CpSolver()
-    parameters = solver.parameters
-    parameters.num_workers = 1
-    parameters.max_time_in_seconds = max(0.1, deadline - time.monotonic())
-    parameters.linearization_level = parameters.symmetry_level = parameters.cp_model_probing_level = 0
-    return solver
 
 
 def _rules(instance: Instance, points: list[Point]) -> tuple[Reason, ...]:

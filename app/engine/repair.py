@@ -124,7 +124,7 @@ def _fewest(form: Formulation, moved: Sum, deadline: float, seed: int) -> tuple[
         trial = form.model.clone()
         trial.add(moved.expression() <= most)
         trial.minimize(moved.expression())
-        solver = _solver(max(0.1, deadline - time.monotonic()), seed)
+        solver = form.solver(deadline, seed=seed, linearization=2)
         status = solver.solve(trial)
         if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
             return status == cp_model.OPTIMAL, form.timetable(solver.value)
@@ -137,19 +137,9 @@ def _cheapest(form: Formulation, moved: Sum, most: int, cost: Sum, deadline: flo
     """The cheapest timetable with at most so many moves that is found in time."""
     form.model.add(moved.expression() <= most)
     form.model.minimize(cost.expression())
-    solver = _solver(max(0.1, deadline - time.monotonic()), seed)
+    solver = form.solver(deadline, seed=seed, linearization=2)
     status = solver.solve(form.model)
     return form.timetable(solver.value) if status in (cp_model.OPTIMAL, cp_model.FEASIBLE) else None
-
-
-def _solver(seconds: float, seed: int) -> cp_model.CpSolver:
-    solver = cp_model.CpSolver()
-    parameters = solver.parameters
-    parameters.num_workers, parameters.random_seed = 1, seed
-    parameters.symmetry_level = parameters.cp_model_probing_level = 0
-    parameters.linearization_level = 2
-    parameters.max_time_in_seconds = seconds
-    return solver
 
 
 def with_changes(instance: Instance, changes: Sequence[Change]) -> Instance:

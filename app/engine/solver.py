@@ -102,16 +102,19 @@ def solve(
         search.end()
     for thread in threads:
         thread.start()
-    while not search.ended.wait(min(0.1, max(0.0, search.deadline - time.monotonic()))):
-        if (found := heard()) is not None:
-            search.hear(found)
-        if stop() or time.monotonic() >= search.deadline:
-            search.end()
-    for thread in threads:
-        # A model that was about to be solved when all others were stopped.
-        while thread.is_alive():
-            search.end()
-            thread.join(0.1)
+    try:
+        while not search.ended.wait(min(0.1, max(0.0, search.deadline - time.monotonic()))):
+            if (found := heard()) is not None:
+                search.hear(found)
+            if stop() or time.monotonic() >= search.deadline:
+                search.end()
+    finally:
+        # Ctrl-C ends the search too.
+        for thread in threads:
+            # A model that was about to be solved when all others were stopped.
+            while thread.is_alive():
+                search.end()
+                thread.join(0.1)
     if search.failure:
         raise search.failure
     return search.best
@@ -227,16 +230,11 @@ class _Search:
         What is worth its time for the `whole` model would cost a small one more than it takes to solve. With `cores`
         the bound is raised by cores, else the cost lowered.
         """
-        solver = cp_model.CpSolver()
+        linearization = 2 if whole and form.model.has_objective() else 0
+        solver = form.solver(self.deadline, seed=luck.randrange(1 << 30), linearization=linearization)
         parameters = solver.parameters
-        parameters.num_workers = 1
-        parameters.random_seed = luck.randrange(1 << 30)
         parameters.max_deterministic_time = limit
-        parameters.max_time_in_seconds = max(0.01, self.deadline - time.monotonic())
-        # What these find in models of this kind is less than they cost.
-        parameters.symmetry_level = parameters.cp_model_probing_level = 0
         parameters.cp_model_presolve = whole
-        parameters.linearization_level = 2 if whole and form.model.has_objective() else 0
         parameters.optimize_with_core = cores
         if on_bound:
             solver.best_bound_callback = on_bound

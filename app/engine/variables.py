@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from time import monotonic
 
 from ortools.sat.python import cp_model
 
@@ -138,6 +139,19 @@ class Variables:
             self._free(self.instance.event[event], duration, task, taken)
         if mode not in (Mode.LOOSE, Mode.ASSUMED):
             self._separate()
+
+    def solver(self, deadline: float, *, seed: int = 0, linearization: int = 0) -> cp_model.CpSolver:
+        """What solves the model on one processor, until `deadline` by the monotonic clock at the latest."""
+        solver = cp_model.CpSolver()
+        parameters = solver.parameters
+        parameters.num_workers, parameters.random_seed = 1, seed
+        parameters.max_time_in_seconds = max(0.01, deadline - monotonic())
+        parameters.linearization_level = linearization
+        # What these find in models of this kind is less than they cost.
+        parameters.symmetry_level = parameters.cp_model_probing_level = 0
+        # CP-SAT's own handler of Ctrl-C aborts the process when a thread without a search gets the signal.
+        parameters.catch_sigint_signal = False
+        return solver
 
     def timetable(self, value: Callable[[Variable], int]) -> Timetable:
         """All lessons, kept and newly placed."""

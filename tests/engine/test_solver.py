@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from itertools import pairwise
 
 import pytest
@@ -207,6 +208,19 @@ def test_stopped_search_returns_the_best_so_far() -> None:
     # One that costs as much may have taken its place unannounced.
     cost = evaluate(instance, best)
     assert (cost.hard, cost.soft) == (reports[-1].hard, reports[-1].soft)
+
+
+def test_ctrl_c_leaves_no_thread_behind_that_searches_on() -> None:
+    asked, before = iter([False]), threading.active_count()
+
+    def interrupted() -> bool:
+        if next(asked, True):
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        solve(example("BrazilInstance1.xml"), seconds=600, stop=interrupted)
+    assert threading.active_count() == before
 
 
 def test_weights_beyond_what_the_solver_can_add_up_are_an_error(school: School, rule: Rule) -> None:
