@@ -335,11 +335,11 @@ class _Worker:
             self.improve()
 
     def meet(self, other: Timetable) -> None:
-        """Takes up what another process found, and the best of that and of its own where both keep what is required."""
+        """Takes up what another process found, or the best of that and of its own."""
         search = self.search
-        own, key = search.best, search.key
+        own = search.best
         search.offer(other, ELSEWHERE)
-        if max(key, search.key)[0] == 0:
+        if search.key[0] == 0:
             form = search.formulate(between(search.frame, own, other))
             status, solver = search.run(form, self.luck, self.limit)
             if solver and status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
