@@ -141,11 +141,11 @@ class Variables:
             self._separate()
 
     def solver(self, deadline: float, *, seed: int = 0, linearization: int = 0) -> cp_model.CpSolver:
-        """What solves the model on one processor, until `deadline` by the monotonic clock at the latest."""
+        """What solves the model on one processor until `deadline` by the monotonic clock, and for 0.1 s at least."""
         solver = cp_model.CpSolver()
         parameters = solver.parameters
         parameters.num_workers, parameters.random_seed = 1, seed
-        parameters.max_time_in_seconds = max(0.01, deadline - monotonic())
+        parameters.max_time_in_seconds = max(0.1, deadline - monotonic())
         parameters.linearization_level = linearization
         # What these find in models of this kind is less than they cost.
         parameters.symmetry_level = parameters.cp_model_probing_level = 0
