@@ -2,8 +2,10 @@
 
 The whole model without its wishes gives a first timetable. From then on each worker takes the best one, frees some of
 its lessons and lets CP-SAT place these anew, as good as it can within a limit. Sizes adapt to what is solved within
-it; the limit grows while nothing better is found. Source of the method: Dorneles, de Araújo and Buriol, "A fix-and-
-optimize heuristic for the high school timetabling problem", Computers & Operations Research 52, 2014.
+it; the limit grows while nothing better is found, and after a while the worker makes a detour over a slightly worse
+timetable. Sources of the method: Dorneles, de Araújo and Buriol, "A fix-and-optimize heuristic for the high school
+timetabling problem", Computers & Operations Research 52, 2014; for detours Lourenço, Martin and Stützle, "Iterated
+local search", Handbook of Metaheuristics, 2003.
 """
 
 from __future__ import annotations
@@ -33,8 +35,11 @@ STEP = 0.02
 SIZE, SMALLEST = 15.0, 5.0
 # What is not solved within the limit takes the longest and rarely finds anything: with these, three in four are solved.
 GROW, SHRINK = 1.1, 0.75
-# After so many steps without anything better, and only then, a worker seeks a bound.
+# After so many steps without anything better, and only then, a worker seeks a bound, or leaves the best timetable.
 PATIENCE = 15
+# A detour: how many lessons to free about, and the part of them that has to move; how much more it may cost beside one
+# more wish; the limit that it begins with, and for how many steps it may find nothing better than the best.
+DETOUR, MOVED, WORSE, AFRESH, AWAY = 20, 0.2, 0.05, 0.1, 30
 # How often each way to a better timetable is taken follows how often it finds one in a second: it begins with one in
 # half a second, and what it found and took counts for so much less with each time that it is taken.
 BEGIN, FADING = 0.5, 0.97
@@ -117,7 +122,26 @@ def solve(
                 thread.join(0.1)
     if search.failure:
         raise search.failure
-    return search.best
+    return search.best.timetable
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A timetable and what it costs; `rank` is what the search makes less."""
+
+    timetable: Timetable
+    cost: Cost
+    rank: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """What came of a model: its best timetable, if it has one, the bound, and the deterministic time that it took."""
+
+    status: cp_model.CpSolverStatus = cp_model.UNKNOWN
+    timetable: Timetable | None = None
+    bound: float = 0.0
+    used: float = 0.0
 
 
 class _Search:
@@ -132,9 +156,8 @@ class _Search:
         self.lock = threading.RLock()
         self.solvers: set[cp_model.CpSolver] = set()
         self.failure: Exception | None = None
-        self.best, self.cost = NOTHING, evaluate(instance, NOTHING)
+        self.best = self.judge(NOTHING)
         self.elsewhere: Timetable | None = None
-        self.key = self.rank(NOTHING, self.cost)
         self.bound, self.feasible = 0, True
         self.whole = Task((), {event.id: event.duration for event in instance.events})
 
@@ -176,16 +199,16 @@ class _Search:
         """A first timetable: the one given, or one that keeps all required constraints, or what can be placed."""
         if start is not None:
             self.offer(start, "start")
-            if not self.cost.hard:
+            if not self.best.cost.hard:
                 return
         if self.frame.size <= MOST_BOOLEANS:
             form = Formulation(self.frame, self.whole, wishes=False)
-            status, solver = self.run(form, luck, FIRST, whole=True)
-            if solver and status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-                self.offer(form.timetable(solver.value), "whole")
+            solved = self.run(form, luck, FIRST, whole=True)
+            if solved.timetable:
+                self.offer(solved.timetable, "whole")
                 return
-            self.feasible = status != cp_model.INFEASIBLE
-        if self.best is NOTHING:
+            self.feasible = solved.status != cp_model.INFEASIBLE
+        if self.best.timetable is NOTHING:
             self.construct(luck)
 
     def construct(self, luck: random.Random) -> None:
@@ -199,19 +222,17 @@ class _Search:
             task = Task(tuple(table.parts), {event.id: event.duration for event in chunk})
             form = Formulation(self.frame, task, Mode.TENTATIVE, wishes=False)
             form.model.minimize(form.hard.expression())
-            status, solver = self.run(form, luck, 0.5)
-            if solver and status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-                table = form.timetable(solver.value)
+            table = self.run(form, luck, 0.5).timetable or table
         if table is not NOTHING:
             self.offer(table, "construct")
 
-    def formulate(self, task: Task, mode: Mode = Mode.STRICT, *, wishes: bool = True) -> Formulation:
-        """A model of a task that makes the cost less, beginning with the best timetable."""
+    def formulate(self, task: Task, hint: Timetable, mode: Mode = Mode.STRICT, *, wishes: bool = True) -> Formulation:
+        """A model of a task that makes the cost less, beginning with the timetable `hint`."""
         form = Formulation(self.frame, task, mode, wishes=wishes)
         # What is required is kept, or worth more than all wishes.
         weight = 1 if mode is Mode.STRICT else min(1 + form.soft.high, MOST_COST // max(1, form.hard.high))
         form.model.minimize(weight * form.hard.expression() + form.soft.expression())
-        form.hint(self.best)
+        form.hint(hint)
         return form
 
     def run(
@@ -224,8 +245,8 @@ class _Search:
         cores: bool = False,
         callback: cp_model.CpSolverSolutionCallback | None = None,
         on_bound: Callable[[float], None] | None = None,
-    ) -> tuple[cp_model.CpSolverStatus, cp_model.CpSolver | None]:
-        """Solves a model on one processor within a deterministic limit; no solver when the search has ended.
+    ) -> _Solved:
+        """Solves a model on one processor within a deterministic limit.
 
         What is worth its time for the `whole` model would cost a small one more than it takes to solve. With `cores`
         the bound is raised by cores, else the cost lowered.
@@ -240,7 +261,7 @@ class _Search:
             solver.best_bound_callback = on_bound
         with self.lock:
             if self.ended.is_set():
-                return cp_model.UNKNOWN, None
+                return _Solved()
             self.solvers.add(solver)
         try:
             status = solver.solve(form.model, callback)
@@ -249,36 +270,33 @@ class _Search:
                 self.solvers.discard(solver)
         if status == cp_model.MODEL_INVALID:
             raise ValueError(f"instance {self.instance.id!r} has weights too large: {form.model.validate()}")
-        return status, solver
+        found = form.timetable(solver.value) if status in (cp_model.OPTIMAL, cp_model.FEASIBLE) else None
+        return _Solved(status, found, solver.best_objective_bound, solver.response_proto.deterministic_time)
 
-    def rank(self, timetable: Timetable, cost: Cost) -> tuple[int, int]:
-        """What the search makes less: the cost, and before that lessons without a time that no constraint asks for."""
+    def judge(self, timetable: Timetable) -> _Judged:
+        """What a timetable costs; its rank also counts lessons without a time that no constraint asks for."""
+        cost = evaluate(self.instance, timetable)
         placed = sum(lesson.duration for lesson in timetable.lessons if lesson.event not in self.frame.with_time)
         wanted = sum(event.duration for event in self.instance.events if event.id not in self.frame.with_time)
-        return cost.hard + wanted - placed, cost.soft
+        return _Judged(timetable, cost, (cost.hard + wanted - placed, cost.soft))
 
-    def offer(self, timetable: Timetable, neighbourhood: str) -> bool:
-        """Takes a timetable that is no worse than the best; whether it is better."""
-        if self.best is not NOTHING and {*timetable.parts} == {*self.best.parts}:
-            # Most steps end where they began, and judging takes longer than comparing.
-            return False
-        cost = evaluate(self.instance, timetable)
-        key = self.rank(timetable, cost)
+    def offer(self, timetable: Timetable, neighbourhood: str) -> _Judged:
+        """Judges a timetable and takes it if it is no worse than the best."""
+        found = self.judge(timetable)
         with self.lock:
-            first = self.best is NOTHING
-            better = key < self.key or first
-            if better or key == self.key:
-                self.best, self.cost, self.key = timetable, cost, key
+            better = found.rank < self.best.rank or self.best.timetable is NOTHING
+            if better or found.rank == self.best.rank:
+                self.best = found
             if better:
                 self.report(neighbourhood)
-            return better
+        return found
 
     def report(self, neighbourhood: str) -> None:
         """Tells of the best timetable, and ends the search when nothing can be better."""
-        elapsed = time.monotonic() - self.started
-        progress = Progress(elapsed, self.cost.hard, self.cost.soft, self.bound, neighbourhood, self.key, self.best)
-        self.on_progress(progress)
-        if self.key <= (0, self.bound):
+        elapsed, best = time.monotonic() - self.started, self.best
+        cost = best.cost
+        self.on_progress(Progress(elapsed, cost.hard, cost.soft, self.bound, neighbourhood, best.rank, best.timetable))
+        if best.rank <= (0, self.bound):
             self.end()
 
     def raise_bound(self, bound: float) -> None:
@@ -286,7 +304,7 @@ class _Search:
         with self.lock:
             if round(bound) > self.bound:
                 self.bound = round(bound)
-                if self.best is not NOTHING:
+                if self.best.timetable is not NOTHING:
                     self.report("bound")
 
 
@@ -312,7 +330,7 @@ class _Way:
 
 
 class _Worker:
-    """One line of the search: the ways and the limit that it has arrived at."""
+    """One line of the search: the ways and the limit that it has arrived at, and the timetable where it is."""
 
     def __init__(self, search: _Search, luck: random.Random) -> None:
         self.search, self.luck = search, luck
@@ -320,54 +338,79 @@ class _Worker:
         self.ways = [_Way(kind, cores) for kind in KINDS for cores in (False, True)]
         self.limit = SHORTEST
         self.spent, self.proved, self.slice = 0.0, 0.0, 0.25
-        self.idle = 0
+        # The best timetable when it was looked at last, and the one that is improved, the same but for a detour.
+        self.home = self.here = search.best
+        # Steps since something better was found, and since a detour began.
+        self.idle = self.away = 0
 
     def step(self, proving: bool) -> None:
         """One model: a neighbourhood, or from time to time the whole."""
         search = self.search
         # While neighbourhoods still make it better, a bound is of no use.
-        due = self.idle >= PATIENCE and self.spent >= 5 * (self.proved + self.slice)
+        due = self.idle >= PATIENCE and not self.away and self.spent >= 5 * (self.proved + self.slice)
         if proving and due and search.frame.size <= MOST_BOOLEANS:
             self.proved += self.slice
             self.prove(self.slice)
             self.slice *= 2
-        else:
-            self.improve()
+            return
+        if self.home is not search.best or self.away > AWAY:
+            if self.away:
+                self.away = self.idle = 0
+            self.home = self.here = search.best
+        if self.away:
+            self.away += 1
+        elif self.idle >= PATIENCE and self.home.rank[0] == 0:
+            self.leave()
+        self.improve()
 
     def meet(self, other: Timetable) -> None:
         """Takes up what another process found, or the best of that and of its own."""
         search = self.search
-        own = search.best
+        own = search.best.timetable
         search.offer(other, ELSEWHERE)
-        if search.key[0] == 0:
-            form = search.formulate(between(search.frame, own, other))
-            status, solver = search.run(form, self.luck, self.limit)
-            if solver and status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-                search.offer(form.timetable(solver.value), "both")
+        if search.best.rank[0] == 0:
+            form = search.formulate(between(search.frame, own, other), search.best.timetable)
+            if both := search.run(form, self.luck, self.limit).timetable:
+                search.offer(both, "both")
+
+    def leave(self) -> None:
+        """Begins a detour over the least costly timetable in which some lessons of the best have moved."""
+        search, timetable = self.search, self.home.timetable
+        around = Neighbourhoods(search.frame, timetable, self.home.cost, self.luck)
+        form = search.formulate(KINDS[self.luck.choice(list(KINDS))](around, DETOUR), timetable)
+        form.move(timetable, MOVED)
+        moved = search.run(form, self.luck, AFRESH).timetable
+        if moved is None:
+            return
+        found = search.offer(moved, "detour")
+        wish = min((each.cost for each in self.home.cost.violations if each.cost), default=0)
+        if found.rank[0] == 0 and found.rank[1] <= (1 + WORSE) * self.home.rank[1] + wish:
+            self.home, self.here = search.best, found
+            self.away, self.limit = 1, AFRESH
 
     def improve(self) -> None:
-        """One neighbourhood of the best timetable."""
-        search = self.search
-        with search.lock:
-            best, cost, key = search.best, search.cost, search.key
+        """One neighbourhood of the timetable where it is."""
+        search, here = self.search, self.here
         way = self.luck.choices(self.ways, [way.rate for way in self.ways])[0]
-        task = KINDS[way.kind](Neighbourhoods(search.frame, best, cost, self.luck), int(way.size))
-        mode = Mode.STRICT if key[0] == 0 else Mode.LOOSE if self.idle % 3 == 2 else Mode.TENTATIVE
+        task = KINDS[way.kind](Neighbourhoods(search.frame, here.timetable, here.cost, self.luck), int(way.size))
+        mode = Mode.STRICT if here.rank[0] == 0 else Mode.LOOSE if self.idle % 3 == 2 else Mode.TENTATIVE
         wishes = mode is Mode.STRICT or self.idle > 20
-        form = search.formulate(task, mode, wishes=wishes)
-        status, solver = search.run(form, self.luck, self.limit, cores=way.cores)
-        if solver is None:
-            return
-        used = solver.response_proto.deterministic_time
-        self.spent += STEP + used
-        solved = status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
-        better = solved and search.offer(form.timetable(solver.value), way.kind)
-        if status != cp_model.OPTIMAL:
+        form = search.formulate(task, here.timetable, mode, wishes=wishes)
+        solved = search.run(form, self.luck, self.limit, cores=way.cores)
+        self.spent += STEP + solved.used
+        better = False
+        # Most steps end where they began, and judging takes longer than comparing.
+        if solved.timetable and {*solved.timetable.parts} != {*here.timetable.parts}:
+            found = search.offer(solved.timetable, way.kind)
+            better = found.rank < here.rank
+            if found.rank <= here.rank:
+                self.here = found
+        if solved.status != cp_model.OPTIMAL:
             way.size = max(SMALLEST, SHRINK * way.size)
-        elif used < self.limit / 2 and task.kept:
+        elif solved.used < self.limit / 2 and task.kept:
             # A small school is soon worth solving as a whole.
-            way.size *= GROW if used > self.limit / 10 else GROW**3
-        way.note(better, STEP + used)
+            way.size *= GROW if solved.used > self.limit / 10 else GROW**3
+        way.note(better, STEP + solved.used)
         self.idle = 0 if better else self.idle + 1
         if better:
             self.limit = max(SHORTEST, self.limit / 1.2)
@@ -377,25 +420,22 @@ class _Worker:
     def prove(self, limit: float) -> None:
         """The whole model, for a bound, and perhaps for a better timetable."""
         search = self.search
-        mode = Mode.STRICT if search.feasible else Mode.LOOSE
-        form = search.formulate(search.whole, mode)
-        strict = mode is Mode.STRICT
+        strict = search.feasible
+        form = search.formulate(search.whole, search.best.timetable, Mode.STRICT if strict else Mode.LOOSE)
         callback = _Offering(partial(search.offer, neighbourhood="whole"), form)
         on_bound = search.raise_bound if strict else None
-        status, solver = search.run(form, self.luck, limit, whole=True, callback=callback, on_bound=on_bound)
-        if solver is None:
-            return
-        if status == cp_model.OPTIMAL:
+        solved = search.run(form, self.luck, limit, whole=True, callback=callback, on_bound=on_bound)
+        if solved.status == cp_model.OPTIMAL:
             if strict:
-                search.raise_bound(solver.best_objective_bound)
+                search.raise_bound(solved.bound)
             search.end()
-        search.feasible = search.feasible and status != cp_model.INFEASIBLE
+        search.feasible = search.feasible and solved.status != cp_model.INFEASIBLE
 
 
 class _Offering(cp_model.CpSolverSolutionCallback):
     """Offers each solution of the whole model as it is found."""
 
-    def __init__(self, offer: Callable[[Timetable], bool], form: Formulation) -> None:
+    def __init__(self, offer: Callable[[Timetable], object], form: Formulation) -> None:
         super().__init__()
         self.offer, self.form = offer, form
 

@@ -189,6 +189,13 @@ class Variables:
                 if not isinstance(literal, bool):
                     self.model.add_hint(literal, value)
 
+    def move(self, timetable: Timetable, part: float) -> None:
+        """Demands that `part` of the freed lessons, or one at least, are not where `timetable` has them."""
+        at = self.instance.time_index
+        held = {(each.event, each.duration, at[each.time]) for each in timetable.lessons}
+        there = [each.held for each in self.freed if (each.event, each.duration, each.start) in held]
+        self.model.add(sum(there) <= len(there) - max(1, round(part * len(there))))
+
     def load(self, resource: str, time: int) -> Sum:
         """How many lessons a touched resource attends at a time."""
         return Sum(((literal, 1) for literal in self._free_at[resource].get(time, ())), self._kept[resource][time])
