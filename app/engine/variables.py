@@ -174,10 +174,7 @@ class Variables:
 
     def hint(self, timetable: Timetable) -> None:
         """Tells the solver how `timetable` has what is free."""
-        at = self.instance.time_index
-        held = {(each.event, each.duration, at[each.time]): dict(each.assigned) for each in timetable.lessons}
-        for part in self.freed:
-            assigned = held.get((part.event, part.duration, part.start or 0))
+        for part, assigned in self._as_in(timetable):
             for literal, value in (
                 (part.held, assigned is not None),
                 *(
@@ -191,10 +188,14 @@ class Variables:
 
     def move(self, timetable: Timetable, part: float) -> None:
         """Demands that `part` of the freed lessons, or one at least, are not where `timetable` has them."""
-        at = self.instance.time_index
-        held = {(each.event, each.duration, at[each.time]) for each in timetable.lessons}
-        there = [each.held for each in self.freed if (each.event, each.duration, each.start) in held]
+        there = [each.held for each, assigned in self._as_in(timetable) if assigned is not None]
         self.model.add(sum(there) <= len(there) - max(1, round(part * len(there))))
+
+    def _as_in(self, timetable: Timetable) -> list[tuple[Part, dict[str, str] | None]]:
+        """Each lesson that may be with who takes its open roles in `timetable`, None where it is not held there."""
+        at = self.instance.time_index
+        held = {(each.event, each.duration, at[each.time]): dict(each.assigned) for each in timetable.lessons}
+        return [(part, held.get((part.event, part.duration, part.start or 0))) for part in self.freed]
 
     def load(self, resource: str, time: int) -> Sum:
         """How many lessons a touched resource attends at a time."""
