@@ -255,8 +255,8 @@ def generate_file(source: Path, target: Path | None, seed: int, settings: Settin
     except SearchError as error:
         failure = str(error)
     if best is None:
-        nothing = f"no timetable was found in {seconds:g} s"
-        raise CommandError(f"{source}: {failure or nothing}")
+        limit = "before it was stopped" if stopping.is_set() else f"in {seconds:g} s"
+        raise CommandError(f"{source}: {failure or f'no timetable was found {limit}'}")
     timetable, cost = best
     if target:
         today = datetime.now(UTC).date().isoformat()

@@ -18,7 +18,15 @@ def main(arguments: list[str] | None = None) -> int:
     Exit codes: 0 done, or ended by SIGTERM; 1 it could not be done; 2 the command or a file is at fault; 130 Ctrl-C.
     """
     options = parse(arguments)
-    # Here, not above: --help need not wait for them.
+    try:
+        return run(options)
+    except KeyboardInterrupt:
+        return 130
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the command of a command line; what is wrong is one line on standard error and the exit code."""
+    # Here, not above: --help need not wait for them, nor Ctrl-C.
     from pydantic import ValidationError
     from sqlalchemy.exc import DBAPIError
 
@@ -37,8 +45,6 @@ def main(arguments: list[str] | None = None) -> int:
         return complain(str(error), 1)
     except DBAPIError as error:
         return complain(f"the database cannot be used: {error.orig}", 1)
-    except KeyboardInterrupt:
-        return 130
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

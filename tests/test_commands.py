@@ -74,6 +74,16 @@ def test_generate_told_to_end_writes_the_best_so_far(start: Start, tmp_path: Pat
     assert (process.returncode, output) == (0, printed_cost(SAMPLE, tmp_path / "solution.xml"))
 
 
+def test_generate_stopped_before_it_found_anything_says_so(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = threading.Event()
+    stopped.set()
+    monkeypatch.setattr(commands, "stop_on_signals", lambda: stopped)
+    with pytest.raises(CommandError, match=r"\.xml: no timetable was found before it was stopped$"):
+        commands.generate_file(SAMPLE, None, 1, settings)
+
+
 def test_generate_whose_solver_dies_writes_the_best_so_far(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
