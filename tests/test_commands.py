@@ -74,9 +74,7 @@ def test_generate_told_to_end_writes_the_best_so_far(start: Start, tmp_path: Pat
     assert (process.returncode, output) == (0, printed_cost(SAMPLE, tmp_path / "solution.xml"))
 
 
-def test_generate_stopped_before_it_found_anything_says_so(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_generate_stopped_before_it_found_anything_says_so(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped = threading.Event()
     stopped.set()
     monkeypatch.setattr(commands, "stop_on_signals", lambda: stopped)
