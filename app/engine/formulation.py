@@ -9,6 +9,7 @@ from math import lcm
 from ortools.sat.python import cp_model
 
 from app.engine import instance as model
+from app.engine.cost import Violation
 from app.engine.frame import Frame, Point
 from app.engine.instance import Constraint
 from app.engine.variables import Literal, Mode, Part, Sum, Task, Variable, Variables
@@ -24,6 +25,7 @@ class Formulation(Variables):
     Attributes:
         hard, soft: the costs of the points of application that the task can change, exact where they are minimised.
         points: these points.
+        costs: what each of them costs, by the constraint's id and the point.
         assumptions: in the mode ASSUMED, what each of these variables, by index, stands for.
     """
 
@@ -32,6 +34,7 @@ class Formulation(Variables):
         super().__init__(frame, task, mode)
         self.hard, self.soft = Sum(), Sum()
         self.points = self._concerned(task)
+        self.costs: dict[tuple[str, tuple[str, ...]], Sum] = {}
         self.assumptions: dict[int, Point] = {}
         self._assumption: Variable | None = None
         for constraint, index in self.points:
@@ -39,11 +42,20 @@ class Formulation(Variables):
                 self._assumption = self.model.new_bool_var("")
                 self.assumptions[self._assumption.index] = (constraint, index)
             if constraint.required or wishes:
-                APPLY(type(constraint))(self, constraint, constraint.points[index], index)
+                point = constraint.points[index]
+                self._cost: Sum = Sum()
+                APPLY(type(constraint))(self, constraint, point, index)
+                self.costs[constraint.id, point] = self._cost
+                (self.hard if constraint.required else self.soft).include(self._cost)
         for event in task.freed:
             if event not in frame.with_time:
                 # Nobody asks for its lessons, and they are wanted all the same.
                 self.hard.include(self.missing[event])
+
+    def lessen(self, violation: Violation) -> None:
+        """Demands that a violation costs less than it does; one that the task leaves as it is cannot."""
+        cost = self.costs.get((violation.constraint.id, violation.point), Sum(constant=violation.cost))
+        self.model.add(cost.expression() < violation.cost)
 
     def _concerned(self, task: Task) -> list[Point]:
         """The points of application that look at a freed event or a touched resource."""
@@ -91,9 +103,8 @@ class Formulation(Variables):
             deviation.add(distance, 1, most)
 
     def _weigh(self, constraint: Constraint, deviation: Sum) -> None:
-        """Adds the cost of a deviation to the hard or the soft one."""
-        cost = self.hard if constraint.required else self.soft
-        most = deviation.high
+        """Adds the cost of a deviation to that of the point at hand."""
+        cost, most = self._cost, deviation.high
         match constraint.cost_function:
             case "Linear":
                 cost.include(deviation, constraint.weight)

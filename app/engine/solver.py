@@ -3,9 +3,9 @@
 The whole model without its wishes gives a first timetable. From then on each worker takes the best one, frees some of
 its lessons and lets CP-SAT place these anew, as good as it can within a limit. Sizes adapt to what is solved within
 it; the limit grows while nothing better is found, and after a while the worker makes a detour over a slightly worse
-timetable. Sources of the method: Dorneles, de Araújo and Buriol, "A fix-and-optimize heuristic for the high school
-timetabling problem", Computers & Operations Research 52, 2014; for detours Lourenço, Martin and Stützle, "Iterated
-local search", Handbook of Metaheuristics, 2003.
+timetable that has less of one violation. Sources of the method: Dorneles, de Araújo and Buriol, "A fix-and-optimize
+heuristic for the high school timetabling problem", Computers & Operations Research 52, 2014; for detours Lourenço,
+Martin and Stützle, "Iterated local search", Handbook of Metaheuristics, 2003.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ SIZE, SMALLEST = 15.0, 5.0
 GROW, SHRINK = 1.1, 0.75
 # After so many steps without anything better, and only then, a worker seeks a bound, or leaves the best timetable.
 PATIENCE = 15
-# A detour: how many lessons to free about, and the part of them that has to move; how much more it may cost beside one
-# more wish; the limit that it begins with, and for how many steps it may find nothing better than the best.
-DETOUR, MOVED, WORSE, AFRESH, AWAY = 20, 0.2, 0.05, 0.1, 30
+# A detour: how many lessons to free about; how much more it may cost beside one more wish; the limit that it begins
+# with, and for how many steps it may find nothing better than the best.
+DETOUR, WORSE, AFRESH, AWAY = 25, 0.05, 0.1, 30
 # How often each way to a better timetable is taken follows how often it finds one in a second: it begins with one in
 # half a second, and what it found and took counts for so much less with each time that it is taken.
 BEGIN, FADING = 0.5, 0.97
@@ -346,8 +346,8 @@ class _Worker:
     def step(self, proving: bool) -> None:
         """One model: a neighbourhood, or from time to time the whole."""
         search = self.search
-        # While neighbourhoods still make it better, a bound is of no use.
-        due = self.idle >= PATIENCE and not self.away and self.spent >= 5 * (self.proved + self.slice)
+        # While neighbourhoods still make it better, a bound is of no use; a second of its limit takes two of a clock.
+        due = self.idle >= PATIENCE and not self.away and self.spent >= 15 * (self.proved + self.slice)
         if proving and due and search.frame.size <= MOST_BOOLEANS:
             self.proved += self.slice
             self.prove(self.slice)
@@ -359,7 +359,7 @@ class _Worker:
             self.home = self.here = search.best
         if self.away:
             self.away += 1
-        elif self.idle >= PATIENCE and self.home.rank[0] == 0:
+        elif self.idle >= PATIENCE and self.home.rank[0] == 0 < self.home.rank[1]:
             self.leave()
         self.improve()
 
@@ -374,17 +374,19 @@ class _Worker:
                 search.offer(both, "both")
 
     def leave(self) -> None:
-        """Begins a detour over the least costly timetable in which some lessons of the best have moved."""
-        search, timetable = self.search, self.home.timetable
-        around = Neighbourhoods(search.frame, timetable, self.home.cost, self.luck)
-        form = search.formulate(KINDS[self.luck.choice(list(KINDS))](around, DETOUR), timetable)
-        form.move(timetable, MOVED)
+        """Begins a detour over the least costly timetable in which something that is not as wished is less so."""
+        search, best = self.search, self.home
+        around = Neighbourhoods(search.frame, best.timetable, best.cost, self.luck)
+        costly = [each for each in best.cost.violations if each.cost]
+        chosen = self.luck.choice(costly)
+        form = search.formulate(around.behind([chosen], DETOUR), best.timetable)
+        form.lessen(chosen)
         moved = search.run(form, self.luck, AFRESH).timetable
         if moved is None:
             return
         found = search.offer(moved, "detour")
-        wish = min((each.cost for each in self.home.cost.violations if each.cost), default=0)
-        if found.rank[0] == 0 and found.rank[1] <= (1 + WORSE) * self.home.rank[1] + wish:
+        wish = min(each.cost for each in costly)
+        if found.rank[0] == 0 and found.rank[1] <= (1 + WORSE) * best.rank[1] + wish:
             self.home, self.here = search.best, found
             self.away, self.limit = 1, AFRESH
 

@@ -174,7 +174,10 @@ class Variables:
 
     def hint(self, timetable: Timetable) -> None:
         """Tells the solver how `timetable` has what is free."""
-        for part, assigned in self._as_in(timetable):
+        at = self.instance.time_index
+        held = {(each.event, each.duration, at[each.time]): dict(each.assigned) for each in timetable.lessons}
+        for part in self.freed:
+            assigned = held.get((part.event, part.duration, part.start or 0))
             for literal, value in (
                 (part.held, assigned is not None),
                 *(
@@ -185,17 +188,6 @@ class Variables:
             ):
                 if not isinstance(literal, bool):
                     self.model.add_hint(literal, value)
-
-    def move(self, timetable: Timetable, part: float) -> None:
-        """Demands that `part` of the freed lessons, or one at least, are not where `timetable` has them."""
-        there = [each.held for each, assigned in self._as_in(timetable) if assigned is not None]
-        self.model.add(sum(there) <= len(there) - max(1, round(part * len(there))))
-
-    def _as_in(self, timetable: Timetable) -> list[tuple[Part, dict[str, str] | None]]:
-        """Each lesson that may be with who takes its open roles in `timetable`, None where it is not held there."""
-        at = self.instance.time_index
-        held = {(each.event, each.duration, at[each.time]): dict(each.assigned) for each in timetable.lessons}
-        return [(part, held.get((part.event, part.duration, part.start or 0))) for part in self.freed]
 
     def load(self, resource: str, time: int) -> Sum:
         """How many lessons a touched resource attends at a time."""
