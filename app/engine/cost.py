@@ -32,6 +32,11 @@ class Cost:
     soft: int
     violations: tuple[Violation, ...] = ()
 
+    @property
+    def costly(self) -> list[Violation]:
+        """The violations that cost anything."""
+        return [each for each in self.violations if each.cost]
+
 
 def evaluate(instance: Instance, timetable: Timetable) -> Cost:
     """The cost of `timetable`, constraint by constraint.

@@ -76,7 +76,7 @@ class Neighbourhoods:
 
     def violations(self, size: int) -> Task:
         """The lessons behind some violations, and others of those who attend them."""
-        costly = [each for each in self.cost.violations if each.cost]
+        costly = self.cost.costly
         violations = [each for each in costly if each.constraint.required] or costly
         # A random order in which those that cost more come first more often.
         violations.sort(key=lambda violation: self.luck.random() ** (1 / violation.cost), reverse=True)

@@ -377,7 +377,7 @@ class _Worker:
         """Begins a detour over the least costly timetable in which something that is not as wished is less so."""
         search, best = self.search, self.home
         around = Neighbourhoods(search.frame, best.timetable, best.cost, self.luck)
-        costly = [each for each in best.cost.violations if each.cost]
+        costly = best.cost.costly
         chosen = self.luck.choice(costly)
         form = search.formulate(around.behind([chosen], DETOUR), best.timetable)
         form.lessen(chosen)
