@@ -80,7 +80,7 @@ def _who(instance: Instance, resource: str) -> str:
 
 def _division(frame: Frame, event: Event) -> Iterator[Reason]:
     """An event that Split Events constraints leave no way to divide."""
-    for constraint, _ in frame.of_event[event.id]:
+    for constraint, _ in frame.of_event[event.id].values():
         if isinstance(constraint, model.SplitEvents) and constraint.required:
             most = constraint.maximum_amount * constraint.maximum_duration
             if not constraint.minimum_amount * constraint.minimum_duration <= event.duration <= most:
@@ -99,7 +99,7 @@ def _times(frame: Frame, resource: str) -> Iterator[Reason]:
 def _days(frame: Frame, resource: str) -> Iterator[Reason]:
     """More lessons than the limits of the resource on its days, or other time groups, leave room for."""
     lessons = frame.taught[resource]
-    for constraint, _ in frame.of_resource[resource]:
+    for constraint, _ in frame.of_resource[resource].values():
         if not constraint.required or not isinstance(constraint, model.ClusterBusyTimes | model.LimitBusyTimes):
             continue
         open_times = ((1 << frame.week) - 1) & ~frame.closed[resource]
@@ -190,7 +190,7 @@ def _contradiction(frame: Frame, deadline: float) -> tuple[Reason, ...]:
     """Required constraints that contradict each other, and as far as time allows none that could be left out."""
     whole = Task((), {event.id: event.duration for event in frame.instance.events})
     strict = Formulation(frame, whole, wishes=False)
-    if strict.solver(deadline).solve(strict.model) != cp_model.INFEASIBLE:
+    if strict.solver(deadline).solve(strict.program.complete()) != cp_model.INFEASIBLE:
         return ()
     form = Formulation(frame, whole, Mode.ASSUMED, wishes=False)
     core = _core(form, list(form.assumptions), deadline)
@@ -207,10 +207,9 @@ def _core(form: Formulation, literals: list[int], deadline: float) -> list[int] 
     """Some of these assumptions that already contradict each other; None when they do not, or time is up."""
     if time.monotonic() >= deadline:
         return None
-    form.model.clear_assumptions()
-    form.model.add_assumptions([form.model.get_bool_var_from_proto_index(each) for each in literals])
+    form.program.assume(literals)
     solver = form.solver(deadline)
-    if solver.solve(form.model) != cp_model.INFEASIBLE:
+    if solver.solve(form.program.complete()) != cp_model.INFEASIBLE:
         return None
     needed = set(solver.sufficient_assumptions_for_infeasibility())
     return [each for each in literals if each in needed]

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from functools import singledispatchmethod
 from math import lcm
 
-from ortools.sat.python import cp_model
-
 from app.engine import instance as model
 from app.engine.cost import Violation
 from app.engine.frame import Frame, Point
 from app.engine.instance import Constraint
-from app.engine.variables import Literal, Mode, Part, Sum, Task, Variable, Variables
+from app.engine.program import FALSE, TRUE, Literal, Sum
+from app.engine.variables import Mode, Part, Task, Variables
 
 # Up to here a square is a row of tangents, beyond it a multiplication.
 MOST_TANGENTS = 40
@@ -26,7 +25,7 @@ class Formulation(Variables):
         hard, soft: the costs of the points of application that the task can change, exact where they are minimised.
         points: these points.
         costs: what each of them costs, by the constraint's id and the point.
-        assumptions: in the mode ASSUMED, what each of these variables, by index, stands for.
+        assumptions: in the mode ASSUMED, what each of these variables stands for.
     """
 
     def __init__(self, frame: Frame, task: Task, mode: Mode = Mode.STRICT, *, wishes: bool = True) -> None:
@@ -36,17 +35,19 @@ class Formulation(Variables):
         self.points = self._concerned(task)
         self.costs: dict[tuple[str, tuple[str, ...]], Sum] = {}
         self.assumptions: dict[int, Point] = {}
-        self._assumption: Variable | None = None
+        self._assumption = TRUE
         for constraint, index in self.points:
             if constraint.required and mode is Mode.ASSUMED:
-                self._assumption = self.model.new_bool_var("")
-                self.assumptions[self._assumption.index] = (constraint, index)
+                self._assumption = self.program.boolean()
+                self.assumptions[self._assumption] = (constraint, index)
             if constraint.required or wishes:
                 point = constraint.points[index]
-                self._cost: Sum = Sum()
+                self._cost = Sum()
                 APPLY(type(constraint))(self, constraint, point, index)
                 self.costs[constraint.id, point] = self._cost
                 (self.hard if constraint.required else self.soft).include(self._cost)
+        if not self._loose:
+            self._separate()
         for event in task.freed:
             if event not in frame.with_time:
                 # Nobody asks for its lessons, and they are wanted all the same.
@@ -55,35 +56,31 @@ class Formulation(Variables):
     def lessen(self, violation: Violation) -> None:
         """Demands that a violation costs less than it does; one that the task leaves as it is cannot."""
         cost = self.costs.get((violation.constraint.id, violation.point), Sum(constant=violation.cost))
-        self.model.add(cost.expression() < violation.cost)
+        self.program.bound(cost, None, violation.cost - 1)
 
     def _concerned(self, task: Task) -> list[Point]:
         """The points of application that look at a freed event or a touched resource."""
-        found: dict[tuple[str, int], Point] = {}
-        for some in (*map(self.frame.of_event.get, task.freed), *map(self.frame.of_resource.get, self.touched)):
-            found |= {(constraint.id, index): (constraint, index) for constraint, index in some or ()}
+        found: dict[int, Point] = {}
+        for event in task.freed:
+            found |= self.frame.of_event[event]
+        for resource in self.touched:
+            found |= self.frame.of_resource[resource]
         return list(found.values())
 
     def _charge(self, constraint: Constraint, *ranges: Range) -> None:
         """Charges the cost of the distances, summed, by which each sum is out of its range."""
         if constraint.required and self.mode in (Mode.STRICT, Mode.ASSUMED):
             for each, minimum, maximum in ranges:
-                if each.low < minimum:
-                    self._demand(each.expression() >= minimum)
-                if maximum is not None and each.high > maximum:
-                    self._demand(each.expression() <= maximum)
+                low = minimum if each.low < minimum else None
+                high = maximum if maximum is not None and each.high > maximum else None
+                if low is not None or high is not None:
+                    self.program.bound(each, low, high, self._assumption)
             return
         deviation = Sum()
         for each, minimum, maximum in ranges:
             self._deviate(deviation, each, minimum, maximum)
         if deviation.high:
             self._weigh(constraint, deviation)
-
-    def _demand(self, condition: cp_model.BoundedLinearExpression | bool) -> None:
-        """Adds what has to be, or what has to be under the assumption at hand."""
-        added = self.model.add(condition)
-        if self._assumption is not None:
-            added.only_enforce_if(self._assumption)
 
     def _deviate(self, deviation: Sum, each: Sum, minimum: int, maximum: int | None) -> None:
         """Adds to `deviation` how far `each` is out of its range, or more."""
@@ -92,14 +89,14 @@ class Formulation(Variables):
         if maximum is not None and each.low >= maximum and not below:
             # It cannot be below, so what it has above the maximum is linear.
             deviation.include(each)
-            deviation.add(-maximum)
+            deviation.shift(-maximum)
         elif above or below:
             most = max(above, below)
-            distance = self.model.new_int_var(0, most, "")
-            if above and maximum is not None:
-                self.model.add(each.expression() - distance <= maximum)
+            distance = self.program.integer(0, most)
+            if above:
+                self.program.bound(_plus(each, distance, -1), None, maximum)
             if below:
-                self.model.add(each.expression() + distance >= minimum)
+                self.program.bound(_plus(each, distance, 1), minimum, None)
             deviation.add(distance, 1, most)
 
     def _weigh(self, constraint: Constraint, deviation: Sum) -> None:
@@ -109,19 +106,21 @@ class Formulation(Variables):
             case "Linear":
                 cost.include(deviation, constraint.weight)
             case "Step":
-                step = self.model.new_bool_var("")
-                self.model.add(deviation.expression() <= most * step)
+                step = self.program.boolean()
+                self.program.bound(_plus(deviation, step, -most), None, 0)
                 cost.add(step, constraint.weight)
             case _ if most > MOST_TANGENTS:
-                root, square = self.model.new_int_var(0, most, ""), self.model.new_int_var(0, most * most, "")
-                self.model.add(deviation.expression() == root)
-                self.model.add_multiplication_equality(square, [root, root])
+                root, square = self.program.integer(0, most), self.program.integer(0, most * most)
+                self.program.bound(_plus(deviation, root, -1), 0, 0)
+                self.program.square(square, root)
                 cost.add(square, constraint.weight, most * most)
             case _:
-                square = self.model.new_int_var(0, most * most, "")
+                square = self.program.integer(0, most * most)
                 for value in range(most):
                     # The line through two neighbours on the parabola.
-                    self.model.add(square >= (2 * value + 1) * deviation.expression() - value * (value + 1))
+                    line = Sum()
+                    line.include(deviation, 2 * value + 1)
+                    self.program.bound(_plus(line, square, -1), None, value * (value + 1))
                 cost.add(square, constraint.weight, most * most)
 
     @singledispatchmethod
@@ -135,7 +134,7 @@ class Formulation(Variables):
         if constraint.role not in self.instance.event[event].open:
             return
         without = Sum()
-        for part in self.parts[event]:
+        for part in self.parts(event):
             without.add(part.held, part.duration)
             for literal in part.roles.get(constraint.role, {}).values():
                 without.add(literal, -part.duration)
@@ -163,7 +162,7 @@ class Formulation(Variables):
         if constraint.role in self.instance.event[point[0]].open:
             others = Sum(
                 (literal, part.duration)
-                for part in self.parts[point[0]]
+                for part in self.parts(point[0])
                 for resource, literal in part.roles.get(constraint.role, {}).items()
                 if resource not in constraint.resources
             )
@@ -174,7 +173,7 @@ class Formulation(Variables):
         times = self.frame.mask(constraint.times)
         elsewhere = Sum(
             (part.held, part.duration)
-            for part in self.parts[point[0]]
+            for part in self.parts(point[0])
             if part.start is not None and constraint.duration in (None, part.duration) and not times >> part.start & 1
         )
         self._charge(constraint, (elsewhere, 0, 0))
@@ -185,8 +184,8 @@ class Formulation(Variables):
         for event in point:
             for place in self.instance.event[event].places:
                 if place.role == constraint.role and place.resource is not None:
-                    taking.setdefault(place.resource, []).append(True)
-            for part in self.parts[event]:
+                    taking.setdefault(place.resource, []).append(TRUE)
+            for part in self.parts(event):
                 for resource, literal in part.roles.get(constraint.role, {}).items():
                     taking.setdefault(resource, []).append(literal)
         self._charge(constraint, (Sum((self.any(literals), 1) for literals in taking.values()), 0, 1))
@@ -199,7 +198,7 @@ class Formulation(Variables):
             inside = Sum(
                 (part.held, 1)
                 for event in point
-                for part in self.parts[event]
+                for part in self.parts(event)
                 if part.start is not None and times >> part.start & 1
             )
             ranges.append((inside, minimum, maximum))
@@ -212,22 +211,21 @@ class Formulation(Variables):
             running = [self._running_at(event, time) for event in point]
             some = self.any(running)
             apart.add(some)
-            if all(literal is not False for literal in running):
-                apart.add(self._all(running), -1)
+            apart.add(~self.any([~literal for literal in running]), -1)
         # At each time, all of them can only run when some do.
         apart.low = 0
         self._charge(constraint, (apart, 0, 0))
 
     @_apply.register
     def _(self, constraint: model.OrderEvents, point: tuple[str, ...], index: int) -> None:
-        first, second = (self.parts[event] for event in point)
+        first, second = (self.parts(event) for event in point)
         week = self.frame.week
-        end, start = self.model.new_int_var(0, week, ""), self.model.new_int_var(0, week, "")
-        self.model.add_max_equality(
-            end, [(part.start + part.duration) * part.held for part in first if part.start is not None]
+        end, start = self.program.integer(0, week), self.program.integer(0, week)
+        self.program.maximum(
+            end, [(0, part.held, part.start + part.duration) for part in first if part.start is not None]
         )
-        starts = [week - (week - part.start) * part.held for part in second if part.start is not None]
-        self.model.add_min_equality(start, starts)
+        starts = [(week, part.held, part.start - week) for part in second if part.start is not None]
+        self.program.maximum(start, starts, -1)
         minimum, maximum = constraint.separations[index]
         gap = Sum()
         gap.add(start, 1, week)
@@ -235,13 +233,13 @@ class Formulation(Variables):
         excused = [part.held for part in (*first, *second) if part.start is None]
         if excused:
             # Where a part has no time, nothing is asked for.
-            counted, missing = self.model.new_int_var(-week, week, ""), self.any(excused)
+            counted, missing = self.program.integer(-week, week), self.any(excused)
             inside = min(max(0, minimum), week)
-            self.model.add(counted == gap.expression()).only_enforce_if(~missing)
-            self.model.add(counted == inside).only_enforce_if(missing)
+            self.program.bound(_plus(gap, counted, -1), 0, 0, ~missing)
             gap = Sum()
             gap.add(counted, 1, week)
             gap.low = -week
+            self.program.bound(gap, inside, inside, missing)
         self._charge(constraint, (gap, minimum, maximum))
 
     @_apply.register
@@ -253,8 +251,8 @@ class Formulation(Variables):
 
     @_apply.register
     def _(self, constraint: model.AvoidUnavailableTimes, point: tuple[str, ...], index: int) -> None:
-        at = self.instance.time_index
-        busy = Sum((self.busy(point[0], at[time]), 1) for time in sorted(constraint.times, key=at.__getitem__))
+        times = sorted(map(self.instance.time_index.__getitem__, constraint.times))
+        busy = Sum((self.busy(point[0], time), 1) for time in times)
         self._charge(constraint, (busy, 0, 0))
 
     @_apply.register
@@ -273,7 +271,7 @@ class Formulation(Variables):
     def _(self, constraint: model.LimitBusyTimes, point: tuple[str, ...], index: int) -> None:
         ranges: list[Range] = []
         for group in constraint.groups:
-            busy = [self.busy(point[0], self.instance.time_index[time]) for time in group.times]
+            busy = [self.busy(point[0], time) for time in self.frame.indices(group)]
             # A group without a busy time is not held to the minimum.
             excused = Sum(((each, 1) for each in busy), constraint.minimum)
             if constraint.minimum:
@@ -288,12 +286,12 @@ class Formulation(Variables):
         for event in self.instance.events:
             for place in event.places:
                 if place.resource == point[0]:
-                    shares.append((True, place.workload * event.duration, event.duration))
+                    shares.append((TRUE, place.workload * event.duration, event.duration))
                 elif place.resource is None and place.role is not None:
-                    for part in self.parts[event.id]:
-                        literal = part.roles.get(place.role, {}).get(point[0], False)
+                    for part in self.parts(event.id):
+                        literal = part.roles.get(place.role, {}).get(point[0], FALSE)
                         shares.append((literal, place.workload * part.duration, event.duration))
-        shares = [share for share in shares if share[0] is not False]
+        shares = [share for share in shares if share[0] != FALSE]
         scale = lcm(*(duration for _, _, duration in shares))
         workload = Sum((literal, amount * (scale // duration)) for literal, amount, duration in shares)
         below, above = (
@@ -304,41 +302,42 @@ class Formulation(Variables):
         deviation = Sum()
         most = -(-max(below, above) // scale)
         if most:
-            distance = self.model.new_int_var(0, most, "")
-            self.model.add(workload.expression() + scale * distance >= scale * constraint.minimum)
-            self.model.add(workload.expression() - scale * distance <= scale * constraint.maximum)
+            distance = self.program.integer(0, most)
+            self.program.bound(_plus(workload, distance, scale), scale * constraint.minimum, None)
+            self.program.bound(_plus(workload, distance, -scale), None, scale * constraint.maximum)
             deviation.add(distance, 1, most)
         self._charge(constraint, (deviation, 0, 0))
 
     def _fill(self, resource: str) -> None:
         """Says which times a resource without a time to spare must use; the solver is slow to see that it follows."""
         kept, free = self._kept[resource], self._free_at[resource]
-        if self.frame.taught[resource] >= len(free) + sum(count > 0 for count in kept):
-            for literals in free.values():
-                self.model.add_exactly_one(literals)
+        if self.frame.taught[resource] >= sum(bool(count or some) for count, some in zip(kept, free, strict=True)):
+            for time, literals in enumerate(free):
+                if literals:
+                    self.program.exactly_one(literals)
+                    self._apart.add((resource, time))
 
     def _count(self, event: str, which: Callable[[Part], bool]) -> Sum:
         """How many parts of an event are such, with and without a time."""
-        return Sum((part.held, 1) for part in self.parts[event] if which(part))
+        return Sum((part.held, 1) for part in self.parts(event) if which(part))
 
     def _running_at(self, event: str, time: int) -> Literal:
         """Whether a lesson of the event takes that time."""
         return self.any(
             [
                 part.held
-                for part in self.parts[event]
+                for part in self.parts(event)
                 if part.start is not None and part.start <= time < part.start + part.duration
             ]
         )
 
-    def _all(self, literals: list[Literal]) -> Literal:
-        """Whether all of the literals, none of which is False, are true."""
-        free = [literal for literal in literals if not isinstance(literal, bool)]
-        if len(free) < 2:
-            return free[0] if free else True
-        found = self.model.new_bool_var("")
-        self.model.add_min_equality(found, free)
-        return found
+
+def _plus(each: Sum, variable: int, coefficient: int) -> Sum:
+    """A sum and one variable more."""
+    found = Sum()
+    found.include(each)
+    found.add(variable, coefficient)
+    return found
 
 
 # A singledispatchmethod makes a function anew at each call, and there are thousands of calls for each model.

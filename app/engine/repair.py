@@ -12,8 +12,9 @@ from app.engine.cost import Cost, evaluate
 from app.engine.formulation import Formulation
 from app.engine.frame import Frame
 from app.engine.instance import AvoidUnavailableTimes, Instance
+from app.engine.program import FALSE, Sum
 from app.engine.timetable import Lesson, Timetable
-from app.engine.variables import Literal, Mode, Sum, Task
+from app.engine.variables import Mode, Task
 
 
 @dataclass(frozen=True)
@@ -121,13 +122,13 @@ def _fewest(form: Formulation, moved: Sum, deadline: float, seed: int) -> tuple[
     """A timetable with few moves, and whether there is none with fewer; few moves are found sooner."""
     most = 2
     while True:
-        trial = form.model.clone()
-        trial.add(moved.expression() <= most)
-        trial.minimize(moved.expression())
+        trial = form.program.copy()
+        trial.bound(moved, None, most)
+        trial.minimize(moved)
         solver = form.solver(deadline, seed=seed, linearization=2)
-        status = solver.solve(trial)
+        status = solver.solve(trial.complete())
         if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-            return status == cp_model.OPTIMAL, form.timetable(solver.value)
+            return status == cp_model.OPTIMAL, form.timetable(solver.response_proto.solution)
         if status != cp_model.INFEASIBLE or most >= moved.high:
             return False, None
         most *= 2
@@ -135,11 +136,11 @@ def _fewest(form: Formulation, moved: Sum, deadline: float, seed: int) -> tuple[
 
 def _cheapest(form: Formulation, moved: Sum, most: int, cost: Sum, deadline: float, seed: int) -> Timetable | None:
     """The cheapest timetable with at most so many moves that is found in time."""
-    form.model.add(moved.expression() <= most)
-    form.model.minimize(cost.expression())
+    form.program.bound(moved, None, most)
+    form.program.minimize(cost)
     solver = form.solver(deadline, seed=seed, linearization=2)
-    status = solver.solve(form.model)
-    return form.timetable(solver.value) if status in (cp_model.OPTIMAL, cp_model.FEASIBLE) else None
+    status = solver.solve(form.program.complete())
+    return form.timetable(solver.response_proto.solution) if status in (cp_model.OPTIMAL, cp_model.FEASIBLE) else None
 
 
 def with_changes(instance: Instance, changes: Sequence[Change]) -> Instance:
@@ -220,7 +221,7 @@ def _forbid(form: Formulation, changes: Sequence[Change]) -> None:
         for part in form.freed:
             first = part.start or 0
             if part.event == change.lesson.event and first < end and start < first + part.duration:
-                form.model.add(part.held == 0)
+                form.program.some([~part.held])
 
 
 def _moved(form: Formulation, timetable: Timetable, kept: Collection[object]) -> Sum:
@@ -232,13 +233,13 @@ def _moved(form: Formulation, timetable: Timetable, kept: Collection[object]) ->
         if lesson in kept:
             continue
         part = freed.get((lesson.event, lesson.duration, at[lesson.time]))
-        same: list[Literal] = [False] if part is None else [part.held]
+        same = [FALSE] if part is None else [part.held]
         if part is not None:
-            same += [part.roles[role].get(resource, False) for role, resource in lesson.assigned]
-        moved.add(1)
-        if all(literal is not False for literal in same):
-            stays = form.model.new_bool_var("")
+            same += [part.roles[role].get(resource, FALSE) for role, resource in lesson.assigned]
+        moved.shift(1)
+        if FALSE not in same:
+            stays = form.program.boolean()
             for literal in same:
-                form.model.add(stays <= literal)
+                form.program.some([~stays, literal])
             moved.add(stays, -1)
     return moved

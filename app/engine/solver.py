@@ -24,6 +24,7 @@ from app.engine.formulation import Formulation
 from app.engine.frame import Frame
 from app.engine.instance import Instance
 from app.engine.neighbourhood import KINDS, Neighbourhoods, between
+from app.engine.program import Sum
 from app.engine.timetable import Timetable
 from app.engine.variables import Mode, Task
 
@@ -221,7 +222,7 @@ class _Search:
             chunk, waiting = waiting[:30], waiting[30:]
             task = Task(tuple(table.parts), {event.id: event.duration for event in chunk})
             form = Formulation(self.frame, task, Mode.TENTATIVE, wishes=False)
-            form.model.minimize(form.hard.expression())
+            form.program.minimize(form.hard)
             table = self.run(form, luck, 0.5).timetable or table
         if table is not NOTHING:
             self.offer(table, "construct")
@@ -231,7 +232,10 @@ class _Search:
         form = Formulation(self.frame, task, mode, wishes=wishes)
         # What is required is kept, or worth more than all wishes.
         weight = 1 if mode is Mode.STRICT else min(1 + form.soft.high, MOST_COST // max(1, form.hard.high))
-        form.model.minimize(weight * form.hard.expression() + form.soft.expression())
+        cost = Sum()
+        cost.include(form.hard, weight)
+        cost.include(form.soft)
+        form.program.minimize(cost)
         form.hint(hint)
         return form
 
@@ -251,7 +255,7 @@ class _Search:
         What is worth its time for the `whole` model would cost a small one more than it takes to solve. With `cores`
         the bound is raised by cores, else the cost lowered.
         """
-        linearization = 2 if whole and form.model.has_objective() else 0
+        linearization = 2 if whole and form.program.minimizes else 0
         solver = form.solver(self.deadline, seed=luck.randrange(1 << 30), linearization=linearization)
         parameters = solver.parameters
         parameters.max_deterministic_time = limit
@@ -259,18 +263,21 @@ class _Search:
         parameters.optimize_with_core = cores
         if on_bound:
             solver.best_bound_callback = on_bound
+        model = form.program.complete()
         with self.lock:
             if self.ended.is_set():
                 return _Solved()
             self.solvers.add(solver)
         try:
-            status = solver.solve(form.model, callback)
+            status = solver.solve(model, callback)
         finally:
             with self.lock:
                 self.solvers.discard(solver)
         if status == cp_model.MODEL_INVALID:
-            raise ValueError(f"instance {self.instance.id!r} has weights too large: {form.model.validate()}")
-        found = form.timetable(solver.value) if status in (cp_model.OPTIMAL, cp_model.FEASIBLE) else None
+            raise ValueError(f"instance {self.instance.id!r} has weights too large: {model.validate()}")
+        found = (
+            form.timetable(solver.response_proto.solution) if status in (cp_model.OPTIMAL, cp_model.FEASIBLE) else None
+        )
         return _Solved(status, found, solver.best_objective_bound, solver.response_proto.deterministic_time)
 
     def judge(self, timetable: Timetable) -> _Judged:
@@ -442,4 +449,4 @@ class _Offering(cp_model.CpSolverSolutionCallback):
         self.offer, self.form = offer, form
 
     def on_solution_callback(self) -> None:
-        self.offer(self.form.timetable(self.value))
+        self.offer(self.form.timetable(self.response_proto.solution))

@@ -7,57 +7,18 @@ same, so no solution is there twice. Whoever may take an open place at it is one
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from time import monotonic
+from typing import NamedTuple
 
 from ortools.sat.python import cp_model
 
 from app.engine.frame import Frame
 from app.engine.instance import Event, TimeGroup
+from app.engine.program import FALSE, TRUE, Literal, Program, Sum, Variable
 from app.engine.timetable import Lesson, Timetable, Unplaced
-
-Variable = cp_model.IntVar
-# A Boolean variable, or its value where it is known.
-Literal = Variable | bool
-
-
-class Sum:
-    """A linear expression of variables that start at 0, with its bounds."""
-
-    __slots__ = ("coefficients", "constant", "high", "low", "variables")
-
-    def __init__(self, terms: Iterable[tuple[Literal, int]] = (), constant: int = 0) -> None:
-        self.variables: list[Variable] = []
-        self.coefficients: list[int] = []
-        self.constant = self.low = self.high = constant
-        for literal, coefficient in terms:
-            self.add(literal, coefficient)
-
-    def add(self, literal: Literal | int, coefficient: int = 1, most: int = 1) -> None:
-        """Adds a variable of 0 to `most`, or a number."""
-        if isinstance(literal, int):
-            self.constant += coefficient * literal
-            self.low += coefficient * literal
-            self.high += coefficient * literal
-        else:
-            self.variables.append(literal)
-            self.coefficients.append(coefficient)
-            self.low += min(0, coefficient * most)
-            self.high += max(0, coefficient * most)
-
-    def include(self, other: Sum, coefficient: int = 1) -> None:
-        """Adds another sum, times at least 0."""
-        self.variables += other.variables
-        self.coefficients += [coefficient * each for each in other.coefficients]
-        self.constant += coefficient * other.constant
-        self.low += coefficient * other.low
-        self.high += coefficient * other.high
-
-    def expression(self) -> cp_model.LinearExpr:
-        """The expression for the solver."""
-        return cp_model.LinearExpr.weighted_sum(self.variables, self.coefficients) + self.constant
 
 
 @dataclass(frozen=True)
@@ -77,8 +38,7 @@ class Task:
     only: dict[str, frozenset[tuple[int, int]]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A lesson that may be: whether it is, and for each open role who may take it; without `start` it has no time."""
 
     event: str
@@ -88,8 +48,7 @@ class Part:
     roles: dict[str, dict[str, Literal]]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A resource in a time group: how many times it is `idle` there, and whether it is `used` at all."""
 
     idle: Sum
@@ -114,31 +73,36 @@ class Variables:
     """The lessons of a task, and who is busy when.
 
     Attributes:
-        model: what to solve.
-        parts: all lessons that may be, by event; the kept ones have `held` true.
-        missing: the duration of each event that has no time.
+        program: what to solve.
         freed: the lessons that are to be decided.
-        touched: the resources that may attend one of them.
+        left: what may be left without a time.
+        missing: the duration of each event that has no time.
+        touched: the resources that may attend a freed lesson.
     """
 
     def __init__(self, frame: Frame, task: Task, mode: Mode) -> None:
         self.frame, self.mode = frame, mode
         self.instance = frame.instance
-        self.model = cp_model.CpModel()
-        self.parts: dict[str, list[Part]] = {event.id: [] for event in self.instance.events}
-        self.missing: dict[str, Sum] = {event.id: Sum() for event in self.instance.events}
+        self.program = Program()
         self.freed: list[Part] = []
+        self.left: list[Part] = []
+        self.missing: dict[str, Sum] = defaultdict(Sum)
         self.touched: dict[str, None] = {}
+        self._loose = mode in (Mode.LOOSE, Mode.ASSUMED)
+        self._task = task
+        self._stay: dict[str, list[Lesson | Unplaced]] = defaultdict(list)
+        self._parts: dict[str, list[Part]] = {}
         # For each resource, how many kept lessons it attends at each time, and which freed ones it may attend.
         self._kept: dict[str, list[int]] = defaultdict(lambda: [0] * frame.week)
-        self._free_at: dict[str, dict[int, list[Literal]]] = defaultdict(lambda: defaultdict(list))
+        self._free_at: dict[str, list[list[Literal]]] = defaultdict(lambda: [[] for _ in range(frame.week)])
+        self._taken: dict[str, int] = {}
         self._busy: dict[tuple[str, int], Literal] = {}
+        # Where it has been said that a resource attends one freed lesson at most.
+        self._apart: set[tuple[str, int]] = set()
         self._spans: dict[tuple[str, str], Span] = {}
-        taken = self._keep(task)
+        self._keep()
         for event, duration in task.freed.items():
-            self._free(self.instance.event[event], duration, task, taken)
-        if mode not in (Mode.LOOSE, Mode.ASSUMED):
-            self._separate()
+            self._free(self.instance.event[event], duration)
 
     def solver(self, deadline: float, *, seed: int = 0, linearization: int = 0) -> cp_model.CpSolver:
         """What solves the model on one processor until `deadline` by the monotonic clock, and for 0.1 s at least."""
@@ -153,73 +117,66 @@ class Variables:
         parameters.catch_sigint_signal = False
         return solver
 
-    def timetable(self, value: Callable[[Variable], int]) -> Timetable:
-        """All lessons, kept and newly placed."""
-
-        def true(literal: Literal) -> bool:
-            return literal if isinstance(literal, bool) else bool(value(literal))
-
-        lessons, unplaced = [], []
-        for parts in self.parts.values():
-            for part in parts:
-                if not true(part.held):
-                    continue
-                chosen = [(role, each) for role, some in part.roles.items() for each in some if true(some[each])]
-                assigned = tuple(sorted(chosen))
-                if part.start is None:
-                    unplaced.append(Unplaced(part.event, part.duration, assigned))
-                else:
-                    lessons.append(Lesson(part.event, self.instance.times[part.start].id, part.duration, assigned))
+    def timetable(self, solution: Sequence[int]) -> Timetable:
+        """All lessons, kept and newly placed, where the variables have these values."""
+        lessons = [each for each in self._task.kept if isinstance(each, Lesson)]
+        unplaced = [each for each in self._task.kept if isinstance(each, Unplaced)]
+        times = self.instance.times
+        for event, duration, start, held, roles in self.freed:
+            if solution[held]:
+                chosen = [(role, each) for role, some in roles.items() for each in some if solution[some[each]]]
+                assert start is not None  # noqa: S101 - those without are in `left`
+                lessons.append(Lesson(event, times[start].id, duration, tuple(sorted(chosen))))
+        unplaced += [Unplaced(part.event, part.duration) for part in self.left if solution[part.held]]
         return Timetable(tuple(lessons), tuple(unplaced))
 
     def hint(self, timetable: Timetable) -> None:
         """Tells the solver how `timetable` has what is free."""
         at = self.instance.time_index
         held = {(each.event, each.duration, at[each.time]): dict(each.assigned) for each in timetable.lessons}
+        values = {}
         for part in self.freed:
             assigned = held.get((part.event, part.duration, part.start or 0))
-            for literal, value in (
-                (part.held, assigned is not None),
-                *(
-                    (literal, assigned is not None and assigned.get(role) == resource)
-                    for role, some in part.roles.items()
-                    for resource, literal in some.items()
-                ),
-            ):
-                if not isinstance(literal, bool):
-                    self.model.add_hint(literal, value)
+            values[part.held] = int(assigned is not None)
+            for role, some in part.roles.items():
+                for resource, literal in some.items():
+                    values[literal] = int(assigned is not None and assigned.get(role) == resource)
+        self.program.hint(values)
 
     def load(self, resource: str, time: int) -> Sum:
         """How many lessons a touched resource attends at a time."""
-        return Sum(((literal, 1) for literal in self._free_at[resource].get(time, ())), self._kept[resource][time])
+        return Sum(((literal, 1) for literal in self._free_at[resource][time]), self._kept[resource][time])
 
     def busy(self, resource: str, time: int) -> Literal:
         """Whether a touched resource attends a lesson at a time."""
         if self._kept[resource][time]:
-            return True
-        if time not in self._free_at[resource]:
-            return False
+            return TRUE
+        literals = self._free_at[resource][time]
+        if len(literals) < 2:
+            return literals[0] if literals else FALSE
         key = (resource, time)
         if key not in self._busy:
             at_most_one = resource in self.frame.single and self.mode is Mode.STRICT
-            self._busy[key] = self.any(self._free_at[resource][time], at_most_one)
+            self._busy[key] = self.any(literals, at_most_one)
+            if at_most_one:
+                self._apart.add(key)
         return self._busy[key]
 
     def any(self, literals: Sequence[Literal], at_most_one: bool = False) -> Literal:
         """Whether one of the literals is true."""
-        if any(literal is True for literal in literals):
-            return True
-        free = [literal for literal in literals if not isinstance(literal, bool)]
+        if TRUE in literals:
+            return TRUE
+        free = [literal for literal in literals if literal != FALSE]
         if len(free) < 2:
-            return free[0] if free else False
-        found = self.model.new_bool_var("")
+            return free[0] if free else FALSE
+        found = self.program.boolean()
         if at_most_one:
-            self.model.add_exactly_one([*free, ~found])
+            self.program.exactly_one([*free, ~found])
         else:
             # The solver takes longer to load and to follow an equality with the maximum.
-            self.model.add_bool_or([*free, ~found])
+            self.program.some([*free, ~found])
             for literal in free:
-                self.model.add_implication(literal, found)
+                self.program.some([~literal, found])
         return found
 
     def span(self, resource: str, group: TimeGroup) -> Span:
@@ -231,118 +188,143 @@ class Variables:
         """
         key = (resource, group.id)
         if key not in self._spans:
-            busy = [self.busy(resource, self.instance.time_index[time]) for time in group.times]
+            busy = [self.busy(resource, time) for time in self.frame.indices(group)]
             before = self._running(busy)
             after = self._running(busy[::-1])[::-1]
-            used = before[-1] if before else False
+            used = before[-1] if before else FALSE
             idle = Sum()
-            for taken, early, late in list(zip(busy, before, after, strict=True))[1:-1]:
-                gap = Sum([(early, 1), (late, 1), (taken, -1), (used, -1)])
-                if gap.variables:
-                    between = self.model.new_bool_var("")
-                    self.model.add(gap.expression() == between)
-                    idle.add(between)
-                else:
-                    idle.add(gap.constant)
+            for taken, early, late in zip(busy, before, after, strict=True):
+                if FALSE in (early, late) or taken in (early, late):
+                    continue
+                if early == late == TRUE:
+                    idle.add(~taken)
+                    continue
+                between = self.program.boolean()
+                self.program.bound(Sum([(early, 1), (late, 1), (taken, -1), (used, -1), (between, -1)]), 0, 0)
+                idle.add(between)
             self._spans[key] = Span(idle, used)
         return self._spans[key]
 
     def _running(self, literals: Sequence[Literal]) -> list[Literal]:
         """For each literal, whether it or one before it is true."""
         found: list[Literal] = []
+        last = FALSE
         for literal in literals:
-            found.append(self.any([found[-1], literal]) if found else literal)
+            if last == FALSE:
+                last = literal
+            elif last != TRUE and literal != FALSE:
+                last = self.any([last, literal])
+            found.append(last)
         return found
 
-    def _keep(self, task: Task) -> dict[str, int]:
-        """Notes what stays; the times at which it occupies each resource that can only be in one place."""
-        taken: dict[str, int] = {}
-        for each in task.kept:
-            start = self.instance.time_index[each.time] if isinstance(each, Lesson) else None
-            roles: dict[str, dict[str, Literal]] = {role: {resource: True} for role, resource in each.assigned}
-            self.parts[each.event].append(Part(each.event, each.duration, start, True, roles))
-            if start is None:
-                self.missing[each.event].add(each.duration)
+    def _keep(self) -> None:
+        """Notes what stays."""
+        at, events = self.instance.time_index, self.instance.event
+        for each in self._task.kept:
+            self._stay[each.event].append(each)
+            if isinstance(each, Unplaced):
+                self.missing[each.event].shift(each.duration)
                 continue
-            for resource in (*self.instance.event[each.event].resources, *(resource for _, resource in each.assigned)):
+            attending = events[each.event].resources
+            if each.assigned:
+                attending = (*attending, *(resource for _, resource in each.assigned))
+            start = at[each.time]
+            for resource in attending:
+                row = self._kept[resource]
                 for time in range(start, start + each.duration):
-                    self._kept[resource][time] += 1
-                if resource in self.frame.single:
-                    taken[resource] = taken.get(resource, 0) | ((1 << each.duration) - 1) << start
-        return {} if self.mode in (Mode.LOOSE, Mode.ASSUMED) else taken
+                    row[time] += 1
 
-    def _free(self, event: Event, left: int, task: Task, taken: dict[str, int]) -> None:
+    def parts(self, event: str) -> list[Part]:
+        """All lessons that an event may have; the kept ones have `held` true."""
+        if event not in self._parts:
+            at = self.instance.time_index
+            self._parts[event] = [
+                Part(
+                    event,
+                    each.duration,
+                    at[each.time] if isinstance(each, Lesson) else None,
+                    TRUE,
+                    {role: {resource: TRUE} for role, resource in each.assigned},
+                )
+                for each in self._stay.get(event, ())
+            ]
+        return self._parts[event]
+
+    def _occupied(self, resource: str) -> int:
+        """The times at which nothing can be placed with a resource: it must not be in two places, and is in one."""
+        if self._loose or resource not in self.frame.single:
+            return 0
+        if resource not in self._taken:
+            self._taken[resource] = sum(1 << time for time, count in enumerate(self._kept[resource]) if count)
+        return self._taken[resource]
+
+    def _free(self, event: Event, left: int) -> None:
         """The lessons that an event may have for its duration that is not kept."""
-        loose = self.mode in (Mode.LOOSE, Mode.ASSUMED)
-        closed = 0 if loose else self.frame.always_closed(event)
+        closed = 0 if self._loose else self.frame.always_closed(event)
         for resource in event.resources:
-            closed |= taken.get(resource, 0)
+            closed |= self._occupied(resource)
         self.touched |= dict.fromkeys(event.resources)
-        only = task.only.get(event.id)
+        task = self._task
+        only, parts, boolean = task.only.get(event.id), self.parts(event.id), self.program.boolean
+        rows = [self._free_at[resource] for resource in event.resources]
         placed = Sum()
-        some = range(1, left + 1) if loose and event.time is None else self.frame.durations[event.id]
+        some = range(1, left + 1) if self._loose and event.time is None else self.frame.durations[event.id]
         for duration in some:
             if duration > left:
                 break
-            for start in self.frame.starts(event, duration, closed, anywhere=loose):
+            for start in self.frame.starts(event, duration, closed, anywhere=self._loose):
                 if task.starts is not None and not task.starts >> start & 1:
                     continue
                 if only is not None and (duration, start) not in only:
                     continue
-                held = self.model.new_bool_var("")
-                roles = {role: self._choose(event.id, role, held, duration, start, taken) for role in event.open}
+                held = boolean()
+                roles = {role: self._choose(event.id, role, held, duration, start) for role in event.open}
                 part = Part(event.id, duration, start, held, roles)
-                self.parts[event.id].append(part)
+                parts.append(part)
                 self.freed.append(part)
-                self._attend(part, start)
+                for time in range(start, start + duration):
+                    for row in rows:
+                        row[time].append(held)
                 placed.add(held, duration)
-        demands = self.frame.with_time.get(event.id, set())
-        if self.mode in (Mode.TENTATIVE, Mode.LOOSE) or (demands and True not in demands):
+        if self.mode in (Mode.TENTATIVE, Mode.LOOSE) or self.frame.dispensable(event.id):
             self._leave(event.id, left, placed)
-        self.model.add(placed.expression() == left)
+        self.program.bound(placed, left, left)
 
     def _leave(self, event: str, left: int, placed: Sum) -> None:
         """Lets up to all of what is left of an event be one part without a time."""
-        rest = self.model.new_int_var(0, left, "")
-        placed.add(rest, 1, left)
-        self.missing[event].add(rest, 1, left)
-        for duration in range(1, left + 1):
-            held = self.model.new_bool_var("")
-            self.model.add(rest == duration).only_enforce_if(held)
-            self.model.add(rest != duration).only_enforce_if(~held)
-            self.parts[event].append(Part(event, duration, None, held, {}))
+        parts = [Part(event, duration, None, self.program.boolean(), {}) for duration in range(1, left + 1)]
+        self.program.at_most_one([part.held for part in parts])
+        rest = Sum((part.held, part.duration) for part in parts)
+        rest.high = left
+        placed.include(rest)
+        self.missing[event].include(rest)
+        self.parts(event).extend(parts)
+        self.left += parts
 
-    def _choose(
-        self, event: str, role: str, held: Variable, duration: int, start: int, taken: dict[str, int]
-    ) -> dict[str, Literal]:
+    def _choose(self, event: str, role: str, held: Variable, duration: int, start: int) -> dict[str, Literal]:
         """For each resource that may take the place at a lesson, whether it does."""
         length = ((1 << duration) - 1) << start
-        allowed, loose = self.frame.allowed.get((event, role)), self.mode in (Mode.LOOSE, Mode.ASSUMED)
+        allowed, loose = self.frame.allowed.get((event, role)), self._loose
         some: dict[str, Literal] = {
-            resource: self.model.new_bool_var("")
+            resource: self.program.boolean()
             for resource in self.frame.candidates[event, role]
             if (allowed is None or loose or resource in allowed)
-            and (loose or not (self.frame.closed[resource] | taken.get(resource, 0)) & length)
+            and (loose or not (self.frame.closed[resource] | self._occupied(resource)) & length)
         }
         self.touched |= dict.fromkeys(some)
-        chosen = Sum((literal, 1) for literal in some.values()).expression()
-        if (event, role) in self.frame.with_resource and self.mode is Mode.STRICT:
-            self.model.add(chosen == held)
-        else:
-            self.model.add(chosen <= held)
-        return some
-
-    def _attend(self, part: Part, start: int) -> None:
-        """Notes when the resources of a freed lesson may attend it."""
-        always = [(resource, part.held) for resource in self.instance.event[part.event].resources]
-        for resource, literal in (*always, *(chosen for some in part.roles.values() for chosen in some.items())):
-            for time in range(start, start + part.duration):
+        for resource, literal in some.items():
+            for time in range(start, start + duration):
                 self._free_at[resource][time].append(literal)
+        if (event, role) in self.frame.with_resource and self.mode is Mode.STRICT:
+            self.program.exactly_one([*some.values(), ~held])
+        else:
+            self.program.at_most_one([*some.values(), ~held])
+        return some
 
     def _separate(self) -> None:
         """Has no resource attend two freed lessons at once that must not; what is kept they do not meet."""
         for resource in self.touched:
             if resource in self.frame.single:
-                for literals in self._free_at[resource].values():
-                    if len(literals) > 1:
-                        self.model.add_at_most_one(literals)
+                for time, literals in enumerate(self._free_at[resource]):
+                    if len(literals) > 1 and (resource, time) not in self._apart:
+                        self.program.at_most_one(literals)

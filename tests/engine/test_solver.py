@@ -12,6 +12,7 @@ from app.engine.formulation import Formulation
 from app.engine.frame import Frame
 from app.engine.instance import Instance
 from app.engine.neighbourhood import between
+from app.engine.program import Sum
 from app.engine.solver import Progress, solve
 from app.engine.timetable import Lesson, Timetable
 from app.engine.variables import Mode, Task
@@ -75,16 +76,18 @@ def model_cost(instance: Instance, timetable: Timetable, mode: Mode = Mode.STRIC
     held = {(each.event, each.duration, instance.time_index[each.time]): each for each in timetable.lessons}
     for part in formulation.freed:
         lesson = held.get((part.event, part.duration, part.start or 0))
-        formulation.model.add(part.held == (lesson is not None))
+        formulation.program.some([part.held if lesson else ~part.held])
         for role, some in part.roles.items():
             for resource, taken in some.items():
-                formulation.model.add(taken == (lesson is not None and (role, resource) in lesson.assigned))
-    cost = formulation.hard.expression() + formulation.soft.expression()
-    formulation.model.minimize(cost)
+                formulation.program.some([taken if lesson and (role, resource) in lesson.assigned else ~taken])
+    cost = Sum()
+    cost.include(formulation.hard)
+    cost.include(formulation.soft)
+    formulation.program.minimize(cost)
     solver = cp_model.CpSolver()
-    assert solver.solve(formulation.model) == cp_model.OPTIMAL
-    assert formulation.timetable(solver.value).to_json() == timetable.to_json()
-    return solver.value(cost)
+    assert solver.solve(formulation.program.complete()) == cp_model.OPTIMAL
+    assert formulation.timetable(solver.response_proto.solution).to_json() == timetable.to_json()
+    return round(solver.objective_value)
 
 
 @pytest.mark.parametrize("function", ["Linear", "Quadratic", "Step"])
@@ -192,10 +195,13 @@ def test_of_two_timetables_the_best_of_both_is_made(school: School, rule: Rule) 
     one = Timetable((Lesson("Math", "Mo1", 2), Lesson("Art", "Tu3", 1)))
     other = Timetable((Lesson("Math", "Tu1", 2), Lesson("Art", "Mo3", 1)))
     form = Formulation(Frame(instance), between(Frame(instance), one, other))
-    form.model.minimize(form.soft.expression())
+    form.program.minimize(form.soft)
     solver = cp_model.CpSolver()
-    assert solver.solve(form.model) == cp_model.OPTIMAL
-    assert {*form.timetable(solver.value).lessons} == {Lesson("Math", "Mo1", 2), Lesson("Art", "Mo3", 1)}
+    assert solver.solve(form.program.complete()) == cp_model.OPTIMAL
+    assert {*form.timetable(solver.response_proto.solution).lessons} == {
+        Lesson("Math", "Mo1", 2),
+        Lesson("Art", "Mo3", 1),
+    }
     # Nothing else was looked at.
     assert len(form.freed) == 4
 
@@ -209,17 +215,17 @@ def test_a_detour_has_less_of_one_violation_at_the_least_cost(school: School, ru
     solver = cp_model.CpSolver()
 
     form = Formulation(Frame(instance), Task((), {"Math": 2, "Art": 1}))
-    form.model.minimize(form.soft.expression())
+    form.program.minimize(form.soft)
     form.lessen(violation)
-    assert solver.solve(form.model) == cp_model.OPTIMAL
-    found = form.timetable(solver.value)
+    assert solver.solve(form.program.complete()) == cp_model.OPTIMAL
+    found = form.timetable(solver.response_proto.solution)
     # Art costs one wherever it is but at the first time, which Math gives up for two.
     assert Lesson("Art", "Mo1", 1) in found.lessons
     assert evaluate(instance, found).soft == 2
 
     form = Formulation(Frame(instance), Task((art,), {"Math": 2}))
     form.lessen(violation)
-    assert solver.solve(form.model) == cp_model.INFEASIBLE
+    assert solver.solve(form.program.complete()) == cp_model.INFEASIBLE
 
 
 def test_stopped_search_returns_the_best_so_far() -> None:
