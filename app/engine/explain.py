@@ -134,7 +134,9 @@ def _possible(frame: Frame, event: Event) -> int:
 
 def _matching(frame: Frame, resource: str) -> Iterator[Reason]:
     """Lessons of the resource that together fit fewer times than they take."""
-    events = [event for event in frame.instance.events if resource in event.resources]
+    events = [
+        event for event in frame.instance.events if resource in event.resources and not frame.dispensable(event.id)
+    ]
     possible = {event.id: _possible(frame, event) for event in events}
     units = [event for event in events for _ in range(event.duration)]
     at: dict[int, int] = {}

@@ -82,5 +82,10 @@ def test_a_school_that_has_a_timetable_has_no_reason_against_it(name: str) -> No
     assert reasons(read_instances((EXAMPLES / name).read_bytes(), name)[0], seconds=60) == ()
 
 
+def test_lessons_that_need_no_time_are_no_reason(school: School, rule: Rule) -> None:
+    rules = rule("AvoidClashes", required=True) + closed(rule, "Mo1", "Mo2", "Mo3")
+    assert reasons(school(rules + rule("AssignTime"))) == ()
+
+
 def test_every_text_is_a_sentence_about_something() -> None:
     assert all("{" in each and each.endswith(".") for each in TEXTS.values())

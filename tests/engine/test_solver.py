@@ -129,6 +129,15 @@ def test_where_required_constraints_leave_none_the_least_is_broken(school: Schoo
     assert (cost.hard, cost.soft) == (1, 0)
 
 
+def test_lessons_are_left_without_a_time_where_that_costs_less(school: School, rule: Rule) -> None:
+    away = rule("AvoidUnavailableTimes", BODIES["AvoidUnavailableTimes"], weight=9)
+    full = EVENTS.replace("<Duration>1<", "<Duration>3<")
+    instance = school(rule("AvoidClashes", required=True) + rule("AssignTime") + away, full)
+    cost = evaluate(instance, solve(instance, seconds=10, workers=1))
+    # Ana teaches six times of six, and at two of them nobody should be busy.
+    assert (cost.hard, cost.soft) == (0, 2)
+
+
 def test_a_preassigned_event_starts_at_its_time_undivided(school: School, rule: Rule) -> None:
     events = EVENTS.replace("<Duration>3</Duration>", '<Duration>3</Duration><Time Reference="Tu1"/>')
     timetable = solve(school(rule("AvoidClashes", required=True), events), seconds=10, workers=1)
