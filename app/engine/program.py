@@ -63,10 +63,6 @@ class Sum:
         self.low += coefficient * other.low
         self.high += coefficient * other.high
 
-    def value(self, solution: Sequence[int]) -> int:
-        """What it is where the variables have these values."""
-        return self.constant + sum(each * solution[variable] for variable, each in self.terms.items())
-
 
 @cache
 def _booleans(power: int) -> Any:
@@ -118,7 +114,7 @@ class Program:
         self._domains[self.size] = low, high
         return self.boolean()
 
-    def some(self, literals: Iterable[Literal]) -> None:
+    def at_least_one(self, literals: Iterable[Literal]) -> None:
         """At least one of the literals is true."""
         self._constraints.add().bool_or.literals.extend(list(literals))
 

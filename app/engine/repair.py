@@ -221,7 +221,7 @@ def _forbid(form: Formulation, changes: Sequence[Change]) -> None:
         for part in form.freed:
             first = part.start or 0
             if part.event == change.lesson.event and first < end and start < first + part.duration:
-                form.program.some([~part.held])
+                form.program.at_least_one([~part.held])
 
 
 def _moved(form: Formulation, timetable: Timetable, kept: Collection[object]) -> Sum:
@@ -240,6 +240,6 @@ def _moved(form: Formulation, timetable: Timetable, kept: Collection[object]) ->
         if FALSE not in same:
             stays = form.program.boolean()
             for literal in same:
-                form.program.some([~stays, literal])
+                form.program.at_least_one([~stays, literal])
             moved.add(stays, -1)
     return moved

@@ -174,9 +174,9 @@ class Variables:
             self.program.exactly_one([*free, ~found])
         else:
             # The solver takes longer to load and to follow an equality with the maximum.
-            self.program.some([*free, ~found])
+            self.program.at_least_one([*free, ~found])
             for literal in free:
-                self.program.some([~literal, found])
+                self.program.at_least_one([~literal, found])
         return found
 
     def span(self, resource: str, group: TimeGroup) -> Span:

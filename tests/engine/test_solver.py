@@ -76,10 +76,10 @@ def model_cost(instance: Instance, timetable: Timetable, mode: Mode = Mode.STRIC
     held = {(each.event, each.duration, instance.time_index[each.time]): each for each in timetable.lessons}
     for part in formulation.freed:
         lesson = held.get((part.event, part.duration, part.start or 0))
-        formulation.program.some([part.held if lesson else ~part.held])
+        formulation.program.at_least_one([part.held if lesson else ~part.held])
         for role, some in part.roles.items():
             for resource, taken in some.items():
-                formulation.program.some([taken if lesson and (role, resource) in lesson.assigned else ~taken])
+                formulation.program.at_least_one([taken if lesson and (role, resource) in lesson.assigned else ~taken])
     cost = Sum()
     cost.include(formulation.hard)
     cost.include(formulation.soft)
