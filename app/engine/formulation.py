@@ -94,9 +94,9 @@ class Formulation(Variables):
             most = max(above, below)
             distance = self.program.integer(0, most)
             if above:
-                self.program.bound(_plus(each, distance, -1), None, maximum)
+                self.program.bound(each.plus(distance, -1), None, maximum)
             if below:
-                self.program.bound(_plus(each, distance, 1), minimum, None)
+                self.program.bound(each.plus(distance, 1), minimum, None)
             deviation.add(distance, 1, most)
 
     def _weigh(self, constraint: Constraint, deviation: Sum) -> None:
@@ -107,11 +107,11 @@ class Formulation(Variables):
                 cost.include(deviation, constraint.weight)
             case "Step":
                 step = self.program.boolean()
-                self.program.bound(_plus(deviation, step, -most), None, 0)
+                self.program.bound(deviation.plus(step, -most), None, 0)
                 cost.add(step, constraint.weight)
             case _ if most > MOST_TANGENTS:
                 root, square = self.program.integer(0, most), self.program.integer(0, most * most)
-                self.program.bound(_plus(deviation, root, -1), 0, 0)
+                self.program.bound(deviation.plus(root, -1), 0, 0)
                 self.program.square(square, root)
                 cost.add(square, constraint.weight, most * most)
             case _:
@@ -120,7 +120,8 @@ class Formulation(Variables):
                     # The line through two neighbours on the parabola.
                     line = Sum()
                     line.include(deviation, 2 * value + 1)
-                    self.program.bound(_plus(line, square, -1), None, value * (value + 1))
+                    line.add(square, -1, most * most)
+                    self.program.bound(line, None, value * (value + 1))
                 cost.add(square, constraint.weight, most * most)
 
     @singledispatchmethod
@@ -235,7 +236,7 @@ class Formulation(Variables):
             # Where a part has no time, nothing is asked for.
             counted, missing = self.program.integer(-week, week), self.any(excused)
             inside = min(max(0, minimum), week)
-            self.program.bound(_plus(gap, counted, -1), 0, 0, ~missing)
+            self.program.bound(gap.plus(counted, -1), 0, 0, ~missing)
             gap = Sum()
             gap.add(counted, 1, week)
             gap.low = -week
@@ -244,7 +245,7 @@ class Formulation(Variables):
 
     @_apply.register
     def _(self, constraint: model.AvoidClashes, point: tuple[str, ...], index: int) -> None:
-        if not constraint.required or self.mode in (Mode.LOOSE, Mode.ASSUMED):
+        if not constraint.required or self._loose:
             self._charge(constraint, *((self.load(point[0], time), 0, 1) for time in range(self.frame.week)))
         elif self.mode is Mode.STRICT:
             self._fill(point[0])
@@ -303,8 +304,8 @@ class Formulation(Variables):
         most = -(-max(below, above) // scale)
         if most:
             distance = self.program.integer(0, most)
-            self.program.bound(_plus(workload, distance, scale), scale * constraint.minimum, None)
-            self.program.bound(_plus(workload, distance, -scale), None, scale * constraint.maximum)
+            self.program.bound(workload.plus(distance, scale), scale * constraint.minimum, None)
+            self.program.bound(workload.plus(distance, -scale), None, scale * constraint.maximum)
             deviation.add(distance, 1, most)
         self._charge(constraint, (deviation, 0, 0))
 
@@ -330,14 +331,6 @@ class Formulation(Variables):
                 if part.start is not None and part.start <= time < part.start + part.duration
             ]
         )
-
-
-def _plus(each: Sum, variable: int, coefficient: int) -> Sum:
-    """A sum and one variable more."""
-    found = Sum()
-    found.include(each)
-    found.add(variable, coefficient)
-    return found
 
 
 # A singledispatchmethod makes a function anew at each call, and there are thousands of calls for each model.

@@ -63,6 +63,13 @@ class Sum:
         self.low += coefficient * other.low
         self.high += coefficient * other.high
 
+    def plus(self, variable: Variable, coefficient: int) -> Sum:
+        """A new sum with one term more, for a constraint: its own bounds take the variable for a Boolean one."""
+        found = Sum()
+        found.include(self)
+        found.add(variable, coefficient)
+        return found
+
 
 @cache
 def _booleans(power: int) -> Any:
@@ -80,12 +87,12 @@ class Program:
         self._proto = self._model.proto
         self._constraints = self._proto.constraints
         self._domains = {TRUE: (1, 1)}
-        self.size = 1
+        self._size = 1
 
     def complete(self) -> cp_model.CpModel:
         """The model as it is now."""
         # Most variables are Boolean, and many of these are added at once, as no single one could be so fast.
-        waiting = self.size - len(self._proto.variables)
+        waiting = self._size - len(self._proto.variables)
         for power in range(waiting.bit_length()):
             if waiting >> power & 1:
                 self._proto.merge_from(_booleans(power))
@@ -101,17 +108,17 @@ class Program:
         found = Program()
         found._proto.copy_from(self.complete().proto)
         found._domains.clear()
-        found.size = self.size
+        found._size = self._size
         return found
 
     def boolean(self) -> Variable:
         """A new variable of 0 or 1."""
-        self.size += 1
-        return self.size - 1
+        self._size += 1
+        return self._size - 1
 
     def integer(self, low: int, high: int) -> Variable:
         """A new variable of `low` to `high`."""
-        self._domains[self.size] = low, high
+        self._domains[self._size] = low, high
         return self.boolean()
 
     def at_least_one(self, literals: Iterable[Literal]) -> None:
