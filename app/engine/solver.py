@@ -36,14 +36,16 @@ STEP = 0.02
 SIZE, SMALLEST = 15.0, 5.0
 # What is not solved within the limit takes the longest and rarely finds anything: with these, three in four are solved.
 GROW, SHRINK = 1.1, 0.75
-# After so many steps without anything better, and only then, a worker seeks a bound, or leaves the best timetable.
-PATIENCE = 15
+# After so many steps without anything better, and only then, a worker seeks a bound, leaves the best timetable, and
+# raises the limit of a step, and again after so many others: many short ones find more in a second than few long ones,
+# though only one in thirty does. While something required is broken, it grows from the beginning.
+PATIENCE, MORE = 50, 5
 # A detour: how many lessons to free about; how much more it may cost beside one more wish; the limit that it begins
 # with, and for how many steps it may find nothing better than the best.
 DETOUR, WORSE, AFRESH, AWAY = 25, 0.05, 0.1, 30
 # How often each way to a better timetable is taken follows how often it finds one in a second: it begins with one in
 # half a second, and what it found and took counts for so much less with each time that it is taken.
-BEGIN, FADING = 0.5, 0.97
+BEGIN, FADING = 0.5, 0.99
 # Larger models are not worth building as a whole.
 MOST_BOOLEANS = 150_000
 # Sums beyond this are not safe in the solver.
@@ -423,7 +425,7 @@ class _Worker:
         self.idle = 0 if better else self.idle + 1
         if better:
             self.limit = max(SHORTEST, self.limit / 1.2)
-        elif self.idle % 5 == 4:
+        elif self.idle % MORE == 0 and (self.idle >= PATIENCE or here.rank[0]):
             self.limit = min(LONGEST, self.limit * 1.4)
 
     def prove(self, limit: float) -> None:
