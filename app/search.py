@@ -142,7 +142,9 @@ def _search(
     for signalled in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signalled, signal.SIG_IGN)
     # Here, not above: only these processes need the solver, and loading it takes a second.
-    from app.engine.solver import ELSEWHERE, Progress, solve
+    from app.engine.incumbent import Progress
+    from app.engine.solver import solve
+    from app.engine.worker import ELSEWHERE
     from app.engine.xhstt import read_instances
 
     newest: Timetable | None = None
