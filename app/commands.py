@@ -20,13 +20,14 @@ from sqlalchemy.orm import sessionmaker
 from app import accounts, answers, database, generation, grants, instances, logs, worker
 from app.check import check
 from app.engine.cost import Cost, evaluate
+from app.engine.progress import Progress
 from app.engine.timetable import Timetable
 from app.engine.xhstt import write_solution
 from app.files import CommandError as CommandError
 from app.files import write
 from app.metrics import Metrics
 from app.models import Generation, StoredInstance
-from app.search import Found, SearchError, search
+from app.search import SearchError, search
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -266,7 +267,7 @@ def generate_file(source: Path, target: Path | None, seed: int, settings: Settin
         raise CommandError(f"{source}: {failure}; the cost is that of the best timetable until then")
 
 
-def _show(found: Found, seconds: float, cost: Cost) -> None:
+def _show(found: Progress, seconds: float, cost: Cost) -> None:
     if sys.stderr.isatty():
         done = round(20 * min(1.0, found.elapsed / seconds))
         bar = "#" * done + "." * (20 - done)

@@ -12,6 +12,7 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
+from app.engine.progress import Progress
 from app.engine.timetable import Timetable
 
 # Bytes that each process may allocate: two of them fit into a worker's pod, and the largest school of the archive that
@@ -21,21 +22,6 @@ MEMORY = 700 << 20
 
 class SearchError(Exception):
     """The search ended without a word; the text says how."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """The best timetable after `elapsed` seconds, better than all before or with a better `bound`.
-
-    No timetable without hard cost has a soft cost below `bound`; `neighbourhood` is the kind of step that found it, and
-    `rank` what the search makes less.
-    """
-
-    elapsed: float
-    bound: int
-    neighbourhood: str
-    rank: tuple[int, int]
-    timetable: Timetable
 
 
 @dataclass(frozen=True)
@@ -53,8 +39,8 @@ def search(
     start: Timetable | None = None,
     memory: int = MEMORY,
     stop: Callable[[], bool] = lambda: False,
-) -> Generator[Found | None]:
-    """Yields each better timetable as it is found, and None at least once a second.
+) -> Generator[Progress | None]:
+    """Yields where it stands with each better timetable or `bound`, and None at least once a second.
 
     Begins with `start`, an earlier timetable, if there is one. Ends by itself after `seconds`, when the best is proved,
     or soon after `stop` says so; closing it ends the processes, one for each worker, and so does one's asking for more
@@ -66,7 +52,7 @@ def search(
     tasks = (partial(_search, xhstt, seconds, seed, number, workers, start, memory) for number in range(workers))
     running = [_start(task) for task in tasks]
     working, stopped = list(running), False
-    best: Found | None = None
+    best: Progress | None = None
     try:
         while working:
             if not stopped and (stop() or len(working) < len(running)):
@@ -112,7 +98,7 @@ def _tell(worker: _Worker, message: object) -> None:
         worker.connection.send(message)
 
 
-def _hear(worker: _Worker, memory: int) -> Found | None:
+def _hear(worker: _Worker, memory: int) -> Progress | None:
     """What a worker says next, None when it has ended; SearchError when it failed."""
     try:
         message = worker.connection.recv()
@@ -123,7 +109,7 @@ def _hear(worker: _Worker, memory: int) -> Found | None:
         raise SearchError(f"{reason}; it has {memory >> 20} MiB of memory") from None
     if isinstance(message, str):
         raise SearchError(message)
-    found: Found | None = message
+    found: Progress | None = message
     return found
 
 
@@ -142,7 +128,6 @@ def _search(
     for signalled in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signalled, signal.SIG_IGN)
     # Here, not above: only these processes need the solver, and loading it takes a second.
-    from app.engine.incumbent import Progress
     from app.engine.solver import solve
     from app.engine.worker import ELSEWHERE
     from app.engine.xhstt import read_instances
@@ -172,8 +157,7 @@ def _search(
 
     def report(progress: Progress) -> None:
         if progress.neighbourhood != ELSEWHERE:
-            told = (progress.elapsed, progress.bound, progress.neighbourhood, progress.rank)
-            connection.send(Found(*told, progress.timetable))
+            connection.send(progress)
 
     try:
         solve(

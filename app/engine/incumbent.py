@@ -12,31 +12,10 @@ from ortools.sat.python import cp_model
 from app.engine.cost import Cost, evaluate
 from app.engine.frame import Frame
 from app.engine.instance import Instance
+from app.engine.progress import Progress
 from app.engine.timetable import Timetable
 
 NOTHING = Timetable(())
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a search stands.
-
-    Attributes:
-        elapsed: seconds since it began.
-        hard, soft: the cost of the best timetable so far.
-        bound: no timetable without hard cost has a soft cost below this; equal to `soft` when the best is proved.
-        neighbourhood: what kind of step found it.
-        rank: what the search makes less.
-        timetable: the best timetable so far.
-    """
-
-    elapsed: float
-    hard: int
-    soft: int
-    bound: int
-    neighbourhood: str
-    rank: tuple[int, int]
-    timetable: Timetable
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from app.engine.incumbent import Incumbent, Progress
+from app.engine.incumbent import Incumbent
 from app.engine.instance import Instance
+from app.engine.progress import Progress
 from app.engine.timetable import Timetable
 from app.engine.worker import Worker
 

@@ -10,10 +10,10 @@ from ortools.sat.python import cp_model
 from app.engine.cost import evaluate
 from app.engine.formulation import Formulation
 from app.engine.frame import Frame
-from app.engine.incumbent import Progress
 from app.engine.instance import Instance
 from app.engine.neighbourhood import between
 from app.engine.program import Sum
+from app.engine.progress import Progress
 from app.engine.solver import solve
 from app.engine.timetable import Lesson, Timetable
 from app.engine.variables import Mode, Task
