@@ -22,13 +22,13 @@ from app.engine.variables import Mode, Task
 # The text of each kind of reason, to be translated and then filled in with the reason's arguments.
 TEXTS = {
     "too-few-times": "{who} has {lessons} lessons but only {times} possible times; "
-    "drop {surplus} lessons or free {surplus} times.",
+    "drop {surplus} of them or free as many times.",
     "too-few-days": "{who} has {lessons} lessons, but the limits on days leave room for {times}; "
-    "drop {surplus} lessons or widen {rule}.",
+    "drop {surplus} of them or widen {rule}.",
     "too-few-common-times": "{events} of {who} take {lessons} times but fit only {times} ({when}); "
-    "drop {surplus} lessons or free {surplus} times of those who attend them.",
+    "drop {surplus} of them or free as many times of those who attend them.",
     "too-few-resources": "{lessons} lessons need one of {who}, who have room for {times}; "
-    "drop {surplus} lessons or allow others.",
+    "drop {surplus} of them or allow others.",
     "cannot-divide": "{events} takes {lessons} times, which cannot be divided as {rule} asks; change one of them.",
     "rule": "{rule} is asked of {who}; with the other reasons here it cannot be kept.",
 }

@@ -19,7 +19,7 @@ def text(found: tuple[Reason, ...]) -> list[str]:
 def test_more_lessons_than_times_is_said_with_what_to_do(school: School, rule: Rule) -> None:
     rules = rule("AvoidClashes", required=True) + closed(rule, "Mo1", "Mo2", "Mo3")
     assert text(reasons(school(rules))) == [
-        "Teacher Ana has 4 lessons but only 3 possible times; drop 1 lessons or free 1 times."
+        "Teacher Ana has 4 lessons but only 3 possible times; drop 1 of them or free as many times."
     ]
 
 
@@ -28,7 +28,7 @@ def test_limits_on_days_are_counted(school: School, rule: Rule) -> None:
     one_day = rule("ClusterBusyTimes", days + "<Minimum>0</Minimum><Maximum>1</Maximum>", required=True)
     found = reasons(school(rule("AvoidClashes", required=True) + one_day))
     assert text(found) == [
-        "Teacher Ana has 4 lessons, but the limits on days leave room for 3; drop 1 lessons or widen ClusterBusyTimes."
+        "Teacher Ana has 4 lessons, but the limits on days leave room for 3; drop 1 of them or widen ClusterBusyTimes."
     ]
 
 
@@ -42,7 +42,7 @@ def test_lessons_that_fit_too_few_times_together_are_named(school: School, rule:
     rules += rule("SplitEvents", single, required=True)
     assert text(reasons(school(rules))) == [
         "Math, Art of Teacher Ana take 4 times but fit only 3 (Mo 1, Mo 2, Mo 3); "
-        "drop 1 lessons or free 1 times of those who attend them."
+        "drop 1 of them or free as many times of those who attend them."
     ]
 
 
@@ -64,7 +64,7 @@ def test_too_few_rooms_are_counted(school: School, rule: Rule) -> None:
     away = closed(rule, "Mo1", "Mo2", "Mo3").replace('<ResourceGroup Reference="everybody"/>', "")
     rules += away.replace("</AppliesTo>", rooms + "</AppliesTo>")
     assert text(reasons(school(rules, rooms=True))) == [
-        "4 lessons need one of Room 1, who have room for 3; drop 1 lessons or allow others."
+        "4 lessons need one of Room 1, who have room for 3; drop 1 of them or allow others."
     ]
 
 
