@@ -19,9 +19,8 @@ from sqlalchemy.orm import sessionmaker
 
 from app import accounts, answers, database, generation, grants, instances, logs, worker
 from app.check import check
-from app.engine.cost import Cost, evaluate
+from app.engine.cost import evaluate
 from app.engine.progress import Progress
-from app.engine.timetable import Timetable
 from app.engine.xhstt import write_solution
 from app.files import CommandError as CommandError
 from app.files import write
@@ -237,7 +236,7 @@ def generate_file(source: Path, target: Path | None, seed: int, settings: Settin
     data, instance = instances.read(source)
     if target and (target.is_dir() or not os.access(target.resolve().parent, os.W_OK)):
         raise CommandError(f"cannot write {target}; give --out a file in a folder that is there and can be written to")
-    best: tuple[Timetable, Cost] | None = None
+    best: Progress | None = None
     failure = ""
     seconds = settings.generation_seconds
     try:
@@ -251,33 +250,33 @@ def generate_file(source: Path, target: Path | None, seed: int, settings: Settin
         with closing(found):
             for each in found:
                 if each:
-                    best = each.timetable, evaluate(instance, each.timetable)
-                    _show(each, seconds, best[1])
+                    best = each
+                    _show(each, seconds)
     except SearchError as error:
         failure = str(error)
     if best is None:
         limit = "before it was stopped" if stopping.is_set() else f"in {seconds:g} s"
         raise CommandError(f"{source}: {failure or f'no timetable was found {limit}'}")
-    timetable, cost = best
     if target:
         today = datetime.now(UTC).date().isoformat()
-        write(target, write_solution(data, str(source), timetable, "School Scheduler", today))
+        write(target, write_solution(data, str(source), best.timetable, "School Scheduler", today))
+    cost = evaluate(instance, best.timetable)
     print(f"cost {cost.hard} {cost.soft}")
     if failure:
         raise CommandError(f"{source}: {failure}; the cost is that of the best timetable until then")
 
 
-def _show(found: Progress, seconds: float, cost: Cost) -> None:
+def _show(found: Progress, seconds: float) -> None:
     if sys.stderr.isatty():
         done = round(20 * min(1.0, found.elapsed / seconds))
         bar = "#" * done + "." * (20 - done)
-        state = f"cost {cost.hard} {cost.soft}  bound {found.bound}  {found.neighbourhood}"
+        state = f"cost {found.hard} {found.soft}  bound {found.bound}  {found.neighbourhood}"
         print(f"\r[{bar}] {found.elapsed:6.1f} s  {state:<50}", end="", file=sys.stderr)
     else:
         entry = {
             "elapsed": round(found.elapsed, 2),
-            "hard": cost.hard,
-            "soft": cost.soft,
+            "hard": found.hard,
+            "soft": found.soft,
             "bound": found.bound,
             "neighbourhood": found.neighbourhood,
         }

@@ -16,7 +16,6 @@ from sqlalchemy.engine import CursorResult, Result
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import database, instances, logs
-from app.engine.cost import evaluate
 from app.engine.instance import Instance
 from app.models import Generation, StoredInstance, StoredSchool
 from app.school.model import Placement, Plan, School
@@ -190,11 +189,10 @@ def run(
             with closing(found):
                 for each in found:
                     tick()
-                    cost = evaluate(instance, each.timetable) if each else None
-                    if each and cost and (kept is None or (cost.hard, cost.soft) < kept):
-                        kept = (cost.hard, cost.soft)
+                    if each and (kept is None or (each.hard, each.soft) < kept):
+                        kept = (each.hard, each.soft)
                         history.append([round(each.elapsed, 1), *kept])
-                        better = {"timetable": each.timetable.to_json(), "hard": cost.hard, "soft": cost.soft}
+                        better = {"timetable": each.timetable.to_json(), "hard": each.hard, "soft": each.soft}
                         _write(sessions, claim, **better, history=json.dumps(history))
                     _write(sessions, claim, **({"elapsed": each.elapsed, "bound": each.bound} if each else {}))
                     asked = asked or _asked_to_stop(sessions, claim)
