@@ -293,8 +293,10 @@ class Worker:
         solver = form.solver(self.incumbent.deadline, seed=self.luck.randrange(1 << 30), linearization=linearization)
         parameters = solver.parameters
         parameters.max_deterministic_time = limit
-        parameters.cp_model_presolve = whole
+        parameters.cp_model_presolve = parameters.use_sat_inprocessing = whole
         parameters.optimize_with_core = cores
+        # Without inprocessing, and with less effort for smaller cores, small models are solved in half the time.
+        parameters.core_minimization_level, parameters.cover_optimization = 1, False
         if on_bound:
             solver.best_bound_callback = on_bound
         status = self.incumbent.solve(solver, form.program.complete(), callback)
