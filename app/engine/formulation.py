@@ -7,9 +7,9 @@ from functools import singledispatchmethod
 from math import lcm
 
 from app.engine import instance as model
-from app.engine.cost import Violation
 from app.engine.frame import Frame, Point
 from app.engine.instance import Constraint
+from app.engine.penalties import Penalties
 from app.engine.program import FALSE, TRUE, Literal, Sum
 from app.engine.variables import Mode, Part, Task, Variables
 
@@ -22,18 +22,25 @@ class Formulation(Variables):
     """The model of a task; it has no objective yet.
 
     Attributes:
-        hard, soft: the costs of the points of application that the task can change, exact where they are minimised.
+        hard, soft: the costs of the points of application that the task can change, exact where they are minimised;
+            with `penalties`, soft costs count as often as these say.
         points: these points.
-        costs: what each of them costs, by the constraint's id and the point.
         assumptions: in the mode ASSUMED, what each of these variables stands for.
     """
 
-    def __init__(self, frame: Frame, task: Task, mode: Mode = Mode.STRICT, *, wishes: bool = True) -> None:
+    def __init__(
+        self,
+        frame: Frame,
+        task: Task,
+        mode: Mode = Mode.STRICT,
+        *,
+        wishes: bool = True,
+        penalties: Penalties | None = None,
+    ) -> None:
         """Without `wishes`, constraints that are not required are left out."""
         super().__init__(frame, task, mode)
         self.hard, self.soft = Sum(), Sum()
         self.points = self._concerned(task)
-        self.costs: dict[tuple[str, tuple[str, ...]], Sum] = {}
         self.assumptions: dict[int, Point] = {}
         self._assumption = TRUE
         for constraint, index in self.points:
@@ -44,19 +51,16 @@ class Formulation(Variables):
                 point = constraint.points[index]
                 self._cost = Sum()
                 APPLY(type(constraint))(self, constraint, point, index)
-                self.costs[constraint.id, point] = self._cost
-                (self.hard if constraint.required else self.soft).include(self._cost)
+                if constraint.required:
+                    self.hard.include(self._cost)
+                else:
+                    self.soft.include(self._cost, penalties.weight(constraint, point) if penalties else 1)
         if not self._loose:
             self._separate()
         for event in task.freed:
             if event not in frame.with_time:
                 # Nobody asks for its lessons, and they are wanted all the same.
                 self.hard.include(self.missing[event])
-
-    def lessen(self, violation: Violation) -> None:
-        """Demands that a violation costs less than it does; one that the task leaves as it is cannot."""
-        cost = self.costs.get((violation.constraint.id, violation.point), Sum(constant=violation.cost))
-        self.program.bound(cost, None, violation.cost - 1)
 
     def _concerned(self, task: Task) -> list[Point]:
         """The points of application that look at a freed event or a touched resource."""

@@ -1,11 +1,10 @@
 """One line of a search for a timetable: fix-and-optimise large neighbourhood search over CP-SAT (Google OR-Tools).
 
 A worker takes the best timetable, frees some of its lessons and lets CP-SAT place these anew, as good as it can within
-a limit. Sizes adapt to what is solved within it. While nothing better is found the limit grows, and the worker makes
-detours: over a slightly worse timetable that has less of one violation, or over one made anew. Sources of the method:
-Dorneles, de Araújo and Buriol, "A fix-and-optimize heuristic for the high school timetabling problem", Computers &
-Operations Research 52, 2014; for detours Lourenço, Martin and Stützle, "Iterated local search", Handbook of
-Metaheuristics, 2003.
+a limit. Sizes adapt to what is solved within it. Where nothing better is found the worker makes a detour: wishes that
+are still not met count for more, again and again, until others are not met instead. Sources of the method: Dorneles, de
+Araújo and Buriol, "A fix-and-optimize heuristic for the high school timetabling problem", Computers & Operations
+Research 52, 2014; of detours, see `app.engine.penalties`.
 """
 
 from __future__ import annotations
@@ -20,11 +19,13 @@ from ortools.sat.python import cp_model
 from app.engine.formulation import Formulation
 from app.engine.incumbent import NOTHING, Incumbent
 from app.engine.neighbourhood import KINDS, Neighbourhoods, between
+from app.engine.penalties import Penalties
 from app.engine.program import Sum
 from app.engine.timetable import Timetable
 from app.engine.variables import Mode, Task
 
-# The limit of a step, and of a first timetable: deterministic times of CP-SAT, about seconds of a free processor.
+# The limit of a step, and of a first timetable: deterministic times of CP-SAT, about seconds of a free processor. Many
+# short steps find more in a second than few long ones, though only one in thirty does.
 SHORTEST, LONGEST = 0.04, 1.5
 FIRST = 3.0
 # What building a small model takes beside solving it.
@@ -32,15 +33,13 @@ STEP = 0.02
 SIZE, SMALLEST = 15.0, 5.0
 # What is not solved within the limit takes the longest and rarely finds anything: with these, three in four are solved.
 GROW, SHRINK = 1.1, 0.75
-# After so many steps without anything better a worker seeks a bound, leaves the best timetable, and raises the limit,
-# and raises it again after so many others: many short steps find more in a second than few long ones, though only one
-# in thirty does.
-PATIENCE, MORE = 50, 5
+# After so many steps without anything better a worker seeks a bound, and makes a detour.
+PATIENCE = 50
+# A detour adds penalties so often, each time after so many steps without anything better.
+ROUNDS, ROUND = 20, 8
+# There is no detour while something required is not kept; instead the limit grows after so many further steps.
+MORE = 5
 RAISE, LOWER = 1.4, 1 / 1.2
-# A detour: how many lessons to free about, how much more it may cost beside one more wish, the limit it begins with.
-DETOUR, WORSE, AFRESH = 25, 0.05, 0.1
-# A timetable is made anew when the best has been the best for half as long as it took to find it.
-ANEW = 1.5
 # How often each way to a better timetable is taken follows how often it finds one in a second: it begins with one in
 # half a second, and what it found and took counts for so much less with each time that it is taken.
 BEGIN, FADING = 0.5, 0.99
@@ -99,11 +98,13 @@ class Worker:
         self.limit = SHORTEST
         self.spent, self.proved, self.slice = 0.0, 0.0, 0.25
         # The timetable that is improved: the best, but for a detour.
-        self.here, self.away = incumbent.best, False
+        self.here = incumbent.best
         # How many steps ago something better was found than where it is.
         self.idle = 0
-        # The rank of the best when it was looked at last, and what was spent when it became that.
-        self.rank, self.reached = incumbent.best.rank, 0.0
+        # The rank of the best when it was looked at last.
+        self.rank = incumbent.best.rank
+        # There are some on a detour.
+        self.penalties = Penalties()
 
     def work(self, start: Timetable | None) -> None:
         """Works to the end of the search."""
@@ -176,45 +177,16 @@ class Worker:
             self.prove(self.slice)
             self.slice *= 2
             return
-        best = self.incumbent.best
-        if self.away and (self.here is best or self.idle >= PATIENCE):
-            self.away = False
-        if not self.away:
+        best, penalties = self.incumbent.best, self.penalties
+        if best.rank < self.rank or (penalties.rounds == ROUNDS and self.idle >= ROUND):
+            penalties.clear()
+            self.rank = best.rank
+        if not penalties.rounds:
             self.here = best
-            if best.rank < self.rank:
-                self.rank, self.reached = best.rank, self.spent
-            if self.idle >= PATIENCE and best.rank[0] == 0 < best.rank[1]:
-                if self.first and self.manageable and self.spent >= ANEW * self.reached + 1:
-                    self.renew()
-                else:
-                    self.leave()
-        self.improve()
-
-    def renew(self) -> None:
-        """Begins a detour over a timetable made anew."""
-        solved = self.required()
-        self.spent += STEP + solved.used
-        self.reached = self.spent
-        if solved.timetable:
-            self.here, self.away = self.incumbent.judge(solved.timetable), True
+        if self.idle >= (ROUND if penalties.rounds else PATIENCE) and best.rank[0] == 0 < best.rank[1]:
+            penalties.add(self.here.cost)
             self.idle, self.limit = 0, SHORTEST
-
-    def leave(self) -> None:
-        """Begins a detour over the least costly timetable in which something that is not as wished is less so."""
-        best = self.here
-        around = Neighbourhoods(self.incumbent.frame, best.timetable, best.cost, self.luck)
-        costly = best.cost.costly
-        chosen = self.luck.choice(costly)
-        form = self.formulate(around.behind([chosen], DETOUR), best.timetable)
-        form.lessen(chosen)
-        moved = self.run(form, AFRESH).timetable
-        if moved is None:
-            return
-        found = self.incumbent.offer(moved, "detour")
-        wish = min(each.cost for each in costly)
-        if found.rank[0] == 0 and found.rank[1] <= (1 + WORSE) * best.rank[1] + wish:
-            self.here, self.away = found, True
-            self.idle, self.limit = 0, AFRESH
+        self.improve()
 
     def improve(self) -> None:
         """One neighbourhood of the timetable where it is."""
@@ -224,15 +196,16 @@ class Worker:
         task = KINDS[way.kind](around, int(way.size))
         mode = Mode.STRICT if here.rank[0] == 0 else Mode.LOOSE if self.idle % 3 == 2 else Mode.TENTATIVE
         wishes = mode is Mode.STRICT or self.idle > 20
-        form = self.formulate(task, here.timetable, mode, wishes=wishes)
+        form = self.formulate(task, here.timetable, mode, wishes=wishes, penalties=self.penalties)
         solved = self.run(form, self.limit, cores=way.cores)
         self.spent += STEP + solved.used
         better = False
         # Most steps end where they began, and judging takes longer than comparing.
         if solved.timetable and {*solved.timetable.parts} != {*here.timetable.parts}:
             found = self.incumbent.offer(solved.timetable, way.kind)
-            better = found.rank < here.rank
-            if found.rank <= here.rank:
+            now, before = ((each.rank[0], self.penalties.value(each.cost)) for each in (found, here))
+            better = now < before
+            if now <= before:
                 self.here = found
         if solved.status != cp_model.OPTIMAL:
             way.size = max(SMALLEST, SHRINK * way.size)
@@ -260,9 +233,17 @@ class Worker:
             incumbent.end()
         incumbent.feasible = incumbent.feasible and solved.status != cp_model.INFEASIBLE
 
-    def formulate(self, task: Task, hint: Timetable, mode: Mode = Mode.STRICT, *, wishes: bool = True) -> Formulation:
+    def formulate(
+        self,
+        task: Task,
+        hint: Timetable,
+        mode: Mode = Mode.STRICT,
+        *,
+        wishes: bool = True,
+        penalties: Penalties | None = None,
+    ) -> Formulation:
         """A model of a task that makes the cost less, beginning with the timetable `hint`."""
-        form = Formulation(self.incumbent.frame, task, mode, wishes=wishes)
+        form = Formulation(self.incumbent.frame, task, mode, wishes=wishes, penalties=penalties)
         # What is required is kept, or worth more than all wishes.
         weight = 1 if mode is Mode.STRICT else min(1 + form.soft.high, MOST_COST // max(1, form.hard.high))
         cost = Sum()

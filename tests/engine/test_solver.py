@@ -216,28 +216,6 @@ def test_of_two_timetables_the_best_of_both_is_made(school: School, rule: Rule) 
     assert len(form.freed) == 4
 
 
-def test_a_detour_has_less_of_one_violation_at_the_least_cost(school: School, rule: Rule) -> None:
-    first = '<Times><Time Reference="Mo1"/></Times>'
-    rules = rule("AvoidClashes", required=True) + rule("PreferTimes", first)
-    instance = school(rules, EVENTS.replace("<Duration>3<", "<Duration>2<"))
-    art = Lesson("Art", "Mo3", 1)
-    (violation,) = evaluate(instance, Timetable((Lesson("Math", "Mo1", 2), art))).violations
-    solver = cp_model.CpSolver()
-
-    form = Formulation(Frame(instance), Task((), {"Math": 2, "Art": 1}))
-    form.program.minimize(form.soft)
-    form.lessen(violation)
-    assert solver.solve(form.program.complete()) == cp_model.OPTIMAL
-    found = form.timetable(solver.response_proto.solution)
-    # Art costs one wherever it is but at the first time, which Math gives up for two.
-    assert Lesson("Art", "Mo1", 1) in found.lessons
-    assert evaluate(instance, found).soft == 2
-
-    form = Formulation(Frame(instance), Task((art,), {"Math": 2}))
-    form.lessen(violation)
-    assert solver.solve(form.program.complete()) == cp_model.INFEASIBLE
-
-
 def test_stopped_search_returns_the_best_so_far() -> None:
     instance = example("BrazilInstance1.xml")
     reports: list[Progress] = []
