@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from app.engine.cost import Cost, Violation
+from app.engine.cost import Cost
 from app.engine.frame import Frame
 from app.engine.grid import days
 from app.engine.timetable import Lesson, Timetable, Unplaced
@@ -80,10 +80,6 @@ class Neighbourhoods:
         violations = [each for each in costly if each.constraint.required] or costly
         # A random order in which those that cost more come first more often.
         violations.sort(key=lambda violation: self.luck.random() ** (1 / violation.cost), reverse=True)
-        return self.behind(violations, size)
-
-    def behind(self, violations: Iterable[Violation], size: int) -> Task:
-        """The lessons behind the first of these violations, and others of those who attend them."""
         chosen: set[int] = set()
         for violation in violations:
             if len(chosen) >= size / 2:

@@ -130,18 +130,14 @@ class Worker:
             if not incumbent.best.cost.hard:
                 return
         if self.manageable:
-            solved = self.required()
+            form = Formulation(incumbent.frame, self.whole, wishes=False)
+            solved = self.run(form, FIRST, whole=True)
             if solved.timetable:
                 incumbent.offer(solved.timetable, "whole")
                 return
             incumbent.feasible = solved.status != cp_model.INFEASIBLE
         if incumbent.best.timetable is NOTHING:
             self.construct()
-
-    def required(self) -> _Solved:
-        """A timetable that keeps all required constraints, and no others."""
-        form = Formulation(self.incumbent.frame, self.whole, wishes=False)
-        return self.run(form, FIRST, whole=True)
 
     def construct(self) -> None:
         """A timetable from nothing, some events after the others."""
