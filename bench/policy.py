@@ -15,7 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from policy_tests import checkov
-from policy_tests.render import ROOT, read_environments
+from policy_tests.environment import ROOT
+from policy_tests.render import read_environments
 
 FOREIGN = ROOT / "tests" / "policy" / "examples" / "foreign"
 FILES = 100

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator
 
 # Importing the package registers the rules.
 import policy_tests.rules  # noqa: F401
+from policy_tests.environment import read_list
 from policy_tests.manifests import Finding, ManifestSet
-from policy_tests.render import ENVIRONMENTS
 from policy_tests.rule import RULES, Rule
-from policy_tests.rules.environments import NAMESPACE
 from policy_tests.waivers import Waiver, waived
 
 
@@ -19,7 +18,7 @@ def check(manifests: ManifestSet, waivers: Iterable[Waiver] = ()) -> Iterator[tu
     Waivers are for this project's objects, in its own environments or rendered into a file, not for their namesakes.
     """
     namespaces = {manifest.namespace for manifest in manifests.manifests} - {""}
-    waivers = waivers if namespaces <= {NAMESPACE.format(name) for name in ENVIRONMENTS} else ()
+    waivers = waivers if namespaces <= {environment.namespace for environment in read_list().values()} else ()
     for rule in RULES.values():
         if manifests.is_environment or not rule.ours:
             for finding in _findings(rule, manifests):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import yaml
 
+from policy_tests.environment import ROOT
 from policy_tests.manifests import ManifestError, ManifestSet
-from policy_tests.render import ROOT
 
 PYTHON = ROOT / ".venv-checkov" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 # Its command line loads all its other frameworks too, and Python looks for garbage meanwhile: twice the time in all.

@@ -12,8 +12,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from policy_tests import checkov, schemas
+from policy_tests.environment import read_list
 from policy_tests.manifests import KUBERNETES, Finding, ManifestError, ManifestSet
-from policy_tests.render import ENVIRONMENTS, as_environment, read_environments, read_path
+from policy_tests.render import as_environment, read_environments, read_path
 from policy_tests.rule import Rule
 from policy_tests.sarif import sarif
 from policy_tests.waivers import Waiver, read_waivers
@@ -28,8 +29,12 @@ UNCHECKED = pytest.StashKey[set[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    try:
+        environments = list(read_list())
+    except ManifestError as error:
+        raise pytest.UsageError(str(error)) from None
     group = parser.getgroup("policy tests")
-    group.addoption("--env", action="append", choices=ENVIRONMENTS, help="only this environment; may be repeated")
+    group.addoption("--env", action="append", choices=environments, help="only this environment; may be repeated")
     group.addoption("--manifests", metavar="PATH", help="other manifests: a file, a folder of rendered sets, or -")
     group.addoption("--sarif", metavar="FILE", type=Path, help="write the findings there, for code scanning")
     group.addoption(
@@ -111,7 +116,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Gives a test each environment, or each given set, as `name`."""
     if "name" in metafunc.fixturenames:
         given = metafunc.config.stash.get(GIVEN, {})
-        metafunc.parametrize("name", list(given or metafunc.config.getoption("--env") or ENVIRONMENTS))
+        metafunc.parametrize("name", list(given or metafunc.config.getoption("--env") or read_list()))
 
 
 @pytest.fixture(scope="session")

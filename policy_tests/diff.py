@@ -10,13 +10,14 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import accumulate, pairwise
 from pathlib import Path
 
 from policy_tests.check import check
 from policy_tests.manifests import Manifest, ManifestError, ManifestSet
-from policy_tests.render import ENVIRONMENTS, read_environments
+from policy_tests.render import read_environments
 from policy_tests.rule import seen
 from policy_tests.rules.environments import comparable, plain_name
 from policy_tests.rules.secrets import SECRET_NAME
@@ -45,19 +46,22 @@ def report(base: Path, head: Path) -> str:
         problem = ""
     except (ManifestError, OSError) as error:
         before, problem = {}, f"The base does not render, so everything counts as new.\n\n{fenced([str(error)])}\n\n"
-    empty = {name: before.get(name, ManifestSet(name, ())) for name in ENVIRONMENTS}
+    empty = {name: before.get(name, replace(manifests, manifests=())) for name, manifests in after.items()}
     return markdown(empty, after, waivers, problem)
 
 
 def markdown(
     before: Mapping[str, ManifestSet], after: Mapping[str, ManifestSet], waivers: Iterable[Waiver], problem: str = ""
 ) -> str:
+    # The environment before production is its twin; what the one before that never saw is news.
+    names = list(after)
+    tested, production = names[-3:][0], names[-1]
     parts = [
         MARKER,
         "## What this change does to the environments",
         problem + (_grouped({name: changes(before[name], after[name]) for name in after}, "diff") or "Nothing."),
-        "## What production has and homolog never saw",
-        unseen(before, after),
+        f"## What {production} has and {tested} never saw",
+        unseen(before, after, tested, production),
         "## New findings",
         _grouped({name: new_findings(before[name], after[name], waivers) for name in after}) or "None.",
         "## Waivers in force",
@@ -75,17 +79,17 @@ def changes(before: ManifestSet, after: ManifestSet) -> Lines:
         if identity not in now or identity not in was:
             lines.append(f"{'+' if identity in now else '-'} {name}")
             continue
-        fields = list(_fields(was[identity], now[identity], before.name, after.name))
+        fields = list(_fields(was[identity], now[identity], before, after))
         lines += [f"  {name}", *fields] if fields else []
     return tuple(lines)
 
 
-def _fields(was: Manifest, now: Manifest, before: str, after: str) -> Iterable[str]:
-    old, new = comparable(was, before), comparable(now, after)
+def _fields(was: Manifest, now: Manifest, before: ManifestSet, after: ManifestSet) -> Iterable[str]:
+    old, new = comparable(was, before.environment), comparable(now, after.environment)
     for path in sorted(old.keys() | new.keys()):
         if path in old and path in new and old[path] == new[path]:
             continue
-        fixed = before == after and IMMUTABLE.fullmatch(f"{now.kind} {path}")
+        fixed = before.name == after.name and IMMUTABLE.fullmatch(f"{now.kind} {path}")
         stuck = " (the API server refuses to change this)" if fixed else ""
         for sign, leaves in (("-", old), ("+", new)):
             if path in leaves:
@@ -98,9 +102,9 @@ def _shown(manifest: Manifest, path: str, value: object) -> str:
     return "(not shown)" if hidden else json.dumps(value, default=str, ensure_ascii=False)
 
 
-def unseen(before: Mapping[str, ManifestSet], after: Mapping[str, ManifestSet]) -> str:
-    """How production differs from homolog, the differences that this change makes first."""
-    earlier, now = (list(changes(sets["homolog"], sets["prod"])) for sets in (before, after))
+def unseen(before: Mapping[str, ManifestSet], after: Mapping[str, ManifestSet], tested: str, production: str) -> str:
+    """How production differs from the environment `tested`, the differences that this change makes first."""
+    earlier, now = (list(changes(sets[tested], sets[production])) for sets in (before, after))
     fresh = _without_empty([line for line in now if line not in earlier or line[0] == " "])
     made = f"This change makes these differences:\n\n{fenced(fresh, 'diff')}" if fresh else "No new difference."
     return f"{made}\n\n{_folded(f'all differences, {len(now)} lines', fenced(_without_empty(now), 'diff'))}"

@@ -6,7 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from policy_tests.environment import Environment
 
 Body = dict[str, Any]
 Place = TypeVar("Place")
@@ -278,13 +281,15 @@ class Pod:
 class ManifestSet:
     """Everything that is applied together.
 
-    `environments` holds the rendered overlays in the order of promotion, this one included; it is empty for manifests
-    from elsewhere. `declared` holds objects that people make by hand, such as the example of a Secret. `released` holds
-    the image digests that the environment runs or ever ran. `kubernetes` holds the versions that must accept the set.
+    `environment` is the one that the set is the render of, None for manifests from elsewhere. `environments` holds all
+    rendered overlays in the order of promotion, this one included. `declared` holds objects that people make by hand,
+    such as the example of a Secret. `released` holds the image digests that the environment runs or ever ran.
+    `kubernetes` holds the versions that must accept the set.
     """
 
     name: str
     manifests: tuple[Manifest, ...]
+    environment: Environment | None = field(default=None, repr=False)
     environments: Mapping[str, ManifestSet] = field(default_factory=dict, repr=False)
     declared: tuple[Manifest, ...] = ()
     released: frozenset[str] = frozenset()
@@ -292,13 +297,13 @@ class ManifestSet:
 
     @property
     def is_environment(self) -> bool:
-        return self.name in self.environments
+        return self.environment is not None
 
     @property
     def before(self) -> ManifestSet | None:
         """The environment before this one on the road to production."""
         names = list(self.environments)
-        position = names.index(self.name) if self.is_environment else 0
+        position = names.index(self.name) if self.name in self.environments else 0
         return self.environments[names[position - 1]] if position else None
 
     @cached_property

@@ -9,12 +9,14 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from policy_tests.environment import ROOT, Environment, read_list
 from policy_tests.manifests import (
     KUBERNETES,
     Finding,
@@ -24,9 +26,6 @@ from policy_tests.manifests import (
 )
 from policy_tests.reader import read_documents, read_manifests
 
-ROOT = Path(__file__).resolve().parent.parent
-# In the order of promotion.
-ENVIRONMENTS = ("dev", "homolog", "preprod", "prod")
 # What people make by hand, for all environments.
 DECLARED = "base/*/secret-example.yaml"
 Versions = tuple[str, ...]
@@ -42,9 +41,8 @@ def kustomize() -> list[str]:
     raise ManifestError("neither kustomize nor kubectl is on the PATH; run `make policy`, which installs kubectl")
 
 
-def render(environment: str, root: Path = ROOT) -> str:
-    """The YAML of `overlays/<environment>`; raises ManifestError."""
-    overlay = f"overlays/{environment}"
+def render(overlay: str, root: Path = ROOT) -> str:
+    """The YAML of a folder of the checkout; raises ManifestError."""
     # Four short runs at once have memory to spare, and Go's garbage collector takes a third of their time.
     options = {**os.environ, "GOGC": os.environ.get("GOGC", "off")}
     done = subprocess.run([*kustomize(), overlay], cwd=root, env=options, capture_output=True, text=True, check=False)
@@ -55,14 +53,21 @@ def render(environment: str, root: Path = ROOT) -> str:
 
 def read_environments(root: Path = ROOT, versions: Versions = KUBERNETES) -> dict[str, ManifestSet]:
     """Every overlay of a checkout, rendered once, each knowing the others; raises ManifestError."""
+    listed = read_list(root)
     with ThreadPoolExecutor() as pool:
-        texts = dict(zip(ENVIRONMENTS, pool.map(lambda name: render(name, root), ENVIRONMENTS), strict=True))
-    sets = {name: read_manifests(text, f"overlays/{name}") for name, text in texts.items()}
+        texts = list(pool.map(lambda environment: render(environment.overlay, root), listed.values()))
     declared = _declared(root)
     environments: dict[str, ManifestSet] = {}
-    for name, manifests in sets.items():
-        own = _into(f"school-scheduler-{name}", declared)
-        environments[name] = ManifestSet(name, manifests, environments, own, released(name, root), versions)
+    for (name, environment), text in zip(listed.items(), texts, strict=True):
+        environments[name] = ManifestSet(
+            name,
+            read_manifests(text, environment.overlay),
+            environment,
+            environments,
+            declared=_into(environment.namespace, declared),
+            released=released(environment, root),
+            kubernetes=versions,
+        )
     return environments
 
 
@@ -73,10 +78,12 @@ def as_environment(
     sets = list(given.values())
     if len(names) != 1 or len(sets) != 1 or isinstance(sets[0], ManifestError):
         raise ManifestError("--env with --manifests says whose render it is; give one environment and one file")
-    (name,), declared = names, _declared(ROOT)
+    environment = read_list()[names[0]]
+    declared = _into(environment.namespace, _declared(ROOT))
     environments: dict[str, ManifestSet] = {}
-    own = _into(f"school-scheduler-{name}", declared)
-    environments[name] = ManifestSet(name, sets[0].manifests, environments, own, kubernetes=sets[0].kubernetes)
+    environments[environment.name] = replace(
+        sets[0], name=environment.name, environment=environment, environments=environments, declared=declared
+    )
     return {**environments}
 
 
@@ -94,9 +101,9 @@ def _into(namespace: str, manifests: tuple[Manifest, ...]) -> tuple[Manifest, ..
     )
 
 
-def released(environment: str, root: Path = ROOT) -> frozenset[str]:
+def released(environment: Environment, root: Path = ROOT) -> frozenset[str]:
     """The image digests that the environment's version file ever held, as far as the checkout's history goes."""
-    command = ["git", "log", "--patch", "--format=", "--", f"overlays/{environment}/version"]
+    command = ["git", "log", "--patch", "--format=", "--", f"{environment.overlay}/version"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     return frozenset(re.findall(r"(?m)^\+.*\b(sha256:[0-9a-f]{64})\b", done.stdout))
 
@@ -133,12 +140,12 @@ def _read(file: Path) -> tuple[Manifest, ...]:
         raise ManifestError(f"{file}:1: not UTF-8 text: {error.reason}") from None
 
 
-def place(name: str, finding: Finding) -> tuple[str, int]:
+def place(finding: Finding) -> tuple[str, int]:
     """(file, line) of what a finding is about: where it was read, or the source of a rendered overlay's object."""
     manifest = finding.manifest
     file, line = manifest.source, manifest.line
-    if file == f"overlays/{name}":
-        file, line = _source(manifest.kind, re.sub(r"-[a-z0-9]{10}$", "", manifest.name), name)
+    if file in {environment.overlay for environment in read_list().values()}:
+        file, line = _source(manifest.kind, re.sub(r"-[a-z0-9]{10}$", "", manifest.name), file)
     text = Path(file) if Path(file).is_absolute() or not (ROOT / file).exists() else ROOT / file
     return file, _line(text, line, finding.path) if text.is_file() else line
 
@@ -160,10 +167,10 @@ def _sources() -> dict[tuple[str, str], tuple[str, int]]:
     return sources
 
 
-def _source(kind: str, name: str, environment: str) -> tuple[str, int]:
+def _source(kind: str, name: str, overlay: str) -> tuple[str, int]:
     known = _sources()
     anywhere = known.get((kind, "")) if kind == "Namespace" else None
-    return known.get((kind, name)) or anywhere or (f"overlays/{environment}/kustomization.yaml", 1)
+    return known.get((kind, name)) or anywhere or (f"{overlay}/kustomization.yaml", 1)
 
 
 @cache

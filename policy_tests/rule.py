@@ -27,22 +27,41 @@ class Rule:
     check: Check = field(repr=False)
     # Compares with this project's own environments, so it says nothing about manifests from elsewhere.
     ours: bool = False
+    # Holds in the environments that require it (environments.yaml), and for manifests from elsewhere.
+    where_required: bool = False
     # Says about an object what the rest of its set cannot change, so that the proof asks about changed objects alone.
     per_object: bool = False
 
 
 def rule(
-    id: str, severity: Severity, *, why: str, fix: str, source: str, ours: bool = False, per_object: bool = False
+    id: str,
+    severity: Severity,
+    *,
+    why: str,
+    fix: str,
+    source: str,
+    ours: bool = False,
+    where_required: bool = False,
+    per_object: bool = False,
 ) -> Callable[[Check], Check]:
     """Registers the decorated function in RULES."""
 
     def register(check: Check) -> Check:
         if id in RULES:
             raise ValueError(f"two rules are called {id}")
-        RULES[id] = Rule(id, severity, why, fix, source, check, ours, per_object)
+        chosen = _where_required(id, check) if where_required else check
+        RULES[id] = Rule(id, severity, why, fix, source, chosen, ours, where_required, per_object)
         return check
 
     return register
+
+
+def _where_required(id: str, check: Check) -> Check:
+    def chosen(manifests: ManifestSet) -> Iterator[Finding]:
+        if manifests.environment is None or id in manifests.environment.requires:
+            yield from check(manifests)
+
+    return chosen
 
 
 def explain(rule: Rule, environment: str, finding: Finding) -> str:

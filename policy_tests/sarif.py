@@ -50,7 +50,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 def _result(name: str, rule: Rule, finding: Finding) -> dict[str, Any]:
     text = f"{name} {finding.manifest} {seen(finding)}: {finding.message}. {rule.why} Fix: {rule.fix}"
-    file, line = place(name, finding)
+    file, line = place(finding)
     result = _at(rule.id, LEVELS[rule.severity], text, file, line)
     # Two environments share a source object; the finding in each is one of its own.
     result["partialFingerprints"] = {"finding/v1": f"{name}/{finding.manifest}/{finding.path}/{rule.id}"}

@@ -41,10 +41,9 @@ def guarded(manifests: ManifestSet) -> list[Pod]:
     why="With one replica every drained or broken node is an outage.",
     fix="set replicas to 2 or more in production.",
     source="kube-linter minimum-three-replicas; 8 of 13 checkers",
+    where_required=True,
 )
 def two_replicas(manifests: ManifestSet) -> Iterator[Finding]:
-    if manifests.is_environment and manifests.name != "prod":
-        return
     several = {*manifests.served, *guarded(manifests)}
     for pod in manifests.pods:
         # Elsewhere a worker that nobody calls and no budget guards, or whatever owns a volume, may be alone.

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from functools import lru_cache
 
+from policy_tests.environment import Environment
 from policy_tests.manifests import CLUSTER_WIDE, Finding, Manifest, ManifestSet, Pod, items, mapping
 from policy_tests.quantity import quantity
 from policy_tests.rule import rule
@@ -19,7 +20,6 @@ from policy_tests.rules.containers import amounts
 from policy_tests.rules.images import parts
 from policy_tests.rules.ingress import hosts
 
-NAMESPACE = "school-scheduler-{}"
 LABELS = ("app.kubernetes.io/name", "app.kubernetes.io/component", "app.kubernetes.io/part-of", "environment")
 DEBUG = re.compile(
     r"(?i)(?:\w+_)?DEBUG(?:_MODE)?=(?:true|1|yes|on)|(?:\w+_)?LOG_?LEVEL=(?:debug|trace)"
@@ -53,7 +53,7 @@ def pairs(manifests: ManifestSet) -> Iterator[tuple[Pod, Pod]]:
     ours=True,
 )
 def own_namespace(manifests: ManifestSet) -> Iterator[Finding]:
-    wanted = NAMESPACE.format(manifests.name)
+    wanted = _namespace(manifests)
     for manifest in manifests.manifests:
         actual = manifest.name if manifest.kind == "Namespace" else manifest.namespace
         if actual != wanted and (manifest.kind == "Namespace" or manifest.kind not in CLUSTER_WIDE):
@@ -102,10 +102,10 @@ def keep_apart(manifests: ManifestSet) -> Iterator[Finding]:
     others = [other for other in manifests.environments.values() if other.name != manifests.name]
     foreign_hosts = {host for other in others for ingress in other.of("Ingress") for host in hosts(ingress) if host}
     # In front of a namespace there may be a Service's name; with a name in front it would be another host.
-    names = [rf"(?<![\w-]){re.escape(NAMESPACE.format(other.name))}" for other in others]
+    names = [rf"(?<![\w-]){re.escape(_namespace(other))}" for other in others]
     names += [rf"(?<![\w.-]){re.escape(host)}" for host in sorted(foreign_hosts)]
     pattern = re.compile(rf"(?:{'|'.join(names)})(?![\w-])")
-    plain = [*(NAMESPACE.format(other.name) for other in others), *foreign_hosts]
+    plain = [*map(_namespace, others), *foreign_hosts]
     for manifest in manifests.manifests:
         for path, text in manifest.strings if any(name in manifest.text for name in plain) else ():
             if found := pattern.search(text):
@@ -182,8 +182,6 @@ MAY_DIFFER = re.compile(
     r"|CronJob spec\.(schedule|suspend)"
     r"|SealedSecret spec\.encryptedData.*|ExternalSecret spec\..*remoteRef\.key"
 )
-# An object of these kinds opens something; in production alone nobody has tried what it opens.
-OPENING = ("NetworkPolicy", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "Service", "Ingress")
 
 
 @rule(
@@ -202,24 +200,52 @@ def differ_as_allowed(manifests: ManifestSet) -> Iterator[Finding]:
     for manifest in manifests.manifests:
         past = earlier.get(plain_name(manifest))
         if past is None:
-            if manifests.name == "prod" and manifest.type in OPENING:
-                yield manifest.finding("metadata.name", manifest.name, f"is not in {manifests.before.name}")
             continue
-        was, now = comparable(past, manifests.before.name), comparable(manifest, manifests.name)
+        was, now = comparable(past, manifests.before.environment), comparable(manifest, manifests.environment)
         for path in was.keys() | now.keys():
             if was.get(path) != now.get(path) and not _may_differ(manifest.kind, path):
                 yield manifest.finding(path, now.get(path), f"{manifests.before.name} has {json.dumps(was.get(path))}")
 
 
+# An object of these kinds opens something.
+OPENING = ("NetworkPolicy", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "Service", "Ingress")
+
+
+@rule(
+    "environments-open-nothing-new",
+    "high",
+    why="What is opened in production alone was tried by nobody.",
+    fix="add the object to base/, for all, or to the environment before.",
+    source=SOURCE,
+    ours=True,
+    where_required=True,
+)
+def open_nothing_new(manifests: ManifestSet) -> Iterator[Finding]:
+    if manifests.before:
+        earlier = {plain_name(manifest) for manifest in manifests.before.manifests}
+        for manifest in manifests.of(*OPENING):
+            if plain_name(manifest) not in earlier:
+                yield manifest.finding("metadata.name", manifest.name, f"is not in {manifests.before.name}")
+
+
 @lru_cache(maxsize=1024)
-def comparable(manifest: Manifest, environment: str) -> dict[str, object]:
-    """The object's leaves without the environment's own label and namespace, and without generated names' hashes."""
-    own = NAMESPACE.format(environment)
+def comparable(manifest: Manifest, environment: Environment | None) -> dict[str, object]:
+    """The object's leaves without its environment's label and namespace, and without generated names' hashes."""
+    name, namespace = (environment.name, environment.namespace) if environment else ("", "")
     return {
-        path: HASH.sub("", value.replace(own, NAMESPACE)) if isinstance(value, str) else value
+        path: _plain(value, namespace) if isinstance(value, str) else value
         for path, value in manifest.leaves
-        if value != environment or not path.endswith("labels.environment")
+        if value != name or not path.endswith("labels.environment")
     }
+
+
+def _plain(text: str, namespace: str) -> str:
+    return HASH.sub("", text.replace(namespace, "NAMESPACE") if namespace else text)
+
+
+def _namespace(manifests: ManifestSet) -> str:
+    assert manifests.environment
+    return manifests.environment.namespace
 
 
 @lru_cache(maxsize=4096)
@@ -234,10 +260,11 @@ def _may_differ(kind: str, path: str) -> bool:
     fix="copy overlays/preprod/version/ to overlays/prod/version/; in CI fetch the whole history (fetch-depth: 0).",
     source="this project: promotion copies a digest; kyverno ensure-production-matches-staging",
     ours=True,
+    where_required=True,
     per_object=True,
 )
 def promoted_digest(manifests: ManifestSet) -> Iterator[Finding]:
-    if not manifests.before or manifests.name != "prod":
+    if not manifests.before:
         return
     ran = manifests.before.released | {parts(each.body.get("image"))[2] for each in manifests.before.containers}
     for container in manifests.containers:
@@ -267,11 +294,10 @@ def config_reaches_pods(manifests: ManifestSet) -> Iterator[Finding]:
     why="Debug output shows personal data, and a server that reloads its code is not the one that was tested.",
     fix="remove the setting from preprod and prod.",
     source="OWASP: security misconfiguration",
+    where_required=True,
     per_object=True,
 )
 def no_debug(manifests: ManifestSet) -> Iterator[Finding]:
-    if manifests.is_environment and manifests.name not in ("preprod", "prod"):
-        return
     for container in manifests.containers:
         words = [*items(container.body.get("command")), *items(container.body.get("args"))]
         if {"--reload", "--debug", "--inspect"} & set(map(str, words)):

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from policy_tests.manifests import Body, Finding, Manifest, ManifestSet, dig, items, mapping
 from policy_tests.rule import rule
-from policy_tests.rules.ingress import PLAIN_HTTP_ALLOWED
 from policy_tests.rules.references import secrets_made
 
 GROUP = "gateway.networking.k8s.io"
@@ -73,10 +72,9 @@ def routes_attach(manifests: ManifestSet) -> Iterator[Finding]:
     why="Over plain HTTP everybody on the way reads the passwords and the timetable.",
     fix="use protocol HTTPS with tls.certificateRefs, or let the listener's routes do nothing but redirect to it.",
     source="NSA/CISA Kubernetes Hardening Guidance; Gateway API: HTTP redirects",
+    where_required=True,
 )
 def tls(manifests: ManifestSet) -> Iterator[Finding]:
-    if manifests.is_environment and manifests.name in PLAIN_HTTP_ALLOWED:
-        return
     for gateway in manifests.of(f"Gateway.{GROUP}"):
         for path, listener in listeners(gateway):
             attached = [

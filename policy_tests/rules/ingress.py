@@ -10,8 +10,6 @@ from policy_tests.rule import rule
 from policy_tests.rules.names import SUBDOMAIN
 from policy_tests.rules.network import backends
 
-# Development may be reached over plain HTTP.
-PLAIN_HTTP_ALLOWED = ("dev", "homolog")
 NGINX = "nginx.ingress.kubernetes.io"
 # Where the certificate lies outside the cluster, with the load balancer.
 CLOUD_CERTIFICATES = {
@@ -36,11 +34,10 @@ def hosts(ingress: Manifest) -> list[str]:
     why="Over plain HTTP everybody on the way reads the passwords and the timetable.",
     fix="add spec.tls with the hosts and a secretName.",
     source="NSA/CISA Kubernetes Hardening Guidance; 7 of 13 checkers",
+    where_required=True,
     per_object=True,
 )
 def tls(manifests: ManifestSet) -> Iterator[Finding]:
-    if manifests.is_environment and manifests.name in PLAIN_HTTP_ALLOWED:
-        return
     for ingress in manifests.of("Ingress"):
         if not items(ingress.spec.get("tls")) and not CLOUD_CERTIFICATES & ingress.annotations.keys():
             yield ingress.finding("spec.tls", ingress.spec.get("tls"), "is missing")

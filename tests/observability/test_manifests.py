@@ -11,9 +11,10 @@ import yaml
 from delivery.shell import kubectl
 from observability.expressions import HERE
 from policy_tests.check import check
+from policy_tests.environment import read_list
 from policy_tests.manifests import ManifestSet
 from policy_tests.reader import read_manifests
-from policy_tests.render import ENVIRONMENTS, as_environment
+from policy_tests.render import as_environment
 from policy_tests.rule import explain
 from policy_tests.waivers import read_waivers, waived
 from tests.conftest import ROOT
@@ -73,7 +74,7 @@ def test_prometheus_asks_services_and_ports_that_exist(monitored: ManifestSet) -
     for job in jobs[:3]:
         (discovery,) = job["dns_sd_configs"]
         names = {re.fullmatch(r"(.+)\.school-scheduler-(.+)\.svc", name) for name in discovery["names"]}
-        assert {match[2] for match in names if match} == set(ENVIRONMENTS)
+        assert {match[2] for match in names if match} == set(read_list())
         (service,) = {match[1] for match in names if match}
         found = monitored.find("Service", service, "school-scheduler-preprod")
         assert found and found.spec["ports"][0]["port"] == discovery["port"]

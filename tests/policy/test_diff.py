@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import date
 
 from policy_tests.diff import changes, fenced, markdown, new_findings, unseen
+from policy_tests.environment import read_list
 from policy_tests.manifests import Body, Manifest, ManifestSet
-from policy_tests.render import ENVIRONMENTS
 from policy_tests.waivers import Waiver
 
 SERVICE: Body = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"clusterIP": "None"}}
@@ -15,7 +15,10 @@ SERVICE: Body = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "we
 
 def sets(**bodies: Body) -> Mapping[str, ManifestSet]:
     """The environments, with one object each: SERVICE unless another is given."""
-    return {name: ManifestSet(name, (Manifest(bodies.get(name, SERVICE)),)) for name in ENVIRONMENTS}
+    return {
+        name: ManifestSet(name, (Manifest(bodies.get(name, SERVICE)),), environment)
+        for name, environment in read_list().items()
+    }
 
 
 def service(**spec: object) -> Body:
@@ -59,9 +62,11 @@ def test_a_password_is_not_shown() -> None:
 
 
 def test_what_only_production_gets_is_named() -> None:
-    only_there, everywhere = service(type="NodePort"), dict.fromkeys(ENVIRONMENTS, service(type="NodePort"))
-    assert unseen(sets(), sets(prod=only_there)).startswith("This change makes these differences:\n\n```diff\n")
-    assert unseen(sets(), sets(**everywhere)).startswith("No new difference.")
+    only_there, everywhere = service(type="NodePort"), dict.fromkeys(read_list(), service(type="NodePort"))
+    assert unseen(sets(), sets(prod=only_there), "homolog", "prod").startswith(
+        "This change makes these differences:\n\n```diff\n"
+    )
+    assert unseen(sets(), sets(**everywhere), "homolog", "prod").startswith("No new difference.")
 
 
 def test_only_new_findings_are_listed() -> None:
@@ -88,7 +93,7 @@ def test_text_stays_inside_its_block_and_on_its_line() -> None:
 
 
 def test_the_comment_is_short_enough_for_github() -> None:
-    long = {name: service(**{f"{name}{number}": "`" * 300 for number in range(30)}) for name in ENVIRONMENTS}
+    long = {name: service(**{f"{name}{number}": "`" * 300 for number in range(30)}) for name in read_list()}
     text = markdown(sets(), sets(**long), ())
     assert len(text) < 65536
     assert "more lines" in text

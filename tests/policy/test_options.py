@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from policy_tests import checkov
+from policy_tests.environment import ROOT
 from policy_tests.manifests import ManifestError, ManifestSet
-from policy_tests.render import ROOT, kustomize, read_path
+from policy_tests.render import kustomize, read_path
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: shell}\nspec:\n  hostPID: true\n  containers: [{name: a}]\n"
 MONITOR = "---\napiVersion: monitoring.coreos.com/v1\nkind: PodMonitor\nmetadata: {name: shell}\n"

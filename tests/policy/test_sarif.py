@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from policy_tests.check import check
+from policy_tests.environment import ROOT
 from policy_tests.manifests import Finding, ManifestSet
-from policy_tests.render import ROOT, place, read_path
+from policy_tests.render import place, read_path
 from policy_tests.sarif import sarif
 
 TEXT = """\
@@ -44,14 +45,14 @@ def test_a_finding_about_what_is_missing_is_at_the_deepest_line_there_is(tmp_pat
 
 def test_a_finding_in_an_overlay_is_in_the_file_of_its_source(sets: dict[str, ManifestSet]) -> None:
     service = next(each for each in sets["prod"].manifests if str(each) == "Service/web")
-    file, line = place("prod", Finding(service, "spec.ports[http].targetPort", "http", ""))
+    file, line = place(Finding(service, "spec.ports[http].targetPort", "http", ""))
     assert file == "base/app/service.yaml"
     assert "targetPort" in (ROOT / file).read_text().splitlines()[line - 1]
 
 
 def test_a_generated_config_map_is_where_it_is_generated(sets: dict[str, ManifestSet]) -> None:
     config = next(each for each in sets["prod"].manifests if each.name.startswith("app-config-"))
-    file, line = place("prod", Finding(config, "data.DB_HOST", "mysql", ""))
+    file, line = place(Finding(config, "data.DB_HOST", "mysql", ""))
     assert "name: app-config" in (ROOT / file).read_text().splitlines()[line - 1]
 
 

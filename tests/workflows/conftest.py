@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from policy_tests.environment import read_list
 from tests.workflows.act import REPOSITORY, Act, Run, definitions
 
 BUILT, PROVEN = ("sha256:" + digit * 64 for digit in "bf")
-ENVIRONMENTS = ("dev", "homolog", "preprod", "prod")
+ENVIRONMENTS = tuple(read_list())
 # Each kubeconfig and each private key says whose it is.
 SECRETS = {f"KUBECONFIG_{name.upper()}": base64.b64encode(name.encode()).decode() for name in ENVIRONMENTS}
 SECRETS |= {f"SOPS_AGE_KEY_{name.upper()}": f"key-of-{name}" for name in ENVIRONMENTS}
