@@ -30,8 +30,8 @@ def before_migration(namespace: str, objects: Sequence[Manifest], releases: Sequ
 
 def schema(objects: Sequence[Manifest]) -> str | None:
     """The revision of the schema that the web of a render migrates to."""
-    web = (each for each in objects if (each["kind"], each["metadata"]["name"]) == ("Deployment", "web"))
-    return next((each["metadata"].get("annotations", {}).get(SCHEMA) for each in web), None)
+    schema: str | None = rollout.web(objects)["metadata"].get("annotations", {}).get(SCHEMA)
+    return schema
 
 
 def listing(environment: str) -> str:

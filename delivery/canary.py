@@ -19,9 +19,8 @@ BEFORE = ("ServiceAccount", "ConfigMap")
 
 
 def deployment(manifests: Iterable[Manifest]) -> Manifest:
-    """The canary's Deployment, made from the one called `web`: one replica, `track: canary` instead of `stable`."""
-    web = next(each for each in manifests if (each["kind"], each["metadata"]["name"]) == ("Deployment", "web"))
-    twin = copy.deepcopy(web)
+    """The canary's Deployment, made from the web's: one replica, `track: canary` instead of `stable`."""
+    twin = copy.deepcopy(rollout.web(manifests))
     twin["metadata"]["name"] = NAME
     twin["spec"]["replicas"] = 1
     twin["spec"]["selector"]["matchLabels"]["track"] = "canary"

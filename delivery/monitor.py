@@ -150,7 +150,8 @@ def _state(namespace: str, pod: dict[str, Any]) -> PodState:
     containers = pod["status"].get("containerStatuses", [])
     ready = bool(containers) and all(container["ready"] for container in containers)
     restarts = sum(container["restartCount"] for container in containers)
-    command = ("exec", pod["metadata"]["name"], "-c", "web", "--", "python", "-c", SCRAPE)
+    container = pod["spec"]["containers"][0]["name"]
+    command = ("exec", pod["metadata"]["name"], "-c", container, "--", "python", "-c", SCRAPE)
     try:
         counted = list(requests_by_status(kubectl("-n", namespace, *command, timeout=20)))
     except (DeliveryError, ValueError):

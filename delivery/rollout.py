@@ -60,6 +60,15 @@ def namespace_of(manifests: Iterable[Manifest]) -> Manifest:
     return found[0]
 
 
+def web(manifests: Iterable[Manifest]) -> Manifest:
+    """The Deployment that serves the pages, by its label: up to v0.1.0 its name was `web`."""
+    deployments = [manifest for manifest in manifests if manifest["kind"] == "Deployment"]
+    found = [each for each in deployments if each["metadata"]["labels"]["app.kubernetes.io/component"] == "web"]
+    if len(found) != 1:
+        raise DeliveryError(f"the render has {len(found)} Deployments of component web; an environment has exactly one")
+    return found[0]
+
+
 def apply(manifests: str, *options: str) -> None:
     """Applies server-side; what others have changed by hand is set back. A Job runs again: it cannot be changed."""
     ours = ("--server-side", "--force-conflicts", "--field-manager=delivery")

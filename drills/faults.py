@@ -166,7 +166,7 @@ def small_disk(stage: Stage, size: str = "512Mi") -> Iterator[str]:
         kubectl(*namespace, "wait", "pod/mysql-0", "--for=delete", "--timeout=130s")
         kubectl(*namespace, "create", "-f", "-", stdin=json.dumps(pod))
         kubectl(*namespace, "wait", "pod/mysql-small", "--for=condition=Ready", "--timeout=120s")
-        kubectl(*namespace, "rollout", "status", "deployment/web", "--timeout=60s")
+        kubectl(*namespace, "rollout", "status", "deployment/school-scheduler", "--timeout=60s")
         yield "mysql-small"
     finally:
         kubectl(*namespace, "delete", "pod/mysql-small", "--ignore-not-found")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from delivery.image import Image
 from delivery.shell import kubectl
 from drills.conftest import TOLD, Stage
 from drills.watching import Watch, until
@@ -48,19 +49,23 @@ def crash_loop(stage: Stage) -> Iterator[None]:
         kubectl("-n", stage.namespace, "set", "env", "deployment/worker", "GENERATION_SECONDS-")
 
 
+def run_image(stage: Stage, built: Image) -> None:
+    kubectl("-n", stage.namespace, "set", "image", "deployment/school-scheduler", f"school-scheduler={built}")
+
+
 @contextmanager
 def errors(stage: Stage) -> Iterator[None]:
     with stage.traffic():
-        kubectl("-n", stage.namespace, "set", "image", "deployment/web", f"web={stage.faulty('errors')}")
+        run_image(stage, stage.faulty("errors"))
         try:
             yield
         finally:
-            kubectl("-n", stage.namespace, "set", "image", "deployment/web", f"web={stage.good}")
+            run_image(stage, stage.good)
 
 
 def request_generation(stage: Stage, ago: float = 0) -> None:
     """As a visitor does, that many seconds ago."""
-    inside = ("exec", "deployment/web", "-c", "web", "--", "python", "-c", QUEUE, str(ago))
+    inside = ("exec", "deployment/school-scheduler", "-c", "school-scheduler", "--", "python", "-c", QUEUE, str(ago))
     kubectl("-n", stage.namespace, *inside)
 
 

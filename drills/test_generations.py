@@ -43,7 +43,7 @@ SELECT COUNT(*) - COUNT(DISTINCT sha256) FROM two_migrations.instance"""
 
 
 def request_generation(stage: Stage) -> int:
-    command = ("exec", "deployment/web", "-c", "web", "--", "python", "-c", REQUEST)
+    command = ("exec", "deployment/school-scheduler", "-c", "school-scheduler", "--", "python", "-c", REQUEST)
     return int(kubectl("-n", stage.namespace, *command))
 
 
@@ -93,12 +93,12 @@ def an_hour_ahead(stage: Stage) -> Iterator[None]:
     identity = image.build(Path(__file__).parent / "clock", [f"IMAGE={stage.good}"])
     skewed = image.push(identity, f"{stage.registry}/{image.NAME}")
     try:
-        for name in ("web", "worker"):
+        for name in ("school-scheduler", "worker"):
             kubectl("-n", stage.namespace, "set", "image", f"deployment/{name}", f"{name}={skewed}")
         settle(stage)
         yield
     finally:
-        for name in ("web", "worker"):
+        for name in ("school-scheduler", "worker"):
             kubectl("-n", stage.namespace, "set", "image", f"deployment/{name}", f"{name}={stage.good}")
         settle(stage)
 
@@ -145,8 +145,7 @@ def test_two_migrations_at_once_make_one_schema(stage: Stage, request: pytest.Fi
 def migration(stage: Stage) -> rollout.Manifest:
     """A Job of the web's own migration, on another schema; it may speak to the database as the Job `accounts` may."""
     objects = rollout.read(stage.render(stage.good).read_text())
-    (web,) = (each for each in objects if (each["kind"], each["metadata"]["name"]) == ("Deployment", "web"))
-    pod = copy.deepcopy(web["spec"]["template"]["spec"])
+    pod = copy.deepcopy(rollout.web(objects)["spec"]["template"]["spec"])
     (container,) = pod.pop("initContainers")
     container["env"] = [{"name": "DB_NAME", "value": SCHEMA}]
     pod |= {"containers": [container], "restartPolicy": "Never"}

@@ -17,7 +17,7 @@ from drills.slow_api import slow_api
 
 
 def configuration(stage: Stage) -> str:
-    return kubectl("-n", stage.namespace, "get", "deployment/web", "-o", "jsonpath={..configMapRef.name}")
+    return kubectl("-n", stage.namespace, "get", "deployment/school-scheduler", "-o", "jsonpath={..configMapRef.name}")
 
 
 def test_a_release_that_breaks_only_its_configuration_returns_with_the_old_one(stage: Stage) -> None:

@@ -23,7 +23,7 @@ except database.OperationalError as error:
 
 
 def login(stage: Stage, password: str) -> str:
-    command = ("exec", "-i", "deployment/web", "-c", "web", "--", "python", "-c", LOGIN)
+    command = ("exec", "-i", "deployment/school-scheduler", "-c", "school-scheduler", "--", "python", "-c", LOGIN)
     return kubectl("-n", stage.namespace, *command, stdin=password).strip()
 
 

@@ -60,13 +60,14 @@ def test_evictions_of_a_drain_lose_no_request(stage: Stage) -> None:
 
 
 def test_a_rollout_without_the_precautions_loses_requests(stage: Stage) -> None:
-    container = {"name": "web", "lifecycle": None}
+    container = {"name": "school-scheduler", "lifecycle": None}
     careless = {
         "strategy": {"rollingUpdate": {"maxUnavailable": "100%", "maxSurge": 0}},
         "template": {"spec": {"terminationGracePeriodSeconds": 1, "containers": [container]}},
     }
     with stage.traffic() as answers:
-        kubectl("-n", stage.namespace, "patch", "deployment/web", "--patch", json.dumps({"spec": careless}))
+        change = ("patch", "deployment/school-scheduler", "--patch", json.dumps({"spec": careless}))
+        kubectl("-n", stage.namespace, *change)
         rollout.wait(stage.namespace, rollout.read(stage.render(stage.good).read_text()))
     stage.deploy(stage.good)
     assert failed(answers) != []

@@ -62,7 +62,10 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
                 "Web pods ready",
                 "short",
                 "Without any, the ingress answers with errors that the pods cannot count.",
-                (f'sum(kube_deployment_status_replicas_available{{{STATE}, deployment="web"}})', "ready"),
+                (
+                    f'sum(kube_deployment_status_replicas_available{{{STATE}, deployment=~"school-scheduler|web"}})',
+                    "ready",
+                ),
                 kind="stat",
             ),
             panel(

@@ -21,6 +21,7 @@ import yaml
 from testinfra.host import Host
 
 from delivery import credentials
+from delivery.rollout import web
 from delivery.shell import kubectl
 from delivery.site import Site, connect
 
@@ -68,10 +69,19 @@ class Environment:
         return [pod["metadata"]["name"] for pod in pods if not pod["metadata"].get("deletionTimestamp")]
 
     @property
+    def container(self) -> str:
+        """The name of the web's container: up to v0.1.0 it was `web`."""
+        return str(self._container["name"])
+
+    @property
     def image(self) -> str:
         """The application's image reference in the manifests."""
-        web = self.manifest("Deployment", "web")["spec"]["template"]["spec"]["containers"][0]
-        return str(web["image"])
+        return str(self._container["image"])
+
+    @property
+    def _container(self) -> Manifest:
+        container: Manifest = web(self.manifests)["spec"]["template"]["spec"]["containers"][0]
+        return container
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +103,7 @@ def site(environment: Environment, pytestconfig: pytest.Config) -> Site:
 def web_pod(environment: Environment) -> Host:
     """Inside a web pod, by testinfra over kubectl exec."""
     pod = environment.pods("web")[0]
-    return testinfra.get_host(f"kubectl://{pod}?namespace={environment.namespace}&container=web")
+    return testinfra.get_host(f"kubectl://{pod}?namespace={environment.namespace}&container={environment.container}")
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from delivery.rollout import web
 from delivery.shell import DeliveryError, kubectl
 from policy_tests.paths import copied, put
 from smoke_tests.conftest import Environment, Manifest
@@ -24,8 +25,8 @@ def verdict(namespace: str, manifest: Manifest) -> str:
 
 
 def deployment(environment: Environment) -> Manifest:
-    """The web's, under a name that is free."""
-    copy: Manifest = copied(environment.manifest("Deployment", "web"))
+    """The one that serves the pages, under a name that is free."""
+    copy: Manifest = copied(web(environment.manifests))
     put(copy, "metadata.name", "admission-probe")
     return copy
 
@@ -50,12 +51,12 @@ def test_a_workload_as_it_should_be_is_accepted(environment: Environment) -> Non
 @pytest.mark.parametrize(
     ("path", "value", "reason"),
     [
-        ("containers[web].image", UNPINNED, "is not: " + UNPINNED),
+        ("containers[0].image", UNPINNED, "is not: " + UNPINNED),
         ("initContainers[migrate].image", UNPINNED, "is not: " + UNPINNED),
-        ("containers[web].securityContext", {"privileged": True}, "unlike web"),
-        ("containers[web].securityContext", {}, "unlike web"),
+        ("containers[0].securityContext", {"privileged": True}, "unlike "),
+        ("containers[0].securityContext", {}, "unlike "),
         ("hostPID", True, "hostPID"),
-        ("containers[web].ports[http].hostPort", 8000, "a hostPort opens the node"),
+        ("containers[0].ports[http].hostPort", 8000, "a hostPort opens the node"),
     ],
 )
 def test_a_workload_is_refused(environment: Environment, path: str, value: object, reason: str) -> None:

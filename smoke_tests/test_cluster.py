@@ -82,7 +82,7 @@ def test_3306_is_closed_to_other_namespaces(environment: Environment, foreign_na
 
 def test_3306_is_open_to_the_web(environment: Environment) -> None:
     pod = environment.pods("web")[0]
-    answer = environment.kubectl("exec", pod, "-c", "web", "--", "python", "-c", PROBE, "mysql:3306")
+    answer = environment.kubectl("exec", pod, "-c", environment.container, "--", "python", "-c", PROBE, "mysql:3306")
     assert answer == "open mysql:3306\n"
 
 

@@ -28,7 +28,7 @@ def test_deleting_the_neighbour_goes_unnoticed(
 ) -> None:
     neighbour = f"school-scheduler-{pytestconfig.getoption('--delete-neighbour')}"
     assert neighbour != environment.namespace
-    kubectl("-n", neighbour, "rollout", "status", "deployment/web", "--timeout=60s")
+    kubectl("-n", neighbour, "rollout", "status", "deployment/school-scheduler", "--timeout=60s")
     before, page = pods(environment), site.get("/version").text
     with traffic(site) as answers:
         time.sleep(2)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from delivery.rollout import complete, hopeless, namespace_of, newest_pods, started_but_unready, surplus
+from delivery.rollout import complete, hopeless, namespace_of, newest_pods, started_but_unready, surplus, web
 from delivery.shell import DeliveryError
 
 Body = dict[str, Any]
@@ -25,6 +25,20 @@ def revision(number: int) -> dict[str, str]:
 def test_a_render_without_a_namespace_is_refused() -> None:
     with pytest.raises(DeliveryError, match="the render has 0 Namespaces; an environment has exactly one"):
         namespace_of([body("Service", "web")])
+
+
+@pytest.mark.parametrize("name", ["school-scheduler", "web"])
+def test_the_web_is_found_by_its_label_whatever_the_release_calls_it(name: str) -> None:
+    deployments = [
+        body("Deployment", called, metadata={"labels": {"app.kubernetes.io/component": component}})
+        for called, component in ((name, "web"), ("worker", "worker"))
+    ]
+    assert web([body("Service", "web"), *deployments])["metadata"]["name"] == name
+
+
+def test_a_render_without_the_web_is_refused() -> None:
+    with pytest.raises(DeliveryError, match="the render has 0 Deployments of component web"):
+        web([body("Service", "web")])
 
 
 def test_what_only_others_have_is_deleted_in_order_and_nothing_that_holds_data() -> None:
@@ -51,10 +65,10 @@ def test_a_rollout_is_complete_when_all_replicas_are_new_and_available(status: B
 
 
 def test_the_newest_pods_of_a_deployment_are_those_of_its_current_revision() -> None:
-    web = body("Deployment", "web", metadata={"annotations": revision(2)})
+    workload = body("Deployment", "web", metadata={"annotations": revision(2)})
     sets = [owned("ReplicaSet", f"set-{n}", "web", annotations=revision(n)) for n in (1, 2)]
     pods = [owned("Pod", f"pod-{n}", f"set-{n}") for n in (1, 2)] + [owned("Pod", "other", "elsewhere")]
-    assert [pod["metadata"]["name"] for pod in newest_pods(web, [*sets, *pods])] == ["pod-2"]
+    assert [pod["metadata"]["name"] for pod in newest_pods(workload, [*sets, *pods])] == ["pod-2"]
 
 
 def test_the_newest_pods_of_a_stateful_set_are_those_of_its_update_revision() -> None:

@@ -17,7 +17,7 @@ def test_a_waiver_covers_its_own_rule_and_objects_only(tmp_path: Path) -> None:
     file.write_text('- {rule: probes-liveness, object: "*/Deployment/worker", reason: none, expires: 2027-01-31}')
     waivers = read_waivers(file)
     assert waived(waivers, "probes-liveness", "prod/Deployment/worker")
-    assert not waived(waivers, "probes-liveness", "prod/Deployment/web")
+    assert not waived(waivers, "probes-liveness", "prod/Deployment/school-scheduler")
     assert not waived(waivers, "probes-readiness", "prod/Deployment/worker")
 
 

@@ -94,7 +94,9 @@ def first(commit: Callable[[], str]) -> str:
 
 def running(environment: str) -> str:
     """The digest that the web pods of an environment run."""
-    pods = json.loads(kubectl("-n", f"school-scheduler-{environment}", "get", "deployment", "web", "-o", "json"))
+    pods = json.loads(
+        kubectl("-n", f"school-scheduler-{environment}", "get", "deployment", "school-scheduler", "-o", "json")
+    )
     return str(pods["spec"]["template"]["spec"]["containers"][0]["image"]).partition("@")[2]
 
 
