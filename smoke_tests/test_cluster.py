@@ -11,6 +11,7 @@ import pymysql
 import pytest
 from testinfra.host import Host
 
+from delivery.rollout import web
 from delivery.shell import DeliveryError, kubectl
 from smoke_tests.conftest import Environment
 
@@ -45,6 +46,19 @@ def test_running_pods_have_the_deployed_digest(environment: Environment) -> None
             status = json.loads(environment.kubectl("get", "pod", pod, "-o", "json"))["status"]
             digests = {each["imageID"].partition("@")[2] for each in status["containerStatuses"]}
             assert digests == {environment.image.partition("@")[2]}, pod
+
+
+def test_no_other_deployment_serves_pages(environment: Environment) -> None:
+    selector = environment.manifest("Service", "web")["spec"]["selector"]
+    there = json.loads(environment.kubectl("get", "deployments", "-o", "json"))["items"]
+    serving = {
+        each["metadata"]["name"]
+        for each in there
+        if selector.items() <= each["spec"]["template"]["metadata"]["labels"].items()
+    }
+    others = " ".join(sorted(serving - {web(environment.manifests)["metadata"]["name"]}))
+    remedy = f"kubectl -n {environment.namespace} delete deployment {others}"
+    assert not others, f"another release serves pages beside this one, docs/document.md says why; type: {remedy}"
 
 
 def test_database_answers_a_query(database: pymysql.Connection[Any]) -> None:
