@@ -78,8 +78,7 @@ def deploy(environment: str, manifests: Path, reference: str, options: Options) 
             outcome = _return(environment, namespace, options)
             raise ReleaseError(f"release {new.number} failed, and {outcome}", noticed, time.monotonic()) from error
         release.mark(namespace, new, "good")
-        releases = release.read(namespace)
-        rollout.prune(namespace, [f"configmap/release-{each.number}" for each in release.forgotten(releases)])
+        rollout.prune(namespace, forgotten(release.read(namespace)))
         say(f"release {new.number} of {environment} is good: {reference}")
 
 
@@ -120,8 +119,24 @@ def bring(namespace: str, manifests: str, releases: Sequence[Release]) -> None:
     objects = rollout.read(manifests)
     rollout.apply(manifests, NOT_THE_NAMESPACE)
     rollout.wait(namespace, objects)
-    others: list[Manifest] = [each for other in releases for each in rollout.read(other.manifests)]
-    rollout.prune(namespace, rollout.surplus(objects, others))
+    rollout.prune(namespace, superfluous(objects, releases))
+
+
+def superfluous(objects: Sequence[Manifest], releases: Sequence[Release]) -> list[str]:
+    """What other releases have and this one has not, but for the configuration of good ones.
+
+    `kubectl rollout undo` goes back to pods that read it; it is deleted when their release is forgotten.
+    """
+    kept = rollout.configuration(release.objects(each for each in releases if each.phase == "good"))
+    return rollout.surplus([*objects, *kept], release.objects(releases))
+
+
+def forgotten(releases: list[Release], kept: int = release.KEPT) -> list[str]:
+    """The configuration of releases that the history has no room for, and last their records, which name it."""
+    old = release.forgotten(releases, kept)
+    lasting = release.objects(each for each in releases if each not in old)
+    records = [f"configmap/release-{each.number}" for each in old]
+    return [*rollout.surplus(lasting, rollout.configuration(release.objects(old))), *records]
 
 
 def bootstrap(manifests: str) -> None:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from delivery import rollout
+from delivery.rollout import Manifest
 from delivery.shell import DeliveryError, kubectl
 
 SELECTOR = "--selector=app.kubernetes.io/part-of=school-scheduler,app.kubernetes.io/component=release"
@@ -77,6 +80,11 @@ def record(namespace: str, manifests: str, *, image: str, commit: str, by: str) 
 def mark(namespace: str, release: Release, phase: str) -> None:
     """Sets the phase; the label of an immutable ConfigMap is not part of what cannot change."""
     kubectl("-n", namespace, "label", f"configmap/release-{release.number}", f"phase={phase}", "--overwrite")
+
+
+def objects(releases: Iterable[Release]) -> list[Manifest]:
+    """What the releases have put into the cluster, one after the other."""
+    return [manifest for release in releases for manifest in rollout.read(release.manifests)]
 
 
 def forgotten(releases: list[Release], kept: int = KEPT) -> list[Release]:

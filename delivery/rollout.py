@@ -44,7 +44,8 @@ REVISION = "deployment.kubernetes.io/revision"
 
 def read(manifests: str) -> list[Manifest]:
     """The objects of a multi-document YAML text."""
-    return [manifest for manifest in yaml.safe_load_all(manifests) if manifest]
+    # A delivery reads every release that is kept, and libyaml takes a seventh of the time.
+    return [manifest for manifest in yaml.load_all(manifests, yaml.CSafeLoader) if manifest]
 
 
 def write(manifests: Iterable[Manifest]) -> str:
@@ -93,10 +94,15 @@ def surplus(wanted: Iterable[Manifest], others: Iterable[Manifest]) -> list[str]
     return [f"{kind.lower()}/{name}" for _, kind, name in ordered]
 
 
+def configuration(manifests: Iterable[Manifest]) -> list[Manifest]:
+    """The ConfigMaps among `manifests`; their names are hashes of what is in them."""
+    return [manifest for manifest in manifests if manifest["kind"] == "ConfigMap"]
+
+
 def prune(namespace: str, objects: list[str]) -> None:
-    """Deletes what is still there of `objects`."""
+    """Deletes what is still there of `objects`, and waits until their pods have gone too."""
     if objects:
-        kubectl("-n", namespace, "delete", "--ignore-not-found", *objects)
+        kubectl("-n", namespace, "delete", "--ignore-not-found", "--cascade=foreground", *objects)
 
 
 def wait(namespace: str, manifests: Iterable[Manifest], seconds: float = 300) -> None:
