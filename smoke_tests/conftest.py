@@ -21,7 +21,6 @@ import yaml
 from testinfra.host import Host
 
 from delivery import credentials
-from delivery.rollout import web
 from delivery.shell import kubectl
 from delivery.site import Site, connect
 
@@ -69,19 +68,20 @@ class Environment:
         return [pod["metadata"]["name"] for pod in pods if not pod["metadata"].get("deletionTimestamp")]
 
     @property
+    def web(self) -> Manifest:
+        """The Deployment that serves the pages, by its label: up to v0.1.0 it was called `web`."""
+        deployments = (each for each in self.manifests if each["kind"] == "Deployment")
+        return next(each for each in deployments if each["metadata"]["labels"]["app.kubernetes.io/component"] == "web")
+
+    @property
     def container(self) -> str:
-        """The name of the web's container: up to v0.1.0 it was `web`."""
-        return str(self._container["name"])
+        """The name of the container that serves the pages."""
+        return str(self.web["spec"]["template"]["spec"]["containers"][0]["name"])
 
     @property
     def image(self) -> str:
         """The application's image reference in the manifests."""
-        return str(self._container["image"])
-
-    @property
-    def _container(self) -> Manifest:
-        container: Manifest = web(self.manifests)["spec"]["template"]["spec"]["containers"][0]
-        return container
+        return str(self.web["spec"]["template"]["spec"]["containers"][0]["image"])
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from delivery.rollout import web
 from delivery.shell import DeliveryError, kubectl
 from policy_tests.paths import copied, put
 from smoke_tests.conftest import Environment, Manifest
@@ -26,7 +25,7 @@ def verdict(namespace: str, manifest: Manifest) -> str:
 
 def deployment(environment: Environment) -> Manifest:
     """The one that serves the pages, under a name that is free."""
-    copy: Manifest = copied(web(environment.manifests))
+    copy: Manifest = copied(environment.web)
     put(copy, "metadata.name", "admission-probe")
     return copy
 
@@ -63,29 +62,6 @@ def test_a_workload_is_refused(environment: Environment, path: str, value: objec
     manifest = deployment(environment)
     put(manifest, f"{POD}.{path}", value)
     assert reason in verdict(environment.namespace, manifest), "an administrator has to install admission/"
-
-
-def set_image(environment: Environment, image: str) -> str:
-    """Why the API server would not take the line `kubectl set image` about the web; empty where it would."""
-    name = web(environment.manifests)["metadata"]["name"]
-    try:
-        environment.kubectl(
-            "set", "image", f"deployment/{name}", f"{environment.container}={image}", "--dry-run=server"
-        )
-    except DeliveryError as error:
-        return str(error)
-    return ""
-
-
-def test_set_image_with_a_digest_is_accepted(environment: Environment) -> None:
-    other = environment.image.partition("@")[0] + "@sha256:" + "0" * 64
-    assert set_image(environment, other) == ""
-
-
-def test_set_image_without_a_digest_is_refused_with_the_line_to_type(environment: Environment) -> None:
-    name = web(environment.manifests)["metadata"]["name"]
-    line = f"kubectl -n {environment.namespace} set image deployment/{name} {environment.container}="
-    assert f"{UNPINNED}; type: {line}{UNPINNED}@sha256:DIGEST" in set_image(environment, UNPINNED)
 
 
 def test_a_service_of_the_namespace_s_own_is_accepted(environment: Environment) -> None:

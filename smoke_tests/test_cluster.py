@@ -11,7 +11,6 @@ import pymysql
 import pytest
 from testinfra.host import Host
 
-from delivery.rollout import web
 from delivery.shell import DeliveryError, kubectl
 from smoke_tests.conftest import Environment
 
@@ -56,7 +55,7 @@ def test_no_other_deployment_serves_pages(environment: Environment) -> None:
         for each in there
         if selector.items() <= each["spec"]["template"]["metadata"]["labels"].items()
     }
-    others = " ".join(sorted(serving - {web(environment.manifests)["metadata"]["name"]}))
+    others = " ".join(sorted(serving - {environment.web["metadata"]["name"]}))
     remedy = f"kubectl -n {environment.namespace} delete deployment {others}"
     assert not others, f"another release serves pages beside this one, docs/document.md says why; type: {remedy}"
 
