@@ -9,7 +9,7 @@ COPY app app
 COPY backup backup
 COPY examples examples
 # The root file system is read-only at run time, so the byte code is made here.
-RUN python -m compileall -q --invalidation-mode unchecked-hash app backup
+RUN python -m compileall -q --invalidation-mode unchecked-hash app backup && mkdir data
 
 FROM ${PYTHON_IMAGE}
 ARG PYTHON_IMAGE
@@ -28,6 +28,8 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=build /srv/app app
 COPY --from=build /srv/backup backup
 COPY --from=build /srv/examples examples
+# Without a DB_HOST the database is a file in here.
+COPY --from=build --chown=10001:10001 /srv/data data
 USER 10001:10001
 EXPOSE 8000
 ENTRYPOINT ["python", "-m", "app.school_schedule"]
