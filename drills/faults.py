@@ -71,15 +71,21 @@ class Saves:
         return Fault(name, seen, f"{lost} of {len(self.acknowledged)} saves", seconds)
 
 
+def program(stage: Stage, name: str, source: str, *arguments: str) -> dict[str, Any]:
+    """A Job that runs a Python program beside the application's code, with the application's account."""
+    command = ("create", "job", name, "--from=cronjob/generation", "--dry-run=client", "-o", "json")
+    manifest: dict[str, Any] = json.loads(kubectl("-n", stage.namespace, *command))
+    manifest["spec"]["ttlSecondsAfterFinished"] = 60
+    container = manifest["spec"]["template"]["spec"]["containers"][0]
+    container |= {"command": ["python", "-c", source], "args": list(arguments)}
+    return manifest
+
+
 @contextmanager
 def writing(stage: Stage, seconds: float) -> Iterator[Saves]:
     """Saves for so long, in a pod of its own; what became of them is told at the end."""
     marker, saves = secrets.token_hex(4), Saves()
-    command = ("create", "job", f"writer-{marker}", "--from=cronjob/generation", "--dry-run=client", "-o", "json")
-    manifest = json.loads(kubectl("-n", stage.namespace, *command))
-    manifest["spec"]["ttlSecondsAfterFinished"] = 60
-    container = manifest["spec"]["template"]["spec"]["containers"][0]
-    container |= {"command": ["python", "-c", WRITER], "args": [marker, str(seconds)]}
+    manifest = program(stage, f"writer-{marker}", WRITER, marker, str(seconds))
     with ThreadPoolExecutor(1) as thread:
         ended = thread.submit(job.follow, stage.namespace, manifest, seconds + 120)
         until(lambda: log(stage, f"job/writer-{marker}") or ended.done(), seconds=60)

@@ -13,7 +13,7 @@ status=0
 # tables at one moment, and nothing about the server that they came from (GTIDs, tablespaces, masking policies).
 # shellcheck disable=SC2086
 mysqldump --no-defaults --protocol=tcp --host="$DB_HOST" --user="$(cat "$credentials/db_user")" $tls \
-  --single-transaction --quick --routines --triggers --events --hex-blob --default-character-set=utf8mb4 \
+  --max-allowed-packet=64M --single-transaction --quick --routines --triggers --events --hex-blob --default-character-set=utf8mb4 \
   --set-gtid-purged=OFF --no-tablespaces --loose-skip-masking-policies \
   --skip-extended-insert --order-by-primary --skip-dump-date \
   --result-file="$1" "$DB_NAME" 2>/scratch/complaints || status=$?

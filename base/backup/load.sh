@@ -10,7 +10,7 @@ query() {
   # Two options, or one.
   # shellcheck disable=SC2086
   mysql --no-defaults --protocol=tcp --host="$DB_HOST" --user="$(cat "$credentials/db_user")" $tls --batch \
-    --skip-column-names --default-character-set=utf8mb4 "$@"
+    --skip-column-names --default-character-set=utf8mb4 --max-allowed-packet=64M "$@"
 }
 tables=$(query --execute="SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '$DB_NAME'")
 if [ "$tables" != 0 ] && [ "${OVERWRITE:-}" != "$NAMESPACE" ]; then

@@ -111,6 +111,10 @@ OBJECTS: dict[str, tuple[tuple[str, Change], ...]] = {
         ("storage-one-writer", _set("spec.volumeClaimTemplates[0].spec.accessModes", ["ReadWriteMany"])),
         ("storage-kept", _set("spec.persistentVolumeClaimRetentionPolicy.whenDeleted", "Delete")),
         ("storage-database-on-a-claim", _set("spec.volumeClaimTemplates", [])),
+        (
+            "containers-database-pool-within-memory",
+            _set("spec.template.spec.containers[0].args", ["--innodb-buffer-pool-size=512M"]),
+        ),
     ),
     "PodDisruptionBudget": (("availability-budget-allows-drains", _set("spec.maxUnavailable", 0)),),
     "Ingress": (

@@ -1,0 +1,132 @@
+"""The database's memory: more data than its buffer pool holds, every connection busy, and nothing is killed for it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from delivery import backup, job, restore
+from delivery.restore import Options
+from delivery.shell import kubectl
+from drills.conftest import Stage
+from drills.faults import program, query, settle
+
+# A thousand rows of 26 KB; forty times of it are a GiB.
+FILL = """INSERT INTO generation (instance_id, state, seconds, seed, attempts, requested_at, worker, error, timetable)
+  WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 1000)
+  SELECT (SELECT MIN(id) FROM instance), 'failed', 1, n, 1, UTC_TIMESTAMP(6), 'fill', HEX(RANDOM_BYTES(200)),
+    REPEAT(HEX(RANDOM_BYTES(1000)), 13) FROM number;
+"""
+# As large as the largest file that a visitor may send.
+LARGE = """INSERT INTO generation (instance_id, state, seconds, seed, attempts, requested_at, worker, timetable)
+  SELECT MIN(id), 'failed', 1, 1, 1, UTC_TIMESTAMP(6), 'large', REPEAT('0123456789', 500000) FROM instance;
+"""
+# Opens connections, and has them all do the same at a time: sort, make temporary tables, read rows of 5 MB. Says how
+# many statements were done, and how many were refused because connections had no more memory together.
+LOAD = """
+import sys, threading, time
+from collections import Counter
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+from app import database, settings
+
+REFUSED = 4081
+STATEMENTS = (
+    "SELECT id, error FROM generation ORDER BY error LIMIT 30000, 5",
+    "SELECT COUNT(*) FROM (SELECT DISTINCT error, id, requested_at FROM generation) AS rows_",
+    "SELECT timetable FROM generation WHERE id = (SELECT MIN(id) FROM generation WHERE worker = 'large')",
+)
+outcomes = Counter()
+began = time.monotonic()
+
+def work():
+    engine = database.connect(settings.load())
+    while (elapsed := time.monotonic() - began) < float(sys.argv[2]):
+        statement = STATEMENTS[int(elapsed / 10) % len(STATEMENTS)]
+        try:
+            with engine.connect() as connection:
+                connection.execute(text(statement)).all()
+            outcomes["done"] += 1
+        except OperationalError as error:
+            code = error.orig.args[0]
+            outcomes["refused" if code == REFUSED else str(error.orig)] += 1
+
+threads = [threading.Thread(target=work) for _ in range(int(sys.argv[1]))]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(dict(outcomes))
+"""
+MIB = 2**20
+
+
+@dataclass
+class Server:
+    """What the database's process has used at most since it started, and how often its container was restarted."""
+
+    limit: int
+    pool: int
+    most: int
+    restarts: int
+
+    @classmethod
+    def read(cls, stage: Stage) -> Server:
+        pod = json.loads(kubectl("-n", stage.namespace, "get", "pod/mysql-0", "-o", "json"))
+        (state,) = pod["status"]["containerStatuses"]
+        command = ("exec", "mysql-0", "-c", "mysql", "--", "sh", "-c", "echo $MEMORY_LIMIT; grep VmHWM /proc/1/status")
+        limit, _, most, _ = kubectl("-n", stage.namespace, *command).split()
+        pool = query(stage, "SELECT @@innodb_buffer_pool_size")
+        return cls(int(limit), int(pool), int(most) * 1024, state["restartCount"])
+
+
+@pytest.fixture(scope="module")
+def filled(stage: Stage) -> Iterator[Server]:
+    """The server once the application's schema has a GiB, several times what its buffer pool holds."""
+    before = Server.read(stage)
+    for _ in range(40):
+        query(stage, FILL)
+    query(stage, LARGE)
+    data = query(stage, "SELECT SUM(data_length) FROM information_schema.tables WHERE table_schema = 'school_schedule'")
+    assert int(data) > 2 * before.pool
+    yield before
+    settle(stage)
+    query(stage, "DELETE FROM generation WHERE worker IN ('fill', 'large')")
+    query(stage, "ALTER TABLE generation FORCE")
+
+
+def kept(stage: Stage, before: Server, what: str) -> None:
+    """Asserts that nothing was killed and that a sixth of the limit was never used; says what was."""
+    after = Server.read(stage)
+    print(f"{what}: at most {after.most / MIB:.0f} of {after.limit / MIB:.0f} MiB, pool {after.pool / MIB:.0f} MiB")
+    assert after.restarts == before.restarts
+    assert after.most < after.limit * 5 / 6
+
+
+def test_a_warm_database_with_every_connection_busy_keeps_within_its_memory(stage: Stage, filled: Server) -> None:
+    query(stage, "SELECT SUM(LENGTH(timetable)) FROM generation")
+    load = program(stage, f"load-{secrets.token_hex(4)}", LOAD, "80", "60")
+    print(outcomes := job.follow(stage.namespace, load, 300))
+    kept(stage, filled, "load")
+    assert "done" in outcomes
+
+
+@pytest.mark.slow
+def test_a_database_larger_than_its_pool_is_migrated_backed_up_and_restored(stage: Stage, filled: Server) -> None:
+    query(stage, "ALTER TABLE generation FORCE, ALGORITHM = COPY")
+    kept(stage, filled, "migration")
+    counting = "SELECT COUNT(*), SUM(CRC32(timetable)) FROM generation"
+    before = query(stage, counting)
+    job.run(stage.namespace, "backup")
+    kept(stage, filled, "backup")
+    report = json.loads(job.run(stage.namespace, "restore-drill").splitlines()[-1])
+    assert report["rows"] > 40_000
+    name = str(json.loads(backup.listing(stage.environment).splitlines()[0])["backup"]).rpartition("/")[2]
+    query(stage, "DELETE FROM generation WHERE worker = 'large'")
+    restore.restore(stage.environment, Options(name, stage.environment, True, stage.environment, stage.options.ingress))
+    assert query(stage, counting) == before
+    kept(stage, filled, "restore")
