@@ -1,4 +1,4 @@
-"""The database's memory: more data than its buffer pool holds, every connection busy, and nothing is killed for it."""
+"""The database's memory: more data than its pool holds, every connection busy, and nothing is killed."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ FILL = """INSERT INTO generation (instance_id, state, seconds, seed, attempts, r
 LARGE = """INSERT INTO generation (instance_id, state, seconds, seed, attempts, requested_at, worker, timetable)
   SELECT MIN(id), 'failed', 1, 1, 1, UTC_TIMESTAMP(6), 'large', REPEAT('0123456789', 500000) FROM instance;
 """
-# Opens connections, and has them all do the same at a time: sort, make temporary tables, read rows of 5 MB. Says how
-# many statements were done, and how many were refused because connections had no more memory together.
+# Opens connections, and has them all do the same at a time: sort, make temporary tables, read rows
+# of 5 MB. Says how many statements were done, and how many were refused because all connections
+# together had no more memory.
 LOAD = """
 import sys, threading, time
 from collections import Counter
@@ -67,7 +68,7 @@ MIB = 2**20
 
 @dataclass
 class Server:
-    """What the database's process has used at most since it started, and how often its container was restarted."""
+    """What the database's process has used at most, and how often its container was restarted."""
 
     limit: int
     pool: int
