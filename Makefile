@@ -8,7 +8,7 @@ INGRESS ?= 127.0.0.1
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run test check check-deployed policy unit test-mysql screenshots up deploy rollback monitor observability \
-  backup restore restore-drill secrets rotate status promote smoke generate down diff load bench drills \
+  backup restore restore-drill credentials secrets rotate status promote smoke generate down diff load bench drills \
   requirements audit sbom licences pins
 
 help: ## this list
@@ -83,6 +83,9 @@ restore: .venv/test ## bring the data of ENV back from its newest backup; OPTION
 
 restore-drill: .venv/test ## make a database of the newest backup of ENV, beside the live one
 	@$(BIN)/python -m delivery restore-drill $(ENV)
+
+credentials: .venv/test ## what Secret db-credentials of ENV lacks, made in the cluster alone (docs/secrets.md)
+	@$(BIN)/python -m delivery credentials $(ENV)
 
 secrets: .venv/test ## random passwords and a certificate for ENV, encrypted into secrets/ENV.enc.yaml (docs/secrets.md)
 	@$(BIN)/python -m delivery secrets $(ENV) $(OPTIONS)

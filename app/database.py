@@ -19,6 +19,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from app.credentials import REMEDY
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -35,20 +36,27 @@ def connect(settings: Settings) -> Engine:
     """The engine; nothing is sent to the database yet.
 
     Raises:
-        DatabaseError: the data folder cannot be written to.
+        DatabaseError: the data folder cannot be written to, or the server's user, password or authority is missing.
     """
     if settings.embedded:
         return _sqlite(settings.data_dir)
+    password = settings.db_password.get_secret_value()
+    for name, given in (("user", settings.db_user), ("password", password)):
+        if not given and settings.secrets_dir:
+            raise DatabaseError(f"Secret db-credentials has no {settings.db_account}-{name}; {REMEDY}")
+        if not given:
+            raise DatabaseError(f"DB_{name.upper()} is empty; {settings.db_host} lets nobody in without")
     url = URL.create(
         "mysql+pymysql",
         username=settings.db_user,
-        password=settings.db_password.get_secret_value(),
         host=settings.db_host,
         port=settings.db_port,
         database=settings.db_name,
         query={"charset": "utf8mb4"},
     )
-    options = {"ssl": _tls(settings.db_tls_ca), "connect_timeout": 3, "read_timeout": 30, "write_timeout": 30}
+    # As bytes: PyMySQL would encode text as Latin-1, which is not what the server has.
+    options = {"password": password.encode(), "ssl": _tls(settings.db_tls_ca)}
+    options |= {"connect_timeout": 3, "read_timeout": 30, "write_timeout": 30}
     # READ COMMITTED: a claim must see what other workers have committed, and gap locks would only make them wait.
     return create_engine(
         url,
@@ -126,7 +134,11 @@ def _sqlite(folder: Path) -> Engine:
 
 
 def _tls(authority: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(authority) if authority else None)
+    try:
+        context = ssl.create_default_context(cafile=str(authority) if authority else None)
+    except OSError as error:
+        reason = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        raise DatabaseError(f"{authority}: {reason}; it is ca.crt of Secret db-credentials: {REMEDY}") from None
     if authority is None:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

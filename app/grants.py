@@ -14,8 +14,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from app import database
+from app.credentials import REMEDY, ROOT
 from app.database import DatabaseError
-from app.settings import Settings
+from app.settings import Settings, read
 
 log = logging.getLogger(__name__)
 ACCESS_DENIED, CANNOT_USER = 1045, 1396
@@ -38,7 +39,7 @@ class Account:
 
 
 ACCOUNTS = (
-    Account("", (("SELECT, INSERT, UPDATE, DELETE", "{schema}.*"),)),
+    Account("app", (("SELECT, INSERT, UPDATE, DELETE", "{schema}.*"),)),
     Account("migration", (("ALL PRIVILEGES", "{schema}.*"),)),
     Account("backup", (("SHOW_ROUTINE", "*.*"), ("SELECT, SHOW VIEW, TRIGGER, EVENT", "{schema}.*"))),
     Account("exporter", (("PROCESS, REPLICATION CLIENT", "*.*"), ("SELECT", "`performance_schema`.*")), connections=3),
@@ -54,13 +55,15 @@ class Login:
 
     @classmethod
     def read(cls, folder: Path, role: str) -> Login:
-        names = (f"{role}-user", f"{role}-password") if role else ("user", "password")
-        try:
-            return cls(*((folder / name).read_text() for name in names))
-        except OSError as error:
+        user, password = (read(folder / f"{role}-{part}") for part in ("user", "password"))
+        for part, given in (("user", user), ("password", password)):
+            if not given:
+                raise DatabaseError(f"Secret db-credentials has no {role}-{part}; {REMEDY}")
+        if user == ROOT:
             raise DatabaseError(
-                f"{error.filename}: {error.strerror}; the Secret has a user and password for each account"
-            ) from None
+                f"{role}-user of Secret db-credentials is {ROOT}, who is the server's own; choose another"
+            )
+        return cls(user, password)
 
     def applied(self, settings: Settings) -> Settings:
         return settings.model_copy(update={"db_user": self.user, "db_password": SecretStr(self.password)})

@@ -9,6 +9,8 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
+from app.credentials import value
+
 
 class Settings(BaseSettings):
     """Each field is the environment variable of the same name in capitals.
@@ -17,7 +19,8 @@ class Settings(BaseSettings):
         db_host: the MySQL server; without it the database is an SQLite file in `data_dir`.
         db_tls_ca: a file with the authority that signed the server's certificate. Without it the connection to MySQL is
             encrypted all the same, but the server is not verified.
-        secrets_dir: a folder whose files `db_user` and `db_password` give those values.
+        secrets_dir: a folder whose files `db_user` and `db_password` give those values, as nothing else then does.
+        db_account: whose those are, for the message where Secret `db-credentials` lacks them.
         https_only: people come through a proxy that ends TLS. Cookies are never sent without it then, whoever comes
             without is sent there, and the proxy's X-Real-IP says who asks.
         generation_seconds: how long one generation may search.
@@ -31,6 +34,7 @@ class Settings(BaseSettings):
     db_name: str = "school_schedule"
     db_user: str = "school_schedule"
     db_password: SecretStr = SecretStr("")
+    db_account: str = "app"
     db_tls_ca: Path | None = None
     secrets_dir: Path | None = None
     data_dir: Path = Path("data")
@@ -53,4 +57,15 @@ class Settings(BaseSettings):
 
 def load() -> Settings:
     """The settings of this process; pydantic.ValidationError names a value that cannot be."""
-    return Settings(_secrets_dir=os.environ.get("SECRETS_DIR"))
+    folder = os.environ.get("SECRETS_DIR")
+    if not folder:
+        return Settings()
+    return Settings(db_user=read(Path(folder, "db_user")), db_password=SecretStr(read(Path(folder, "db_password"))))
+
+
+def read(file: Path) -> str:
+    """The value in a file of a mounted Secret; empty where there is none."""
+    try:
+        return value(file.read_text())
+    except (OSError, ValueError):
+        return ""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pyrage
 
-from delivery.shell import kubectl, run, say
+from app import credentials as keys
+from app.credentials import CredentialsError
+from delivery.shell import DeliveryError, kubectl, say
 
 STORE = """[store]
 type = s3
@@ -20,44 +21,50 @@ force_path_style = true
 access_key_id = any
 secret_access_key = any
 """
-ROLES = ("migration", "backup", "exporter", "accounts")
-USERS = {"user": "school_schedule", **{f"{role}-user": role for role in ROLES}}
-PASSWORDS = ("password", "rootpassword", *(f"{role}-password" for role in ROLES))
-CERTIFICATE = {"tls.key", "tls.crt", "ca.crt"}
+DATABASE = "db-credentials"
 
 
 def ensure_database(namespace: str) -> None:
     """Creates Secret `db-credentials`, or adds what it lacks of accounts and of the server's certificate."""
-    there = read(namespace, "db-credentials")
-    more = fresh(namespace, missing(there))
-    if not there:
-        _create(secret(namespace, "db-credentials", more))
+    found = _get(namespace, DATABASE)
+    more = additions(values(found), namespace)
+    if found is None:
+        _create(secret(namespace, DATABASE, more))
     elif more:
-        replace(namespace, "db-credentials", more)
+        replace(namespace, DATABASE, more, found["metadata"]["resourceVersion"])
 
 
-def missing(there: Collection[str]) -> set[str]:
-    """The keys that `db-credentials` has and these are not; the certificate's three belong together."""
-    keys = {*USERS, *PASSWORDS, *CERTIFICATE} - set(there)
-    return keys | CERTIFICATE if keys & CERTIFICATE else keys
+def require_database(namespace: str) -> None:
+    """The same for a delivery, which may lack the right to it; DeliveryError says who has to do what then."""
+    command = f"`make credentials ENV={namespace.removeprefix('school-scheduler-')}`"
+    found = _get(namespace, DATABASE)
+    if found is None:
+        raise DeliveryError(f"there is no Secret {namespace}/{DATABASE}; {command} makes it")
+    try:
+        ensure_database(namespace)
+    except DeliveryError as error:
+        if "forbidden" not in str(error).lower():
+            raise
+        lacks = f"Secret {namespace}/{DATABASE} lacks {', '.join(sorted(keys.missing(values(found))))}"
+        makers = [owner["kind"] for owner in found["metadata"].get("ownerReferences", [])]
+        how = f"it comes from {makers[0]}" if makers else f"an administrator's {command} adds them"
+        raise DeliveryError(f"{lacks}; {how}") from None
 
 
-def fresh(namespace: str, keys: Collection[str]) -> dict[str, str]:
-    """New values, random where they are secret, for some keys of `db-credentials`."""
-    values = USERS | {key: secrets.token_urlsafe(32) for key in PASSWORDS}
-    if "tls.key" in keys:
-        names = ["mysql", f"mysql.{namespace}", f"mysql.{namespace}.svc", f"mysql.{namespace}.svc.cluster.local"]
-        key, certificate = _certificate(names, days=3650)
-        values |= {"tls.key": key, "tls.crt": certificate, "ca.crt": certificate}
-    return {key: values[key] for key in keys}
+def additions(there: Mapping[str, str], namespace: str) -> dict[str, str]:
+    """Values for what is missing `there`; DeliveryError where that cannot be."""
+    try:
+        return keys.additions(there, namespace)
+    except CredentialsError as error:
+        raise DeliveryError(f"Secret {namespace}/{DATABASE}: {error}") from None
 
 
 def ensure_backup(namespace: str) -> None:
     """Creates Secret `backup` for the store of components/backup-store unless the namespace has it."""
     if not read(namespace, "backup"):
         identity = pyrage.x25519.Identity.generate()
-        values = {"rclone.conf": STORE, "recipients": f"{identity.to_public()}\n", "identity": f"{identity}\n"}
-        _create(secret(namespace, "backup", values))
+        content = {"rclone.conf": STORE, "recipients": f"{identity.to_public()}\n", "identity": f"{identity}\n"}
+        _create(secret(namespace, "backup", content))
 
 
 def ensure_tls(namespace: str, hosts: list[str]) -> None:
@@ -67,44 +74,46 @@ def ensure_tls(namespace: str, hosts: list[str]) -> None:
     """
     if not hosts or read(namespace, "web-tls"):
         return
-    key, certificate = _certificate(hosts, days=90)
-    values = {"tls.crt": certificate, "tls.key": key, "ca.crt": certificate}
-    _create(secret(namespace, "web-tls", values, "kubernetes.io/tls"))
+    key, certificate = keys.self_signed(hosts, days=90)
+    content = {"tls.crt": certificate, "tls.key": key, "ca.crt": certificate}
+    _create(secret(namespace, "web-tls", content, "kubernetes.io/tls"))
 
 
-def replace(namespace: str, name: str, values: dict[str, str]) -> None:
-    """Sets some keys of a Secret; the others stay."""
+def replace(namespace: str, name: str, new: dict[str, str], version: str | None = None) -> None:
+    """Sets some keys of a Secret; the others stay. With a `version`, only where it is still that one."""
+    metadata = {"metadata": {"resourceVersion": version}} if version else {}
     # By standard input: a command line can be read by every user of the machine.
-    patch = json.dumps({"stringData": values})
+    patch = json.dumps({"stringData": new, **metadata})
     kubectl("-n", namespace, "patch", "secret", name, "--type=merge", "--patch-file=/dev/stdin", stdin=patch)
-    say(f"set {', '.join(sorted(values))} of Secret {namespace}/{name}")
+    say(f"set {', '.join(sorted(new))} of Secret {namespace}/{name}")
 
 
 def read(namespace: str, name: str) -> dict[str, str]:
     """The decoded data of a Secret, none where there is no such Secret; values must not be logged."""
-    answer = kubectl("-n", namespace, "get", "secret", name, "--ignore-not-found", "-o", "json")
-    data = json.loads(answer)["data"] if answer else {}
+    return values(_get(namespace, name))
+
+
+def values(found: Mapping[str, Any] | None) -> dict[str, str]:
+    """The decoded data of a Secret's object."""
+    data = (found or {}).get("data") or {}
     return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
 
-def secret(namespace: str, name: str, values: Mapping[str, str], kind: str = "Opaque") -> dict[str, Any]:
+def secret(namespace: str, name: str, content: Mapping[str, str], kind: str = "Opaque") -> dict[str, Any]:
     """A Secret as it is written by hand."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": name, "namespace": namespace, "labels": {"app.kubernetes.io/part-of": "school-scheduler"}},
         "type": kind,
-        "stringData": dict(values),
+        "stringData": dict(content),
     }
 
 
-def _certificate(hosts: list[str], days: int) -> tuple[str, str]:
-    """A new private key, and a self-signed certificate for `hosts`, both PEM."""
-    key = run("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
-    names = "subjectAltName=" + ",".join(f"DNS:{host}" for host in hosts)
-    request = ["-x509", "-key", "/dev/stdin", "-days", str(days), "-subj", f"/CN={hosts[0]}"]
-    extensions = ["-addext", names, "-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
-    return key, run("openssl", "req", *request, *extensions, stdin=key)
+def _get(namespace: str, name: str) -> dict[str, Any] | None:
+    answer = kubectl("-n", namespace, "get", "secret", name, "--ignore-not-found", "-o", "json")
+    found: dict[str, Any] | None = json.loads(answer) if answer else None
+    return found
 
 
 def _create(body: Mapping[str, Any]) -> None:

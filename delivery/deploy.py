@@ -58,6 +58,7 @@ def deploy(environment: str, manifests: Path, reference: str, options: Options) 
         bootstrap(text)
     with lease.held(namespace, options.wait):
         sops.apply(environment)
+        credentials.require_database(namespace)
         before = release.read(namespace)
         print(rollout.difference(text) or "nothing changes" if before else f"{len(objects)} new objects", flush=True)
         backup.before_migration(namespace, objects, before)

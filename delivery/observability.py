@@ -46,9 +46,10 @@ def _check(watched: str) -> None:
     if not kubectl("get", "namespace", watched, "--ignore-not-found", "-o", "name").strip():
         raise DeliveryError(f"there is no namespace {watched}; deliver the environment first")
     known = credentials.read(watched, "db-credentials")
-    missing = [key for key in ("exporter-user", "exporter-password", "ca.crt") if key not in known]
+    missing = [key for key in ("exporter-user", "exporter-password", "ca.crt") if not known.get(key)]
     if missing:
-        raise DeliveryError(f"Secret {watched}/db-credentials lacks {', '.join(missing)}; see docs/observability.md")
+        lacks = f"Secret {watched}/db-credentials lacks {', '.join(missing)}"
+        raise DeliveryError(f"{lacks}; `make credentials ENV={watched.removeprefix('school-scheduler-')}` adds them")
 
 
 def _configuration(webhook: str | None) -> str | None:

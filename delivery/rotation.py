@@ -6,13 +6,14 @@ import copy
 import json
 import secrets
 
+from app import credentials as keys
 from delivery import credentials, job, lease, release, rollout, sops
 from delivery.rollout import Manifest
 from delivery.shell import kubectl, say
 
 # An annotation of the Secret while a rotation is under way.
 STATE = "rotation"
-ROTATED = ("password", "migration-password", "backup-password", "exporter-password")
+ROTATED = ("app-password", "migration-password", "backup-password", "exporter-password")
 
 
 def rotate(environment: str) -> None:
@@ -38,7 +39,9 @@ def rotate(environment: str) -> None:
             say("finishing the rotation before")
             _take_up(namespace, objects)
         new = {key: secrets.token_urlsafe(32) for key in ROTATED}
-        new = sops.rotated(environment, credentials.read(namespace, "db-credentials"), new)
+        current = credentials.read(namespace, "db-credentials")
+        new = sops.rotated(environment, current, new)
+        new |= keys.followed(current, new)
         kubectl(*secret, f"{STATE}=begun")
         credentials.replace(namespace, "db-credentials", new)
         _take_up(namespace, objects)

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import yaml
 
+from app import credentials as keys
 from delivery import credentials
 from delivery.rollout import Manifest
 from delivery.shell import ROOT, DeliveryError, kubectl, program, run, say
 
 FOLDER = ROOT / "secrets"
-DATABASE = "db-credentials"
+DATABASE = credentials.DATABASE
 
 
 def path(environment: str) -> Path:
@@ -52,7 +53,7 @@ def make(environment: str, *, from_cluster: bool = False) -> None:
     namespace = f"school-scheduler-{environment}"
     secrets = read(environment)
     there = credentials.read(namespace, DATABASE) if from_cluster else database(secrets)
-    values = there | credentials.fresh(namespace, credentials.missing(there))
+    values = there | credentials.additions(there, namespace)
     if values == database(secrets):
         say(f"{path(environment).name} lacks nothing")
         return
@@ -83,15 +84,16 @@ def rotated(environment: str, current: Mapping[str, str], new: dict[str, str]) -
         return new
     values = complete(environment, secrets)
     if all(values[key] == current.get(key) for key in new):
-        values.update(new)
+        values.update(new | keys.followed(values, new))
         write(environment, secrets)
     return {key: values[key] for key in new}
 
 
 def complete(environment: str, secrets: list[Manifest]) -> dict[str, str]:
-    """As `database`; DeliveryError where a key is missing."""
+    """As `database`, with the application's account of earlier releases; DeliveryError where a key is missing."""
     values = database(secrets)
-    if missing := sorted(credentials.missing(values)):
+    values.update(keys.adopted(values))
+    if missing := sorted(keys.missing(values)):
         lacks = f"{path(environment).name} lacks {', '.join(missing)}"
         raise DeliveryError(f"{lacks}; `make secrets ENV={environment}` adds them")
     return values
@@ -99,7 +101,8 @@ def complete(environment: str, secrets: list[Manifest]) -> dict[str, str]:
 
 def check(environment: str, wanted: Mapping[str, str], there: Mapping[str, str]) -> None:
     """Refuses a file whose database's Secret (`wanted`) has another password than the cluster's."""
-    other = sorted(key for key in credentials.PASSWORDS if wanted[key] != there.get(key, wanted[key]))
+    known = {**there, **keys.adopted(there)}
+    other = sorted(key for key in keys.PASSWORDS if wanted[key] != known.get(key, wanted[key]))
     if other:
         differ = f"{path(environment).name} and the cluster differ in {', '.join(other)}"
         into, back = (f"make rotate ENV={environment}", f"make secrets ENV={environment} OPTIONS=--from-cluster")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from app import credentials as keys
 from delivery import credentials, rotation
 from delivery.shell import kubectl
 from drills.conftest import Stage
@@ -37,5 +38,7 @@ def test_a_rotation_loses_no_request_and_ends_the_old_passwords(stage: Stage, wa
     until(lambda: watch.query(seen), seconds=60)
     assert [answer for answer in answers if answer.error] == []
     assert len(answers) > 100
-    assert {key for key in before if before[key] != after[key]} == set(rotation.ROTATED)
-    assert (login(stage, before["password"]), login(stage, after["password"])) == ("1045", "accepted")
+    followers = keys.followed(before, after)
+    assert {key for key in before if before[key] != after[key]} == {*rotation.ROTATED, *followers}
+    assert followers.items() <= after.items()
+    assert [login(stage, secret["app-password"]) for secret in (before, after)] == ["1045", "accepted"]

@@ -20,6 +20,7 @@ import testinfra
 import yaml
 from testinfra.host import Host
 
+from app import credentials as keys
 from delivery import credentials
 from delivery.shell import kubectl
 from delivery.site import Site, connect
@@ -118,7 +119,8 @@ def database(environment: Environment) -> Iterator[pymysql.Connection[Any]]:
     )
     try:
         secret = credentials.read(environment.namespace, "db-credentials")
-        connection = _connect(port, secret["user"], secret["password"])
+        login = {**secret, **keys.adopted(secret)}
+        connection = _connect(port, login["app-user"], login["app-password"])
         yield connection
         connection.close()
     finally:

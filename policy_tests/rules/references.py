@@ -50,12 +50,13 @@ class Mention:
     name: str
     key: str | None
     path: str
+    optional: bool = False
 
 
 @lru_cache(maxsize=1024)
 def mentions(pod: Pod) -> tuple[Mention, ...]:
     """Everything of ConfigMaps and Secrets that the pod needs in order to start."""
-    return tuple(_mentions(pod))
+    return tuple(mention for mention in _mentions(pod) if not mention.optional)
 
 
 def _mentions(pod: Pod) -> Iterator[Mention]:
@@ -78,10 +79,10 @@ def _mentions(pod: Pod) -> Iterator[Mention]:
 
 
 def _mention(kind: str, reference: object, keys: list[Body], path: str) -> Iterator[Mention]:
-    if isinstance(reference, dict) and not reference.get("optional"):
+    if isinstance(reference, dict):
         name = reference.get("name") or reference.get("secretName") or ""
         for key in [mapping(entry).get("key") for entry in keys] or [None]:
-            yield Mention(kind, str(name), key, path)
+            yield Mention(kind, str(name), key, path, bool(reference.get("optional")))
 
 
 def keys_of(manifests: ManifestSet, kind: str, name: object, namespace: str) -> set[str] | None:
@@ -130,8 +131,10 @@ def _missing(manifests: ManifestSet, kind: str, expected: Collection[str]) -> It
     """Mentions of what is neither in the set nor expected from elsewhere, and of keys that are not there."""
     for pod in manifests.pods:
         namespace = pod.owner.namespace
-        for mention in mentions(pod):
-            if mention.kind != kind:
+        for mention in _mentions(pod):
+            # Whose pods say themselves what is missing mounts it as optional, and means a Secret that there can be.
+            own = manifests.is_environment and kind == "Secret" and mention.path.startswith("volumes[")
+            if mention.kind != kind or (mention.optional and not own):
                 continue
             keys = keys_of(manifests, kind, mention.name, namespace)
             elsewhere = kind == "Secret" and named_elsewhere(manifests, mention.name, namespace)
@@ -166,7 +169,16 @@ def secret(manifests: ManifestSet) -> Iterator[Finding]:
     pulled = {each.name for pod in manifests.pods for each in mentions(pod) if each.path.startswith("imagePull")}
     kept_elsewhere = pulled if made & mentioned else {name for _, name in mentioned}
     expected = set() if manifests.is_environment else kept_elsewhere
-    yield from _missing(manifests, "Secret", expected | {name for _, name in made})
+    yield from _missing(manifests, "Secret", expected | {name for _, name in made} | _brought(manifests))
+
+
+def _brought(manifests: ManifestSet) -> set[str]:
+    """The Secrets that a Role of the set lets somebody make, by their names."""
+    rules = [mapping(rule) for role in manifests.of("Role") for rule in items(role.body.get("rules"))]
+    made = [
+        rule for rule in rules if "secrets" in items(rule.get("resources")) and "create" in items(rule.get("verbs"))
+    ]
+    return {str(name) for rule in made for name in items(rule.get("resourceNames"))}
 
 
 def secrets_made(manifests: ManifestSet) -> Iterator[tuple[str, str]]:

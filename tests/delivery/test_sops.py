@@ -8,7 +8,8 @@ import pyrage
 import pytest
 import yaml
 
-from delivery import credentials, sops
+from app.credentials import PASSWORDS
+from delivery import sops
 from delivery.shell import ROOT, DeliveryError, program
 
 KEYS = set(yaml.safe_load((ROOT / "base/mysql/secret-example.yaml").read_text())["stringData"])
@@ -45,7 +46,7 @@ def values() -> dict[str, str]:
 def test_a_new_file_has_every_key_and_shows_no_value(file: Path) -> None:
     assert values().keys() == KEYS
     long = [line for value in values().values() for line in value.splitlines() if len(line) > 20]
-    assert len(long) > len(credentials.PASSWORDS)
+    assert len(long) > len(PASSWORDS)
     assert not [line for line in long if line in file.read_text()]
     assert list(file.parent.iterdir()) == [file]
 
@@ -91,27 +92,29 @@ def test_nothing_but_secrets_comes_out_of_the_file(file: Path) -> None:
 
 def test_a_rotation_begins_with_new_passwords_in_the_file(file: Path) -> None:
     current = values()
-    assert sops.rotated("prod", current, {"password": "new"}) == {"password": "new"}
-    assert values() == current | {"password": "new"}
+    assert sops.rotated("prod", current, {"app-password": "new"}) == {"app-password": "new"}
+    assert values() == current | {"app-password": "new"}
 
 
 def test_a_rotation_ends_what_one_before_has_left_in_the_file(file: Path) -> None:
-    assert sops.rotated("prod", {"password": "old"}, {"password": "new"}) == {"password": values()["password"]}
+    assert sops.rotated("prod", {"app-password": "old"}, {"app-password": "new"}) == {
+        "app-password": values()["app-password"]
+    }
 
 
 def test_a_delivery_leaves_passwords_to_the_rotation(file: Path) -> None:
     there = values()
     sops.check("prod", there, there)
-    with pytest.raises(DeliveryError, match=r"differ in password: `make rotate ENV=prod`"):
-        sops.check("prod", there, there | {"password": "another"})
+    with pytest.raises(DeliveryError, match=r"differ in app-password: `make rotate ENV=prod`"):
+        sops.check("prod", there, there | {"app-password": "another"})
 
 
 def test_a_file_of_an_earlier_release_is_refused_with_what_it_lacks(file: Path) -> None:
     secrets = sops.read("prod")
-    del sops.database(secrets)["password"]
+    del sops.database(secrets)["app-password"]
     sops.write("prod", secrets)
-    for use in (lambda: sops.apply("prod"), lambda: sops.rotated("prod", {}, {"password": "new"})):
-        with pytest.raises(DeliveryError, match=r"prod.enc.yaml lacks password; `make secrets ENV=prod` adds them"):
+    for use in (lambda: sops.apply("prod"), lambda: sops.rotated("prod", {}, {"app-password": "new"})):
+        with pytest.raises(DeliveryError, match=r"prod.enc.yaml lacks app-password; `make secrets ENV=prod` adds them"):
             use()
 
 

@@ -1,0 +1,105 @@
+"""The keys of Secret `db-credentials`: which there are, and values for those that one lacks. Standard library alone."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+from collections.abc import Mapping
+
+ROOT = "root"
+ROLES = ("app", "migration", "backup", "exporter", "accounts")
+USERS = {"user": ROOT, "app-user": "school_schedule", **{f"{role}-user": role for role in ROLES[1:]}}
+PASSWORDS = ("rootpassword", *(f"{role}-password" for role in ROLES))
+CERTIFICATE = ("tls.key", "tls.crt", "ca.crt")
+# For whoever lacks a key.
+REMEDY = "Job credentials or `make credentials ENV=...` adds it"
+
+
+class CredentialsError(Exception):
+    """The keys that are there contradict each other; the text is one line without a value."""
+
+
+def value(text: str) -> str:
+    """What a key or its file says: the line's end that an editor or `echo` leaves is no part of it."""
+    return text.rstrip("\n")
+
+
+def missing(there: Mapping[str, str]) -> set[str]:
+    """The keys that have no value in `there`; an empty one is none.
+
+    The certificate's three belong together. An authority alone is that of somebody else's server.
+    """
+    keys = {key for key in (*USERS, *PASSWORDS, *CERTIFICATE) if not value(there.get(key, ""))}
+    foreign = keys & set(CERTIFICATE) == {"tls.key", "tls.crt"}
+    return keys - set(CERTIFICATE) if foreign else keys
+
+
+def check(there: Mapping[str, str]) -> None:
+    """Raises CredentialsError for what adding keys cannot mend."""
+    user = value(there.get("user", ""))
+    if user not in ("", ROOT) and not value(there.get("password", "")):
+        raise CredentialsError(f"user is {user!r}: the database's image makes no administrator but {ROOT}")
+    users = {**USERS, **adopted(there)}
+    names = [value(there.get(f"{role}-user", "")) or users[f"{role}-user"] for role in ROLES]
+    if ROOT in names or len(set(names)) < len(names):
+        raise CredentialsError(f"the accounts {', '.join(ROLES)} have five names, and none is {ROOT}")
+    lacking = missing(there).intersection(CERTIFICATE)
+    if lacking and (some := set(CERTIFICATE) - lacking):
+        raise CredentialsError(f"there is {', '.join(sorted(some))} without {', '.join(sorted(lacking))}")
+
+
+def additions(there: Mapping[str, str], namespace: str) -> dict[str, str]:
+    """Values for the keys that `there` lacks, random where they are secret; CredentialsError as `check`."""
+    check(there)
+    keys = missing(there)
+    values = USERS | {key: secrets.token_urlsafe(32) for key in PASSWORDS} | adopted(there)
+    if "ca.crt" in keys:
+        names = ["mysql", f"mysql.{namespace}", f"mysql.{namespace}.svc", f"mysql.{namespace}.svc.cluster.local"]
+        key, certificate = self_signed(names, days=3650)
+        values |= {"tls.key": key, "tls.crt": certificate, "ca.crt": certificate}
+    return {key: values[key] for key in keys}
+
+
+def adopted(there: Mapping[str, str]) -> dict[str, str]:
+    """The application's account as releases up to v0.1.0 have it, in `user` and `password`, where it has no other."""
+    user, password = (value(there.get(key, "")) for key in ("user", "password"))
+    user = user or USERS["app-user"]
+    if not password or user == ROOT or value(there.get("app-user", "")) not in ("", user):
+        return {}
+    return {key: text for key, text in (("app-user", user), ("app-password", password)) if key in missing(there)}
+
+
+def followed(there: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
+    """The key `password` with a new `app-password`, where a release up to v0.1.0 may come back to read it."""
+    same = value(there.get("password", "")) and there.get("user") == there.get("app-user")
+    return {"password": new["app-password"]} if same and "app-password" in new else {}
+
+
+def self_signed(hosts: list[str], days: int) -> tuple[str, str]:
+    """A new private key, and a certificate for `hosts` that it signs itself, both PEM.
+
+    Raises:
+        CredentialsError: openssl is not there, or failed.
+    """
+    key = _openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
+    names = "subjectAltName=" + ",".join(f"DNS:{host}" for host in hosts)
+    request = ["-x509", "-key", "/dev/stdin", "-days", str(days), "-subj", f"/CN={hosts[0]}"]
+    extensions = ["-addext", names, "-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
+    return key, _openssl("req", *request, *extensions, stdin=key)
+
+
+def _openssl(*arguments: str, stdin: str | None = None) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 -- the arguments of this module
+            ["openssl", *arguments],  # noqa: S607 -- wherever the system has it
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CredentialsError(f"openssl cannot be run: {error}") from None
+    if done.returncode or "-----BEGIN" not in done.stdout:
+        raise CredentialsError(f"openssl {arguments[0]} failed: {' '.join(done.stderr.split())}")
+    return done.stdout
