@@ -45,11 +45,10 @@ while time.monotonic() < end:
         time.sleep(0.2)
     time.sleep(0.01)
 """
-ACCOUNT = """MYSQL_PWD=$(cat /run/secrets/db-credentials/accounts-password) exec mysql --protocol=tcp --host=127.0.0.1 \
---user="$(cat /run/secrets/db-credentials/accounts-user)" --default-character-set=utf8mb4 --batch --skip-column-names \
-school_schedule"""
-ROOT = """MYSQL_PWD=$(cat /run/secrets/db-credentials/rootpassword) exec mysql --user=root --batch --skip-column-names \
---socket=/var/run/mysqld/mysqld.sock"""
+ACCOUNT = """exec mysql --defaults-file=/run/accounts/client.cnf --default-character-set=utf8mb4 --batch \
+--skip-column-names school_schedule"""
+ROOT = """set -eu; MYSQL_PWD=$(cat /run/secrets/db-credentials/rootpassword); export MYSQL_PWD; exec mysql --user=root \
+--batch --skip-column-names --socket=/var/run/mysqld/mysqld.sock"""
 
 
 def query(stage: Stage, statements: str, *, client: str = ACCOUNT, pod: str = "mysql-0") -> str:
