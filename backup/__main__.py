@@ -18,6 +18,11 @@ from backup.save import save
 from backup.store import BackupError, Store
 
 log = logging.getLogger("backup")
+# Nobody but a person makes it: who has no copy of the private key elsewhere has no backups.
+MAKE = (
+    "kubectl -n {} create secret generic backup --from-file=rclone.conf --from-file=identity "
+    "--from-file=recipients=<(age-keygen -y identity)"
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -75,9 +80,14 @@ def keys(name: str) -> list[str]:
     file = Path(variable("BACKUP_SECRETS"), name)
     try:
         lines = file.read_text().split("\n")
-    except OSError as error:
-        raise BackupError(f"{file}: {error.strerror}") from None
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    except OSError:
+        lines = []
+    found = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not found:
+        raise BackupError(
+            f"Secret backup has no {name}; docs/backups.md: `{MAKE.format(variable('BACKUP_ENVIRONMENT'))}`"
+        )
+    return found
 
 
 def main() -> int:

@@ -14,6 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+# What rclone says of a remote that its configuration does not name, or where it has none.
+NO_REMOTE = "didn't find section in config file"
+
 
 class BackupError(Exception):
     """A backup or a restore cannot go on; the text is one line that says why and what to do."""
@@ -88,6 +91,7 @@ class Store:
 def _reason(error: urllib.error.HTTPError) -> str:
     try:
         with error:
-            return str(json.load(error)["error"])
+            reason = str(json.load(error)["error"])
+            return f"{NO_REMOTE}; Secret backup has no rclone.conf that names it" if NO_REMOTE in reason else reason
     except (ValueError, KeyError):
         return f"status {error.code}"

@@ -9,8 +9,11 @@ from delivery.release import Release
 from delivery.shell import DeliveryError, kubectl, say
 
 # How many tables the schema has; the account is one that the database's own pod knows.
-TABLES = """MYSQL_PWD=$(cat /run/secrets/db-credentials/accounts-password) mysql --protocol=tcp --host=127.0.0.1 \
---user="$(cat /run/secrets/db-credentials/accounts-user)" --batch --skip-column-names --execute \
+TABLES = """set -eu
+user=$(cat /run/secrets/db-credentials/accounts-user)
+MYSQL_PWD=$(cat /run/secrets/db-credentials/accounts-password)
+export MYSQL_PWD
+exec mysql --protocol=tcp --host=127.0.0.1 --user="$user" --batch --skip-column-names --execute \
 "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '$MYSQL_DATABASE'" """
 
 

@@ -2,17 +2,15 @@
 # Usage: dump.sh FILE, which gets the schema DB_NAME of the server DB_HOST.
 # mysqldump writes the file itself: in a pipe its failure could pass for a short dump.
 set -eu
-credentials=/run/secrets/db-credentials
-MYSQL_PWD=$(cat "$credentials/db_password")
-export MYSQL_PWD
-if [ -e "$credentials/ca.crt" ]; then tls="--ssl-mode=VERIFY_IDENTITY --ssl-ca=$credentials/ca.crt"; else tls=--ssl-mode=REQUIRED; fi
+# shellcheck source=base/backup/login.sh
+. "${0%/*}/login.sh"
 # The time of this file is the moment that the dump is of.
 : >/scratch/dumped
 status=0
 # One row a statement, in the order of the keys and without a date: equal databases give equal dumps. A snapshot of all
 # tables at one moment, and nothing about the server that they came from (GTIDs, tablespaces, masking policies).
 # shellcheck disable=SC2086
-mysqldump --no-defaults --protocol=tcp --host="$DB_HOST" --user="$(cat "$credentials/db_user")" $tls \
+mysqldump --no-defaults --protocol=tcp --host="$DB_HOST" --user="$user" $tls \
   --max-allowed-packet=64M --single-transaction --quick --routines --triggers --events --hex-blob --default-character-set=utf8mb4 \
   --set-gtid-purged=OFF --no-tablespaces --loose-skip-masking-policies \
   --skip-extended-insert --order-by-primary --skip-dump-date \

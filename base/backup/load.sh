@@ -2,14 +2,12 @@
 # Usage: load.sh FILE, a dump that replaces the schema DB_NAME of the server DB_HOST. A schema that has tables is left as
 # it is, unless OVERWRITE is the name of this namespace.
 set -eu
-credentials=/run/secrets/db-credentials
-MYSQL_PWD=$(cat "$credentials/db_password")
-export MYSQL_PWD
-if [ -e "$credentials/ca.crt" ]; then tls="--ssl-mode=VERIFY_IDENTITY --ssl-ca=$credentials/ca.crt"; else tls=--ssl-mode=REQUIRED; fi
+# shellcheck source=base/backup/login.sh
+. "${0%/*}/login.sh"
 query() {
   # Two options, or one.
   # shellcheck disable=SC2086
-  mysql --no-defaults --protocol=tcp --host="$DB_HOST" --user="$(cat "$credentials/db_user")" $tls --batch \
+  mysql --no-defaults --protocol=tcp --host="$DB_HOST" --user="$user" $tls --batch \
     --skip-column-names --default-character-set=utf8mb4 --max-allowed-packet=64M "$@"
 }
 tables=$(query --execute="SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '$DB_NAME'")
