@@ -26,6 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Runs the command of a command line; what is wrong is one line on standard error and the exit code."""
+    if options.command == "credentials":
+        # Pods wait for it, and it needs nothing that takes long to load.
+        from app import cluster
+
+        return cluster.run(options.wait)
     # Here, not above: --help need not wait for them, nor Ctrl-C.
     from pydantic import ValidationError
     from sqlalchemy.exc import DBAPIError
@@ -99,6 +104,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     accounts = commands.add_parser("accounts", help="make the accounts of the MySQL server, or correct them")
     accounts.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="for the database to come up")
     accounts.add_argument("--forget", action="store_true", help="refuse the passwords that were replaced")
+
+    credentials = commands.add_parser("credentials", help="in a cluster: add what Secret db-credentials lacks")
+    credentials.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="for a person to make it")
 
     password = commands.add_parser("password", help="a new password for somebody who forgot theirs")
     password.add_argument("email", help="the account's e-mail address")

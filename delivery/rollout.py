@@ -13,8 +13,10 @@ from delivery.shell import DeliveryError, kubectl, say
 
 Manifest = dict[str, Any]
 WORKLOADS = ("StatefulSet", "Deployment")
-# base/namespace is an administrator's: the deployer that it makes has no right to change it.
-NOT_THE_NAMESPACE = "--selector=app.kubernetes.io/component!=namespace"
+# These are an administrator's: the deployer has no right to change them. What base/credentials adds to a Secret,
+# credentials.py does here.
+NOT_DELIVERED = ("namespace", "credentials")
+NOT_THE_NAMESPACE = f"--selector=app.kubernetes.io/component notin ({','.join(NOT_DELIVERED)})"
 # What is deleted when a render no longer has it. Nothing that holds data or secrets is among these.
 PRUNED = (
     "Ingress",
@@ -75,7 +77,8 @@ def apply(manifests: str, *options: str) -> None:
     ours = ("--server-side", "--force-conflicts", "--field-manager=delivery")
     jobs = [each["metadata"] for each in read(manifests) if each["kind"] == "Job"]
     for job in jobs:
-        prune(job["namespace"], [f"job/{job['name']}"])
+        if job.get("labels", {}).get("app.kubernetes.io/component") not in NOT_DELIVERED:
+            prune(job["namespace"], [f"job/{job['name']}"])
     kubectl("apply", *ours, *options, "-f", "-", stdin=manifests)
 
 

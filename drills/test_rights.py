@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from delivery import credentials
 from delivery.shell import DeliveryError, kubectl
 from drills.conftest import Stage
 from smoke_tests.test_admission import UNPINNED, verdict
@@ -84,3 +85,48 @@ def test_an_unpinned_image_is_refused_to_a_bare_pod_and_to_a_debugger(stage: Sta
     debug(str(stage.good))
     with pytest.raises(DeliveryError, match="is pinned by its digest"):
         debug(UNPINNED)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "Job", "CronJob"])
+def test_the_account_that_adds_credentials_is_refused_to_the_deployer(stage: Stage, kind: str) -> None:
+    template = json.loads(kubectl("-n", stage.namespace, "get", "deployment/worker", "-o", "json"))["spec"]["template"]
+    spec = {"selector": {"matchLabels": template["metadata"]["labels"]}, "template": template}
+    if kind in ("Job", "CronJob"):
+        template["spec"]["restartPolicy"] = "Never"
+        spec = {"template": template}
+    if kind == "CronJob":
+        spec = {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": spec}}
+    version = "batch/v1" if kind in ("Job", "CronJob") else "apps/v1"
+    manifest = {"apiVersion": version, "kind": kind, "metadata": {"name": "never-made"}, "spec": spec}
+    with stage.as_deployer():
+        assert verdict(stage.namespace, manifest) == ""
+        template["spec"]["serviceAccountName"] = "credentials"
+        assert "which an administrator applies" in verdict(stage.namespace, manifest)
+        template["spec"]["serviceAccountName"], template["spec"]["serviceAccount"] = "", "credentials"
+        assert "which an administrator applies" in verdict(stage.namespace, manifest)
+    # Whoever may bind rights had them anyway.
+    assert verdict(stage.namespace, manifest) == ""
+
+
+def test_the_deployer_cannot_give_a_workload_of_its_own_that_account(stage: Stage) -> None:
+    patch = json.dumps({"spec": {"template": {"spec": {"serviceAccountName": "credentials"}}}})
+    with stage.as_deployer(), pytest.raises(DeliveryError, match="which an administrator applies"):
+        kubectl("-n", stage.namespace, "patch", "deployment/worker", "--dry-run=server", f"--patch={patch}")
+
+
+def test_a_delivery_that_may_not_add_a_key_says_who_does(stage: Stage) -> None:
+    def patch(kind: str, name: str, change: dict[str, object]) -> None:
+        kubectl("-n", stage.namespace, "patch", kind, name, "--type=json", f"--patch={json.dumps([change])}")
+
+    binding = json.loads(kubectl("-n", stage.namespace, "get", "rolebinding", "secrets", "-o", "json"))
+    patch("secret", "db-credentials", {"op": "remove", "path": "/data/exporter-user"})
+    try:
+        patch("rolebinding", "secrets", {"op": "remove", "path": "/subjects"})
+        told = "lacks exporter-user; an administrator's `make credentials ENV=.*` adds them"
+        with stage.as_deployer(), pytest.raises(DeliveryError, match=told):
+            stage.deploy(stage.good)
+    finally:
+        patch("rolebinding", "secrets", {"op": "add", "path": "/subjects", "value": binding["subjects"]})
+    with stage.as_deployer():
+        credentials.require_database(stage.namespace)
+    assert credentials.read(stage.namespace, "db-credentials")["exporter-user"] == "exporter"

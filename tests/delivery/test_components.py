@@ -18,6 +18,7 @@ from policy_tests.rule import explain
 from policy_tests.rules.references import secrets_made
 from policy_tests.waivers import read_waivers
 
+COMPONENT = "app.kubernetes.io/component"
 CLIENTS = ("web", "worker", "generation", "accounts", "backup", "restore")
 
 
@@ -46,6 +47,7 @@ def test_a_managed_database_leaves_nothing_of_our_own_but_what_the_restore_drill
     names = {(each["kind"], each["metadata"]["name"].partition("-config-")[0]) for each in external}
     assert {name for name in names if name[1] == "mysql"} == {("ConfigMap", "mysql")}
     assert ("Job", "accounts") in names
+    assert [each for each in external if each["metadata"].get("labels", {}).get(COMPONENT) == "credentials"] == []
 
 
 def test_a_managed_database_is_reached_by_those_alone_that_need_it(external: list[dict[str, Any]]) -> None:
@@ -116,6 +118,10 @@ def test_where_a_controller_makes_secrets_the_deployer_brings_none(keeping: Mani
         ["bitnami.com"],
         ["external-secrets.io"],
     )
+
+
+def test_where_a_controller_makes_secrets_nothing_beside_it_adds_to_them(keeping: ManifestSet) -> None:
+    assert [each.name for each in keeping.manifests if each.labels.get(COMPONENT) == "credentials"] == []
 
 
 def test_an_overlay_s_patch_reaches_the_controller_s_object(keeping: ManifestSet) -> None:

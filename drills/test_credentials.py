@@ -1,0 +1,138 @@
+"""Two keys of a person's become an environment that serves, and what adds the others may do this alone."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from app import credentials as keys
+from app.cluster import Cluster
+from delivery import credentials
+from delivery.shell import DeliveryError, kubectl
+from drills.conftest import Stage
+from drills.test_rights import may
+from smoke_tests.conftest import Environment
+from smoke_tests.test_accounts import test_no_account_of_the_database_is_without_a_password as nobody_without_a_password
+
+PASSWORD = "it's \"a\\ #1; é"
+# Everything that the account may, and some that it may not.
+ALLOWED = """
+get secrets/db-credentials, patch secrets/db-credentials, get secrets/web-tls, create secrets/web-tls,
+patch secrets/web-tls, get ingresses.networking.k8s.io/web
+"""
+DENIED = """
+create secrets, create secrets/db-credentials, list secrets, delete secrets/db-credentials, get secrets/backup,
+update secrets/db-credentials, patch secrets/backup, create secrets/backup, get configmaps, create pods, get pods,
+patch ingresses.networking.k8s.io/web, create rolebindings.rbac.authorization.k8s.io, create serviceaccounts/token
+"""
+
+
+@pytest.fixture(scope="module")
+def typed(stage: Stage) -> Iterator[str]:
+    """A namespace in which a person has typed what the document says, without any Secret but this one."""
+    name = f"drill-credentials-{secrets.token_hex(3)}"
+    text = stage.render(stage.good).read_text().replace(stage.namespace, name)
+    hosts = {
+        rule["host"] for each in yaml.safe_load_all(text) if each["kind"] == "Ingress" for rule in each["spec"]["rules"]
+    }
+    for host in hosts:
+        text = text.replace(host, f"{name}.example.org")
+    kubectl("create", "namespace", name)
+    try:
+        values = ("--from-literal=user=root", f"--from-literal=rootpassword={PASSWORD}")
+        kubectl("-n", name, "create", "secret", "generic", "db-credentials", *values)
+        kubectl("apply", "-f", "-", stdin=text)
+        yield name
+    finally:
+        kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def account(typed: str, tmp_path: Path) -> Cluster:
+    """The API server, as the Job asks it."""
+    view = yaml.safe_load(kubectl("config", "view", "--raw", "--minify", "--flatten"))["clusters"][0]["cluster"]
+    (tmp_path / "token").write_text(kubectl("-n", typed, "create", "token", "credentials").strip())
+    context = ssl.create_default_context(
+        cadata=credentials.values({"data": {"": view["certificate-authority-data"]}})[""]
+    )
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return Cluster(view["server"], typed, tmp_path, context)
+
+
+def test_it_serves_within_two_minutes(stage: Stage, typed: str) -> None:
+    began = time.monotonic()
+    kubectl("-n", typed, "wait", "deployment", "--all", "--for=condition=Available", "--timeout=120s")
+    print(f"{time.monotonic() - began:.0f} s from the apply until it serves")
+    there = credentials.read(typed, "db-credentials")
+    assert (there["user"], there["rootpassword"]) == ("root", PASSWORD)
+    assert keys.missing(there) == set()
+    tls = bool(kubectl("-n", typed, "get", "ingress", "web", "-o", "jsonpath={.spec.tls}"))
+    assert bool(credentials.read(typed, "web-tls")) == tls
+
+
+def test_nobody_gets_in_without_a_password(typed: str) -> None:
+    nobody_without_a_password(Environment(typed, []))
+
+
+def test_what_the_job_says_has_no_value(typed: str) -> None:
+    there = credentials.read(typed, "db-credentials")
+    said = kubectl("-n", typed, "logs", "--all-containers", "--ignore-errors", "--tail=-1", "-l", "environment")
+    assert [key for key in keys.PASSWORDS if there[key] in said] == []
+
+
+def test_the_account_may_do_this_and_nothing_else(typed: str) -> None:
+    def allowed(text: str) -> list[str]:
+        listed = (each.strip() for each in text.split(","))
+        return [each for each in listed if may(f"{typed}:credentials", each, "-n", typed)]
+
+    assert allowed(ALLOWED) == [each.strip() for each in ALLOWED.split(",")]
+    assert allowed(DENIED) == []
+
+
+def test_a_secret_that_was_edited_meanwhile_is_not_overwritten(typed: str, account: Cluster) -> None:
+    found = account.get(account.path("v1", "secrets", "db-credentials"))
+    assert found
+    kubectl("-n", typed, "annotate", "secret", "db-credentials", f"edited={time.time()}", "--overwrite")
+    before = credentials.read(typed, "db-credentials")
+    assert not account.change("db-credentials", {"app-password": "another"}, found["metadata"]["resourceVersion"])
+    assert credentials.read(typed, "db-credentials") == before
+
+
+def test_a_certificate_that_somebody_made_stays(typed: str, account: Cluster) -> None:
+    content = {"tls.crt": "a", "tls.key": "b"}
+    if not credentials.read(typed, "web-tls"):
+        body = credentials.secret(typed, "web-tls", content, "kubernetes.io/tls")
+        kubectl("-n", typed, "create", "-f", "-", stdin=json.dumps(body))
+    before = credentials.read(typed, "web-tls")
+    assert not account.create("web-tls", {"tls.crt": "c", "tls.key": "d"}, "kubernetes.io/tls")
+    assert credentials.read(typed, "web-tls") == before
+
+
+def test_a_backup_without_its_secret_says_which_command_makes_it(typed: str) -> None:
+    kubectl("-n", typed, "create", "job", "--from=cronjob/backup", "backup-without")
+    kubectl("-n", typed, "wait", "job/backup-without", "--for=condition=Failed", "--timeout=180s")
+    said = kubectl("-n", typed, "logs", "job/backup-without", "-c", "save")
+    assert f"kubectl -n {typed} create secret generic backup" in said
+    assert not credentials.read(typed, "backup")
+
+
+def test_a_missing_key_is_named_by_a_pod_that_lacks_it(typed: str) -> None:
+    patch = json.dumps([{"op": "remove", "path": "/data/app-password"}])
+    kubectl("-n", typed, "patch", "secret", "db-credentials", "--type=json", f"--patch={patch}")
+    kubectl("-n", typed, "delete", "pod", "-l", "app.kubernetes.io/component=worker")
+    deadline = time.monotonic() + 60
+    said = ""
+    while "has no app-password" not in said and time.monotonic() < deadline:
+        try:
+            said = kubectl("-n", typed, "logs", "-l", "app.kubernetes.io/component=worker")
+        except DeliveryError as error:
+            said = str(error)
+        time.sleep(1)
+    assert "Secret db-credentials has no app-password; Job credentials or `make credentials ENV=...` adds it" in said
