@@ -5,24 +5,32 @@ from __future__ import annotations
 import gc
 import json
 import subprocess
+import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from policy_tests import checkov, schemas
-from policy_tests.environment import read_list
-from policy_tests.manifests import KUBERNETES, Finding, ManifestError, ManifestSet
-from policy_tests.render import as_environment, read_environments, read_path
-from policy_tests.rule import Rule
-from policy_tests.sarif import sarif
-from policy_tests.waivers import Waiver, read_waivers
+from policy_tests.packages import remedy
+
+try:
+    from policy_tests import checkov, schemas
+    from policy_tests.environment import read_list
+    from policy_tests.manifests import KUBERNETES, Finding, ManifestError, ManifestSet
+    from policy_tests.render import as_environment, read_environments, read_path
+    from policy_tests.rule import Rule
+    from policy_tests.sarif import sarif
+    from policy_tests.waivers import Waiver, read_waivers
+except ModuleNotFoundError as error:
+    # Whatever else is raised here, pytest shows with its traceback.
+    sys.exit(remedy(error))
 
 BACKGROUND = ThreadPoolExecutor(1)
 READING = pytest.StashKey[Future[dict[str, ManifestSet]]]()
 STARTED = pytest.StashKey[tuple[subprocess.Popen[str], TemporaryDirectory[str]]]()
-CHECKOV = pytest.StashKey[Future[list[checkov.Failure]]]()
+CHECKOV = pytest.StashKey[Future[checkov.Report]]()
+REFUSED = pytest.StashKey[str]()
 GIVEN = pytest.StashKey[dict[str, ManifestSet | ManifestError]]()
 FOUND = pytest.StashKey[list[tuple[str, Rule, Finding]]]()
 UNCHECKED = pytest.StashKey[set[str]]()
@@ -80,20 +88,23 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> None:
         try:
             config.stash[STARTED] = checkov.start(Path(folder.name)), folder
         except ManifestError as error:
-            config.stash[CHECKOV] = Future()
-            config.stash[CHECKOV].set_exception(error)
+            # pytest takes what is raised here for a fault of its own.
+            config.stash[REFUSED] = str(error)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Lets checkov look while the rules do; what needs no overlay comes first, and what waits for checkov last."""
-    if STARTED in config.stash and any(item.path.name == "test_checkov.py" for item in items):
+    asked = any(item.path.name == "test_checkov.py" for item in items)
+    if asked and REFUSED in config.stash:
+        raise pytest.UsageError(config.stash[REFUSED])
+    if asked and STARTED in config.stash:
         config.stash[CHECKOV] = BACKGROUND.submit(_checkov, config)
     items.sort(key=_waits)
 
 
-def _checkov(config: pytest.Config) -> list[checkov.Failure]:
+def _checkov(config: pytest.Config) -> checkov.Report:
     process, folder = config.stash[STARTED]
-    return checkov.failures(process, Path(folder.name), config.stash[READING].result())
+    return checkov.report(process, Path(folder.name), config.stash[READING].result())
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -24,6 +24,7 @@ from policy_tests.manifests import (
     ManifestError,
     ManifestSet,
 )
+from policy_tests.packages import KUBECTL
 from policy_tests.reader import read_documents, read_manifests
 
 # What people make by hand, for all environments.
@@ -38,7 +39,7 @@ def kustomize() -> list[str]:
     beside = Path(sys.executable).with_name("kubectl.exe" if os.name == "nt" else "kubectl")
     if program := str(beside) if beside.exists() else shutil.which("kubectl"):
         return [program, "kustomize"]
-    raise ManifestError("neither kustomize nor kubectl is on the PATH; run `make policy`, which installs kubectl")
+    raise ManifestError(f"neither kustomize nor kubectl is on the PATH; run `{KUBECTL}`, or install either")
 
 
 def render(overlay: str, root: Path = ROOT) -> str:
@@ -103,6 +104,8 @@ def _into(namespace: str, manifests: tuple[Manifest, ...]) -> tuple[Manifest, ..
 
 def released(environment: Environment, root: Path = ROOT) -> frozenset[str]:
     """The image digests that the environment's version file ever held, as far as the checkout's history goes."""
+    if not shutil.which("git"):
+        return frozenset()
     command = ["git", "log", "--patch", "--format=", "--", f"{environment.overlay}/version"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     return frozenset(re.findall(r"(?m)^\+.*\b(sha256:[0-9a-f]{64})\b", done.stdout))

@@ -14,7 +14,8 @@ from policy_tests.manifests import BUILT_IN_GROUPS, Body, Manifest
 
 # Found without importing the package, which takes as long as all rules together.
 PACKAGE = find_spec("kubernetes_validate")
-assert PACKAGE and PACKAGE.origin
+if PACKAGE is None or PACKAGE.origin is None:
+    raise ModuleNotFoundError("No module named 'kubernetes_validate'", name="kubernetes_validate")
 FOLDER = Path(PACKAGE.origin).with_name("kubernetes-json-schema")
 TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+# Importing the package registers the rules.
+import policy_tests.rules  # noqa: F401
 from policy_tests.manifests import ManifestSet
 from policy_tests.rule import RULES
 from policy_tests.waivers import Waiver

