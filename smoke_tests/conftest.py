@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pymysql
 import pytest
-import testinfra
-import yaml
-from testinfra.host import Host
 
-from app import credentials as keys
-from delivery import credentials
-from delivery.shell import kubectl
-from delivery.site import Site, connect
+from policy_tests.packages import remedy
 
-Manifest = dict[str, Any]
+try:
+    import pymysql
+    import requests
+    import testinfra
+    from testinfra.host import Host
+
+    from delivery import credentials
+    from delivery.shell import DeliveryError
+    from delivery.site import Site, connect
+    from smoke_tests.environment import (
+        CERTIFICATE,
+        CREDENTIALS,
+        EXEC,
+        PORT_FORWARD,
+        Environment,
+        account,
+        find,
+    )
+except ModuleNotFoundError as error:
+    # Whatever else is raised here, pytest shows with its traceback.
+    sys.exit(remedy(error))
+
+HERE = Path(__file__).parent
+# Seconds for the ingress, and for DNS, to answer.
+ANSWER = 5
+ENVIRONMENT = pytest.StashKey[Environment]()
+SITE = pytest.StashKey[Site]()
 
 
 def pytest_configure() -> None:
@@ -37,9 +55,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """`--env` says what to test; the others, how the deployed environment differs from its overlay."""
     group = parser.getgroup("smoke tests")
     group.addoption("--env", help="the deployed environment: dev, homolog, preprod or prod")
-    group.addoption("--manifests", type=Path, help="the file that was deployed (default: what overlays/ENV renders to)")
-    told = "address of the ingress controller (default: $INGRESS; without it the host's own, by DNS)"
-    group.addoption("--ingress", default=os.environ.get("INGRESS"), help=told)
+    recorded = "(default: what its newest good release recorded, else overlays/ENV with the images that run)"
+    group.addoption("--manifests", type=Path, help=f"the file that was deployed {recorded}")
+    resolved = "address of the ingress controller (default: $INGRESS; without it the host's own, by DNS)"
+    group.addoption("--ingress", default=os.environ.get("INGRESS"), help=resolved)
     group.addoption("--delete-neighbour", metavar="ENV", help="delete that environment; --env must not notice")
 
 
@@ -48,79 +67,89 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if destructive and not config.getoption("--delete-neighbour") else None
 
 
-@dataclass(frozen=True)
-class Environment:
-    """A deployed environment: its namespace, and the manifests that it was deployed from."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Says in one line what is there to be tested, or ends in one line because it is not."""
+    config, here = session.config, any(HERE in item.path.parents for item in session.items)
+    if config.getoption("--collect-only") or not here:
+        return
+    try:
+        environment = find(config.getoption("--env"), config.getoption("--manifests"))
+        config.stash[ENVIRONMENT] = environment
+        config.stash[SITE], notes = _site(environment, config.getoption("--ingress"))
+    except DeliveryError as error:
+        raise pytest.UsageError(" ".join(str(error).split())) from None
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    wanted = f"{environment.namespace} is to run {environment.image('web')}, by {environment.source}"
+    for line in (wanted, *environment.notes, *notes):
+        reporter.write_line(f"smoke_tests: {line}")
 
-    namespace: str
-    manifests: list[Manifest] = field(repr=False)
 
-    def kubectl(self, *arguments: str) -> str:
-        return kubectl("-n", self.namespace, *arguments)
+def _site(environment: Environment, address: str | None) -> tuple[Site, list[str]]:
+    """The site and notes about it; a DeliveryError where nothing answers."""
+    trusted = environment.may(*CERTIFICATE)
+    notes = [] if trusted else ["these credentials may not get Secret web-tls, so that public authorities are trusted"]
+    site = connect(environment.namespace, environment.manifests, address, authority=trusted)
+    answers: list[str] = []
 
-    def manifest(self, kind: str, name: str) -> Manifest:
-        found = (each for each in self.manifests if (each["kind"], each["metadata"]["name"]) == (kind, name))
-        return next(found)
+    def ask() -> None:
+        try:
+            site.get("/health", timeout=ANSWER)
+            answers.append("")
+        except (requests.RequestException, OSError) as error:
+            answers.append(str(error))
 
-    def pods(self, component: str) -> list[str]:
-        """Names of the component's pods, without those that are ending."""
-        selector = f"app.kubernetes.io/component={component}"
-        pods = json.loads(self.kubectl("get", "pods", "-l", selector, "-o", "json"))["items"]
-        return [pod["metadata"]["name"] for pod in pods if not pod["metadata"].get("deletionTimestamp")]
-
-    @property
-    def web(self) -> Manifest:
-        """The Deployment that serves the pages, by its label: up to v0.1.0 it was called `web`."""
-        deployments = (each for each in self.manifests if each["kind"] == "Deployment")
-        return next(each for each in deployments if each["metadata"]["labels"]["app.kubernetes.io/component"] == "web")
-
-    @property
-    def container(self) -> str:
-        """The name of the container that serves the pages."""
-        return str(self.web["spec"]["template"]["spec"]["containers"][0]["name"])
-
-    @property
-    def image(self) -> str:
-        """The application's image reference in the manifests."""
-        return str(self.web["spec"]["template"]["spec"]["containers"][0]["image"])
+    # Nothing bounds the time that DNS takes: whoever waits for it must be able to end.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(ANSWER)
+    reason = answers[0] if answers else f"nothing came within {ANSWER} s"
+    if "Failed to resolve" in reason:
+        where = "--ingress=ADDRESS or the variable INGRESS says where the ingress controller is"
+        raise DeliveryError(f"DNS does not know the host of {site.url}; {where}")
+    if reason:
+        place = f" at {address}" if address else ""
+        raise DeliveryError("; ".join([f"{site.url} does not answer{place}: {reason}", *notes]))
+    return site, notes
 
 
 @pytest.fixture(scope="session")
 def environment(pytestconfig: pytest.Config) -> Environment:
-    name = pytestconfig.getoption("--env")
-    if not name:
-        raise pytest.UsageError("say which environment to test: --env=dev, homolog, preprod or prod")
-    file = pytestconfig.getoption("--manifests")
-    rendered = file.read_text() if file else kubectl("kustomize", f"overlays/{name}")
-    return Environment(f"school-scheduler-{name}", list(yaml.safe_load_all(rendered)))
+    return pytestconfig.stash[ENVIRONMENT]
 
 
 @pytest.fixture(scope="session")
-def site(environment: Environment, pytestconfig: pytest.Config) -> Site:
-    return connect(environment.namespace, environment.manifests, pytestconfig.getoption("--ingress"))
+def site(pytestconfig: pytest.Config) -> Site:
+    return pytestconfig.stash[SITE]
 
 
 @pytest.fixture(scope="session")
 def web_pod(environment: Environment) -> Host:
     """Inside a web pod, by testinfra over kubectl exec."""
-    pod = environment.pods("web")[0]
-    return testinfra.get_host(f"kubectl://{pod}?namespace={environment.namespace}&container={environment.container}")
+    environment.need(*EXEC)
+    pod, where = environment.pods("web")[0], f"namespace={environment.namespace}&container={environment.container}"
+    return testinfra.get_host(f"kubectl://{pod}?{where}")
 
 
 @pytest.fixture(scope="session")
 def database(environment: Environment) -> Iterator[pymysql.Connection[Any]]:
     """A connection as the application's own user, through a port-forward to the database's pod."""
+    environment.need(*PORT_FORWARD)
+    environment.need(*CREDENTIALS)
+    try:
+        user, password = account(credentials.read(environment.namespace, "db-credentials"))
+    except DeliveryError as error:
+        pytest.fail(str(error), pytrace=False)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    pod = environment.pods("database")[0]
     forward = subprocess.Popen(
-        ["kubectl", "-n", environment.namespace, "port-forward", "pod/mysql-0", f"{port}:3306"],
+        ["kubectl", "-n", environment.namespace, "port-forward", f"pod/{pod}", f"{port}:3306"],
         stdout=subprocess.DEVNULL,
     )
     try:
-        secret = credentials.read(environment.namespace, "db-credentials")
-        login = {**secret, **keys.adopted(secret)}
-        connection = _connect(port, login["app-user"], login["app-password"])
+        connection = _connect(port, user, password)
         yield connection
         connection.close()
     finally:

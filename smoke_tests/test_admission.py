@@ -6,12 +6,19 @@ import json
 
 import pytest
 
+from delivery.rollout import Manifest
 from delivery.shell import DeliveryError, kubectl
 from policy_tests.paths import copied, put
-from smoke_tests.conftest import Environment, Manifest
+from smoke_tests.environment import SERVICES, WORKLOADS, Environment
 
 UNPINNED = "docker.io/library/mysql:9.7.2"
 POD = "spec.template.spec"
+
+
+@pytest.fixture(autouse=True)
+def rights(environment: Environment) -> None:
+    environment.need(*WORKLOADS)
+    environment.need(*SERVICES)
 
 
 def verdict(namespace: str, manifest: Manifest) -> str:
@@ -24,8 +31,8 @@ def verdict(namespace: str, manifest: Manifest) -> str:
 
 
 def deployment(environment: Environment) -> Manifest:
-    """The one that serves the pages, under a name that is free."""
-    copy: Manifest = copied(environment.web)
+    """The web's, under a name that is free."""
+    copy: Manifest = copied(environment.deployment("web"))
     put(copy, "metadata.name", "admission-probe")
     return copy
 
@@ -52,8 +59,8 @@ def test_a_workload_as_it_should_be_is_accepted(environment: Environment) -> Non
     [
         ("containers[0].image", UNPINNED, "is not: " + UNPINNED),
         ("initContainers[migrate].image", UNPINNED, "is not: " + UNPINNED),
-        ("containers[0].securityContext", {"privileged": True}, "unlike "),
-        ("containers[0].securityContext", {}, "unlike "),
+        ("containers[0].securityContext", {"privileged": True}, "unlike {container}"),
+        ("containers[0].securityContext", {}, "unlike {container}"),
         ("hostPID", True, "hostPID"),
         ("containers[0].ports[http].hostPort", 8000, "a hostPort opens the node"),
     ],
@@ -61,7 +68,8 @@ def test_a_workload_as_it_should_be_is_accepted(environment: Environment) -> Non
 def test_a_workload_is_refused(environment: Environment, path: str, value: object, reason: str) -> None:
     manifest = deployment(environment)
     put(manifest, f"{POD}.{path}", value)
-    assert reason in verdict(environment.namespace, manifest), "an administrator has to install admission/"
+    said = reason.format(container=environment.container)
+    assert said in verdict(environment.namespace, manifest), "an administrator has to install admission/"
 
 
 def test_a_service_of_the_namespace_s_own_is_accepted(environment: Environment) -> None:

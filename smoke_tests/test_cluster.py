@@ -11,8 +11,9 @@ import pymysql
 import pytest
 from testinfra.host import Host
 
+from delivery.rollout import WORKLOADS
 from delivery.shell import DeliveryError, kubectl
-from smoke_tests.conftest import Environment
+from smoke_tests.environment import EXEC, Environment
 
 # Says "open" or "closed" for each HOST:PORT argument; a dropped packet is a time-out.
 PROBE = """
@@ -27,24 +28,22 @@ for target in sys.argv[1:]:
 """
 
 
-def workloads(environment: Environment) -> list[str]:
-    kinds = ("Deployment", "StatefulSet")
-    return [
-        f"{each['kind'].lower()}/{each['metadata']['name']}" for each in environment.manifests if each["kind"] in kinds
-    ]
-
-
 def test_every_rollout_is_complete(environment: Environment) -> None:
-    for workload in workloads(environment):
-        environment.kubectl("rollout", "status", workload, "--timeout=120s")
+    workloads = [each for each in environment.manifests if each["kind"] in WORKLOADS]
+    assert workloads
+    for workload in workloads:
+        name = f"{workload['kind'].lower()}/{workload['metadata']['name']}"
+        environment.kubectl("rollout", "status", name, "--timeout=120s")
 
 
 def test_running_pods_have_the_deployed_digest(environment: Environment) -> None:
     for component in ("web", "worker"):
+        image = environment.image(component)
+        assert "@" in image, "without a digest nothing says which image is meant"
         for pod in environment.pods(component):
             status = json.loads(environment.kubectl("get", "pod", pod, "-o", "json"))["status"]
             digests = {each["imageID"].partition("@")[2] for each in status["containerStatuses"]}
-            assert digests == {environment.image.partition("@")[2]}, pod
+            assert digests == {image.partition("@")[2]}, f"{pod}; {image} is right by {environment.source}"
 
 
 def test_no_other_deployment_serves_pages(environment: Environment) -> None:
@@ -55,7 +54,7 @@ def test_no_other_deployment_serves_pages(environment: Environment) -> None:
         for each in there
         if selector.items() <= each["spec"]["template"]["metadata"]["labels"].items()
     }
-    others = " ".join(sorted(serving - {environment.web["metadata"]["name"]}))
+    others = " ".join(sorted(serving - {environment.deployment("web")["metadata"]["name"]}))
     remedy = f"kubectl -n {environment.namespace} delete deployment {others}"
     assert not others, f"another release serves pages beside this one, docs/document.md says why; type: {remedy}"
 
@@ -90,10 +89,13 @@ def foreign_namespace() -> Iterator[str]:
 def test_3306_is_closed_to_other_namespaces(environment: Environment, foreign_namespace: str) -> None:
     database = f"mysql.{environment.namespace}.svc:3306"
     control = "kube-dns.kube-system.svc:53"
-    assert probe(foreign_namespace, environment.image, database, control) == f"closed {database}\nopen {control}\n"
+    assert (
+        probe(foreign_namespace, environment.image("web"), database, control) == f"closed {database}\nopen {control}\n"
+    )
 
 
 def test_3306_is_open_to_the_web(environment: Environment) -> None:
+    environment.need(*EXEC)
     pod = environment.pods("web")[0]
     answer = environment.kubectl("exec", pod, "-c", environment.container, "--", "python", "-c", PROBE, "mysql:3306")
     assert answer == "open mysql:3306\n"

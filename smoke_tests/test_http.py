@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from delivery.site import Site
-from smoke_tests.conftest import Environment
+from smoke_tests.environment import Environment
 
 
 def test_page_is_served(site: Site) -> None:
@@ -23,8 +23,8 @@ def test_database_is_usable(site: Site) -> None:
 
 def test_running_image_is_the_deployed_one(site: Site, environment: Environment) -> None:
     version = site.get("/version").json()
-    assert version["image"] == environment.image
-    assert version["digest"] == environment.image.partition("@")[2]
+    assert version["image"] == environment.version
+    assert version["digest"] == environment.version.partition("@")[2]
 
 
 def test_metrics_do_not_come_through_the_ingress(site: Site) -> None:

@@ -10,7 +10,7 @@ import pytest
 from delivery.shell import kubectl
 from delivery.site import Site
 from delivery.traffic import traffic
-from smoke_tests.conftest import Environment
+from smoke_tests.environment import COMPONENT, Environment
 
 
 def pods(environment: Environment) -> dict[str, int]:
@@ -28,7 +28,8 @@ def test_deleting_the_neighbour_goes_unnoticed(
 ) -> None:
     neighbour = f"school-scheduler-{pytestconfig.getoption('--delete-neighbour')}"
     assert neighbour != environment.namespace
-    kubectl("-n", neighbour, "rollout", "status", "deployment/school-scheduler", "--timeout=60s")
+    there = ("deployments", f"--selector={COMPONENT}=web", "--for=condition=Available")
+    kubectl("-n", neighbour, "wait", *there, "--timeout=60s")
     before, page = pods(environment), site.get("/version").text
     with traffic(site) as answers:
         time.sleep(2)

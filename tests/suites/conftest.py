@@ -71,6 +71,20 @@ def find(objects: Sequence[Manifest], key: str) -> Manifest:
     return next(each for each in objects if f"{each['kind']}/{each['metadata']['name']}" == key)
 
 
+def web(objects: Sequence[Manifest]) -> Manifest:
+    """The Deployment that serves the pages, whatever its name."""
+    labelled = ("Deployment", "web")
+    component = "app.kubernetes.io/component"
+    return next(
+        each for each in objects if (each["kind"], each["metadata"].get("labels", {}).get(component)) == labelled
+    )
+
+
+def pod(workload: Manifest) -> str:
+    """KIND/NAME of its pod."""
+    return f"Pod/{workload['metadata']['name']}-0"
+
+
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     """Starts an API server with some objects; returns a kubeconfig that leads to it."""
