@@ -8,7 +8,7 @@ INGRESS ?= 127.0.0.1
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run test check check-deployed policy unit test-mysql screenshots up deploy rollback monitor observability \
-  backup restore restore-drill credentials secrets rotate status promote smoke generate down diff load bench drills \
+  backup backups restore restore-drill credentials secrets rotate status promote smoke generate down diff load bench drills \
   requirements audit sbom licences pins
 
 help: ## this list
@@ -77,6 +77,9 @@ smoke: .venv/test ## the smoke tests of the newest good release in ENV
 
 backup: .venv/test ## back up the data of ENV, now
 	@$(BIN)/python -m delivery backup $(ENV)
+
+backups: .venv/test ## the backups of ENV, newest first
+	@$(BIN)/python -m delivery backups $(ENV)
 
 restore: .venv/test ## bring the data of ENV back from its newest backup; OPTIONS: docs/backups.md
 	@$(BIN)/python -m delivery restore $(ENV) $(OPTIONS)

@@ -10,8 +10,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from sqlalchemy import text
+
 from app import check, database, logs, settings
 from app.database import DatabaseError
+from backup import dump
 from backup.restore import NEWEST, compare, fetch, listing
 from backup.retention import Retention
 from backup.save import save
@@ -58,6 +61,8 @@ def run(options: argparse.Namespace, variables: settings.Settings) -> None:
             # A backup of a release before has to be of use to this one.
             database.migrate(engine)
             read = check.check(engine)
+            with engine.begin() as connection:
+                connection.execute(text(f"DROP TABLE IF EXISTS {dump.RESTORING}"))
             log.info("the restored database is as it was saved", extra={**asdict(report), "read": read})
         case "list":
             print(listing(store()), end="")

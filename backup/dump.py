@@ -18,6 +18,9 @@ HEADING = re.compile(rb"-- (?:Table structure|Temporary view structure) for (?:t
 REST = re.compile(rb"-- Dumping (?:events|routines) for database ")
 COMPLETED = b"-- Dump completed"
 NEEDED = "alembic_version"
+REVISION = re.compile(rb"INSERT INTO `alembic_version` VALUES \('([^']+)'\);\n")
+# A table that load.sh makes before it loads, and that goes when the whole was compared.
+RESTORING = "restoring"
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,13 @@ def read(file: Path) -> dict[str, Table]:
     if NEEDED not in hashes:
         raise BackupError(f"{file}: the dump has no table {NEEDED}: the schema is empty or another's")
     return {name: Table(rows[name], hashes[name].hexdigest()) for name in hashes}
+
+
+def revision(file: Path) -> str | None:
+    """The revision of the schema that the dump is of."""
+    with file.open("rb") as lines:
+        matches = (REVISION.fullmatch(line) for line in lines)
+        return next((match[1].decode() for match in matches if match), None)
 
 
 def differences(wanted: dict[str, Table], found: dict[str, Table]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
 import time
@@ -26,11 +27,7 @@ def fetch(store: Store, name: str, folder: Path, identities: Sequence[str], olde
         BackupError: there is none, it is older than `oldest`, it was altered, or the key does not open it.
     """
     (folder / "began").write_text(str(time.time()))
-    if name == NEWEST:
-        found = manifest.complete(store.names())
-        if not found:
-            raise BackupError(f"{store.remote}/{store.folder} has no backup")
-        name = manifest.name(found[-1])
+    name = _exact(store, name)
     text = folder / "manifest.json"
     store.download(name + MANIFEST, text)
     description = Manifest.from_json(text.read_text())
@@ -52,7 +49,24 @@ def fetch(store: Store, name: str, folder: Path, identities: Sequence[str], olde
     sealed.unlink()
     if changed := dump.differences(description.tables, dump.read(folder / "dump.sql")):
         raise BackupError(f"{name} and its manifest disagree: " + "; ".join(changed))
-    log.info("the backup is fetched and opened", extra={"backup": f"{store.folder}/{name}"})
+    size = (folder / "dump.sql").stat().st_size
+    about = {"backup": f"{store.folder}/{name}", "bytes": size, "revision": dump.revision(folder / "dump.sql")}
+    log.info("the backup is fetched and opened", extra=about)
+
+
+def _exact(store: Store, name: str) -> str:
+    """The name of a backup that the store has; the newest one's for `newest`."""
+    names = [manifest.name(at) for at in manifest.complete(store.names())]
+    if not names:
+        raise BackupError(f"{store.remote}/{store.folder} has no backup")
+    if name == NEWEST:
+        return names[-1]
+    if name not in names:
+        near = ", ".join(difflib.get_close_matches(name, names, n=3, cutoff=0))
+        raise BackupError(
+            f"{store.folder} has no backup {name}; the names most like it: {near}; `make backups ENV=...` lists all"
+        )
+    return name
 
 
 @dataclass(frozen=True)

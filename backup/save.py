@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from backup import dump, manifest
@@ -32,6 +32,8 @@ def save(file: Path, at: datetime, store: Store, recipients: Sequence[str], rete
     """
     started = time.monotonic()
     tables = dump.read(file)
+    if dump.RESTORING in tables:
+        raise BackupError("a restore into this database has not ended: a part of it would be no backup")
     at = at.replace(microsecond=0)
     stem = manifest.name(at)
     if any(each.startswith(stem) for each in store.names()):
@@ -71,10 +73,13 @@ def _prune(store: Store, at: datetime, retention: Retention) -> list[str]:
     found = manifest.complete(store.names())
     if at not in found:
         raise BackupError(f"the store does not list {manifest.name(at)}, which was just uploaded; nothing was pruned")
-    if found[-1] > at:
+    if found[-1] > max(at, datetime.now(UTC)):
         raise BackupError(
             f"{manifest.name(found[-1])} is from the future of this backup: a clock has jumped; nothing was pruned"
         )
+    if found[-1] > at:
+        log.info("%s was begun later and is stored already: it prunes", manifest.name(found[-1]))
+        return []
     written = store.modified(manifest.name(at) + MANIFEST)
     if abs(written - at) > SKEW:
         raise BackupError(

@@ -23,7 +23,7 @@ from delivery import (
     rotation,
     sops,
 )
-from delivery.shell import DeliveryError, kubectl, say
+from delivery.shell import DeliveryError, kubectl
 
 
 def up(environment: str, registry: str, options: deploy.Options) -> None:
@@ -34,15 +34,11 @@ def up(environment: str, registry: str, options: deploy.Options) -> None:
     deploy.deploy(environment, manifests, str(built), options)
 
 
-def generate(environment: str) -> None:
-    """One headless generation now: a Job from the environment's CronJob, followed to its end."""
+def in_turn(environment: str, cronjob: str) -> None:
+    """A Job as a CronJob makes it, when none of that sort runs any more; prints what it has said."""
     namespace = f"school-scheduler-{environment}"
-    name = "generation-" + os.urandom(3).hex()
-    kubectl("-n", namespace, "create", "job", name, "--from=cronjob/generation")
-    say(f"waiting for job/{name}")
-    kubectl("-n", namespace, "wait", f"job/{name}", "--for=jsonpath={.status.ready}=1", "--timeout=3m")
-    print(kubectl("-n", namespace, "logs", f"job/{name}", "--follow", timeout=3600), end="")
-    kubectl("-n", namespace, "wait", f"job/{name}", "--for=condition=Complete", "--timeout=30s")
+    job.wait_for_others(namespace, cronjob)
+    print(job.run(namespace, cronjob), end="")
 
 
 def status(environment: str) -> None:
@@ -142,14 +138,16 @@ def run(options: argparse.Namespace) -> None:
             sops.make(options.environment, from_cluster=options.from_cluster)
         case "rotate":
             rotation.rotate(options.environment)
-        case "backup" | "restore-drill":
-            print(job.run(f"school-scheduler-{options.environment}", options.command), end="")
+        case "backup":
+            print(backup.make(options.environment), end="")
+        case "restore-drill":
+            in_turn(options.environment, options.command)
         case "backups":
             print(backup.listing(options.environment), end="")
         case "status":
             status(options.environment)
         case "generate":
-            generate(options.environment)
+            in_turn(options.environment, "generation")
         case "down":
             kubectl("delete", "namespace", f"school-scheduler-{options.environment}", "--ignore-not-found")
 

@@ -57,6 +57,7 @@ def deploy(environment: str, manifests: Path, reference: str, options: Options) 
     if options.bootstrap:
         bootstrap(text)
     with lease.held(namespace, options.wait):
+        backup.refuse_partial(environment)
         sops.apply(environment)
         credentials.require_database(namespace)
         before = release.read(namespace)
@@ -99,6 +100,7 @@ def rollback(environment: str, number: int | None, options: Options) -> None:
         if target is None:
             what = f"no release {number}" if number else "no good release before the newest"
             raise DeliveryError(f"{environment} has {what}; nothing was changed")
+        backup.refuse_partial(environment)
         return_to(environment, namespace, target, releases, options)
         for newer in releases:
             if newer.number > target.number and newer.phase != "failed":

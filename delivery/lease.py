@@ -1,4 +1,6 @@
-"""One delivery at a time: a Lease in the environment's namespace, renewed as long as its holder lives.
+"""One delivery, backup or restore at a time: a Lease in the environment's namespace.
+
+It is renewed as long as its holder lives.
 
 As in Kubernetes' own leader election, a lease is abandoned when nobody has renewed it for as long as it lasts, by the
 watcher's own clock, so that clocks that differ do no harm.
@@ -32,20 +34,21 @@ def who() -> str:
 
 
 @contextmanager
-def held(namespace: str, wait: float = 2 * SECONDS) -> Iterator[None]:
+def held(namespace: str, wait: float = 2 * SECONDS, work: str = "delivery") -> Iterator[None]:
     """Holds the lease of `namespace`, having waited for another holder for up to `wait` seconds.
 
     Raises:
-        DeliveryError: another delivery still holds it; the text names whose.
+        DeliveryError: another still holds it; the text names who, and the `work` that they do.
     """
-    holder = f"{who()}, {secrets.token_hex(3)}"
+    holder = f"{work} by {who()}, {secrets.token_hex(3)}"
     _acquire(namespace, holder, wait)
     ended = threading.Event()
 
     def renew() -> None:
         while not ended.wait(SECONDS / 3):
             try:
-                _hold(namespace, _get(namespace), holder)
+                if not _renew(namespace, holder, holder):
+                    return say("the lease has gone to somebody else, as it was not renewed in time")
             except DeliveryError as error:
                 say(f"the lease could not be renewed: {error}")
 
@@ -56,7 +59,19 @@ def held(namespace: str, wait: float = 2 * SECONDS) -> Iterator[None]:
     finally:
         ended.set()
         renewer.join()
-        _hold(namespace, _get(namespace), "")
+        try:
+            _renew(namespace, holder, "")
+        except DeliveryError as error:
+            say(f"the lease ends by itself in {SECONDS} s: {error}")
+
+
+def _renew(namespace: str, holder: str, next_holder: str) -> bool:
+    """Writes the next holder where `holder` still has the lease; whether it does."""
+    lease = _get(namespace)
+    if lease["spec"]["holderIdentity"] != holder:
+        return False
+    _hold(namespace, lease, next_holder)
+    return True
 
 
 def _acquire(namespace: str, holder: str, wait: float) -> None:
@@ -66,14 +81,15 @@ def _acquire(namespace: str, holder: str, wait: float) -> None:
     except DeliveryError as error:
         if "AlreadyExists" not in str(error):
             raise
-    version, since = "", time.monotonic()
+    version, since, seen = "", time.monotonic(), ""
     deadline = since + wait
     while True:
         lease = _get(namespace)
         other = lease["spec"]["holderIdentity"]
+        if other and other != seen:
+            seen = other
+            say(f"waiting for the {other}")
         if lease["metadata"]["resourceVersion"] != version:
-            if other and not version:
-                say(f"waiting for {other}")
             version, since = lease["metadata"]["resourceVersion"], time.monotonic()
         if other in ("", holder) or time.monotonic() > since + SECONDS:
             try:
@@ -83,7 +99,7 @@ def _acquire(namespace: str, holder: str, wait: float) -> None:
                 if "Conflict" not in str(error):
                     raise
         if time.monotonic() > deadline:
-            raise DeliveryError(f"{other} is delivering to {namespace}; try again when that has ended")
+            raise DeliveryError(f"{namespace} is in use: {other}; try again when that has ended")
         time.sleep(1)
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
-from delivery import deploy, job, lease, release, rollout
+from delivery import backup, database, deploy, job, lease, release, rollout, rotation
+from delivery.database import State
 from delivery.release import Release
 from delivery.shell import DeliveryError, kubectl, say
 
-# How many tables the schema has; the account is one that the database's own pod knows.
-TABLES = """set -eu
-user=$(cat /run/secrets/db-credentials/accounts-user)
-MYSQL_PWD=$(cat /run/secrets/db-credentials/accounts-password)
-export MYSQL_PWD
-exec mysql --protocol=tcp --host=127.0.0.1 --user="$user" --batch --skip-column-names --execute \
-"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '$MYSQL_DATABASE'" """
+NEWEST = "newest"
+# What a load may take of the volume, as a multiple of the dump: the tables, and the binary log.
+GROWTH = 3
+WRITERS = "app.kubernetes.io/component in (web,worker,generation)"
 
 
 @dataclass(frozen=True)
@@ -35,73 +34,190 @@ class Options:
     ingress: str | None
 
 
+@dataclass(frozen=True)
+class Plan:
+    """A restore that may begin.
+
+    Attributes:
+        target: the release that is started again.
+        before: what the database held, None where there was none.
+        safety: the backup of that, empty where there was nothing to back up.
+        variables: of the Job that restores.
+    """
+
+    environment: str
+    target: Release
+    options: Options
+    before: State | None
+    safety: str
+    variables: dict[str, str]
+
+    @property
+    def namespace(self) -> str:
+        return f"school-scheduler-{self.environment}"
+
+    @property
+    def remedy(self) -> str:
+        """What is typed to bring the application back on the data from before, or else on the backup."""
+        if self.safety:
+            return backup.restoring(self.environment, self.safety)
+        return backup.restoring(self.environment, self.options.backup, self.options.source)
+
+
 def restore(environment: str, options: Options) -> None:
     """Stops the application, brings the data back by a Job, and starts the last good release on it.
 
-    A database that was destroyed, its claim too, is made anew first. What is there is replaced only where `options` say
-    so twice, and only after it has been backed up itself.
+    Everything that can be known before is looked at before anything stops. A database that was destroyed, its claim
+    too, is made anew. What is there is replaced only where `options` say so twice, and only after it has been backed up
+    itself; whatever goes wrong then, the application is brought back on what was there before.
 
     Raises:
-        DeliveryError: nothing was changed; or the data is not back, and the application stays stopped.
+        DeliveryError: the data is not back; the text says on what data the application runs, or names the command that
+            brings it back.
+    """
+    if (options.overwrite or options.confirm) and not confirmed(environment, options):
+        raise DeliveryError(f"to replace the data of {environment} say both: --overwrite --confirm {environment}")
+    with lease.held(f"school-scheduler-{environment}", work="restore"):
+        plan = prepare(environment, options)
+        say(f"stopping {environment}; should this command be killed, type it again, or `{plan.remedy}`")
+        note = f"{backup.RECORD}={plan.safety}"
+        kubectl("-n", plan.namespace, "annotate", "cronjob/restore", note, "--overwrite")
+        try:
+            _stop(plan)
+            print(job.run(plan.namespace, "restore", plan.variables), end="")
+            _start(plan)
+        except (DeliveryError, KeyboardInterrupt) as error:
+            _return(plan, error)
+        _forget(plan)
+    say(f"{environment} runs release {plan.target.number} on the restored data")
+
+
+def confirmed(environment: str, options: Options) -> bool:
+    return options.overwrite and options.confirm == environment
+
+
+def prepare(environment: str, options: Options) -> Plan:
+    """Looks whether the restore can succeed, and backs up what there is.
+
+    Raises:
+        DeliveryError: it cannot; nothing was changed.
     """
     namespace = f"school-scheduler-{environment}"
-    told = options.overwrite and options.confirm == environment
-    with lease.held(namespace):
-        target = release.running(namespace)
-        if tables := _tables(namespace):
-            if not told:
-                raise DeliveryError(
-                    f"{environment} has a database of {tables} tables; nothing was changed. Say twice that it is to be "
-                    f"replaced: --overwrite --confirm {environment}"
-                )
-            if options.backup == "newest":
-                raise DeliveryError(
-                    "what is there is backed up first, and would be the newest; name a backup (backups)"
-                )
-            say(f"backing up what {environment} has now")
-            # Pruning could take away the very one that is to come back.
-            job.run(namespace, "backup", {"PRUNE": "no"})
-        _stop(namespace, target)
-        variables = {
-            "BACKUP_NAME": options.backup,
-            "BACKUP_ENVIRONMENT": f"school-scheduler-{options.source}",
-            "OVERWRITE": namespace if told else "nothing",
-        }
-        try:
-            print(job.run(namespace, "restore", variables), end="")
-        except DeliveryError as error:
-            remedy = f"`make rollback ENV={environment} OPTIONS='--to {target.number}'` starts it on what is there"
-            raise DeliveryError(
-                f"the data is not back, and the application stays stopped; {remedy}\n{error}"
-            ) from error
-        _start(environment, namespace, target, options)
-    say(f"{environment} runs release {target.number} on the restored data")
+    target = release.running(namespace)
+    if left := job.unfinished(namespace, "restore"):
+        say(f"ending what a restore that was interrupted has left: {', '.join(left)}")
+        job.end(namespace, left)
+    before = database.read(namespace, wait=60)
+    safety = (backup.before_restore(namespace) or "") if before else ""
+    live = before.whole if before else not _has_database(target)
+    if before and before.whole and not confirmed(environment, options):
+        raise DeliveryError(
+            f"{environment} has a database of {before.tables} tables; nothing was changed. Say twice that it is to be "
+            f"replaced: --overwrite --confirm {environment}"
+        )
+    if options.backup == NEWEST and before and (before.whole or safety):
+        raise DeliveryError("what is there is backed up first, and would be the newest; name a backup (backups)")
+    variables = {
+        "BACKUP_NAME": options.backup,
+        "BACKUP_ENVIRONMENT": f"school-scheduler-{options.source}",
+        "OVERWRITE": "nothing",
+    }
+    _look(namespace, before, variables)
+    if live and confirmed(environment, options):
+        say(f"backing up what {environment} has now")
+        # Pruning could take away the very one that is to come back.
+        safety = backup.name(backup.now(namespace, prune=False))
+        variables["OVERWRITE"] = namespace
+    return Plan(environment, target, options, before, safety, variables)
 
 
-def _tables(namespace: str) -> int:
-    """How many tables the live database has; 0 where there is none, or none that runs."""
-    selector = "app.kubernetes.io/component=database"
-    ready = '{.items[*].status.conditions[?(@.type=="Ready")].status}'
-    if "True" not in kubectl("-n", namespace, "get", "pods", "-l", selector, "-o", f"jsonpath={ready}"):
-        return 0
-    return int(kubectl("-n", namespace, "exec", "mysql-0", "-c", "mysql", "--", "sh", "-c", TABLES))
+def _look(namespace: str, before: State | None, variables: dict[str, str]) -> None:
+    """Fetches and opens the backup as the restore will, beside the running application."""
+    say(f"looking at backup {variables['BACKUP_NAME']}")
+    try:
+        printed = job.run(namespace, "restore", variables, only="fetch", seconds=1800)
+    except job.JobError as error:
+        raise DeliveryError(f"{error.reason}; nothing was changed") from error
+    found = json.loads((printed.splitlines() or ["{}"])[-1])
+    # A release from before these were told does without.
+    size, revision = found.get("bytes", 0), found.get("revision")
+    if before and GROWTH * size > before.free + before.size:
+        raise DeliveryError(
+            f"a dump of {size} bytes may take {GROWTH} times that, and the database's volume has "
+            f"{before.free + before.size}; nothing was changed"
+        )
+    known = [backup.schema(rollout.read(each.manifests)) for each in release.read(namespace)]
+    if revision and revision > max(filter(None, known), default=revision):
+        raise DeliveryError(
+            f"the backup is of schema {revision}, newer than any release here knows; deliver one that does first; "
+            "nothing was changed"
+        )
 
 
-def _stop(namespace: str, target: Release) -> None:
+def _has_database(target: Release) -> bool:
+    """Whether the database is one of the release's own, rather than one outside the cluster."""
+    objects = (each for each in rollout.read(target.manifests) if each["kind"] == "StatefulSet")
+    return any(each["metadata"]["labels"][job.COMPONENT] == "database" for each in objects)
+
+
+def _stop(plan: Plan) -> None:
     """Takes the application away, so that nobody writes, and has the database and its accounts there."""
-    objects = rollout.read(target.manifests)
-    writers = [f"deployment/{each['metadata']['name']}" for each in objects if each["kind"] == "Deployment"]
-    kubectl("-n", namespace, "delete", "--ignore-not-found", "--wait", "cronjob/generation", *writers)
-    pods = "app.kubernetes.io/component in (web,worker,generation)"
-    kubectl("-n", namespace, "wait", "pod", "-l", pods, "--for=delete", "--timeout=180s")
-    rest = [each for each in objects if each["kind"] != "Deployment" and each["metadata"]["name"] != "generation"]
+    namespace = plan.namespace
+    kubectl("-n", namespace, "delete", "--wait", "deployments,cronjobs,jobs", "-l", WRITERS)
+    kubectl("-n", namespace, "wait", "pod", "-l", WRITERS, "--for=delete", "--timeout=180s")
+    objects = rollout.read(plan.target.manifests)
+    away = [
+        each for each in objects if each["kind"] in ("Deployment", "Job") or each["metadata"]["name"] == "generation"
+    ]
+    rest = [each for each in objects if each not in away]
     rollout.apply(rollout.write(rest), rollout.NOT_THE_NAMESPACE)
     rollout.wait(namespace, rest)
-    if any(each["kind"] == "Job" for each in rest):
-        kubectl("-n", namespace, "wait", "job/accounts", "--for=condition=Complete", "--timeout=300s")
+    if any(each["kind"] == "Job" for each in away):
+        rotation.accounts(namespace, objects, "--wait=300")
 
 
-def _start(environment: str, namespace: str, target: Release, options: Options) -> None:
-    rollout.apply(target.manifests, rollout.NOT_THE_NAMESPACE)
-    rollout.wait(namespace, rollout.read(target.manifests))
-    deploy.smoke_release(environment, target, options.ingress)
+def _start(plan: Plan) -> None:
+    rollout.apply(plan.target.manifests, rollout.NOT_THE_NAMESPACE)
+    rollout.wait(plan.namespace, rollout.read(plan.target.manifests))
+    deploy.smoke_release(plan.environment, plan.target, plan.options.ingress)
+
+
+def _return(plan: Plan, error: DeliveryError | KeyboardInterrupt) -> None:
+    """Brings the application back on whole data after `error`, and raises what became of it.
+
+    It returns where the data of the backup turns out to be there all the same.
+    """
+    reason = str(error).splitlines()[0] if str(error) else "the restore was interrupted"
+    remedy, restored = plan.remedy, False
+    say(f"{reason}; bringing {plan.environment} back; should that be killed too: `{remedy}`")
+    try:
+        job.end(plan.namespace, job.unfinished(plan.namespace, "restore"))
+        state = database.read(plan.namespace, wait=180)
+        if state and state.whole:
+            restored = not plan.before or state.made != plan.before.made
+        elif plan.safety:
+            say(f"loading {plan.safety}, the backup of what was there before")
+            job.run(plan.namespace, "restore", _of_safety(plan))
+        else:
+            raise DeliveryError(f"{plan.environment} has no whole data to run on")
+        remedy = f"make rollback ENV={plan.environment} OPTIONS='--to {plan.target.number}'"
+        _start(plan)
+    except (DeliveryError, KeyboardInterrupt) as second:
+        raise DeliveryError(
+            f"the restore did not succeed, and {plan.environment} does not run; this brings it back: "
+            f"`{remedy}`\n{error}\n{second}"
+        ) from error
+    if restored and isinstance(error, DeliveryError):
+        return
+    _forget(plan)
+    data = f"the data of {plan.options.backup}" if restored else "the data from before"
+    raise DeliveryError(f"the restore did not succeed; {plan.environment} runs on {data}: {reason}\n{error}") from error
+
+
+def _of_safety(plan: Plan) -> dict[str, str]:
+    own = {"BACKUP_NAME": plan.safety, "BACKUP_ENVIRONMENT": plan.namespace}
+    return {**plan.variables, **own, "OVERWRITE": plan.namespace}
+
+
+def _forget(plan: Plan) -> None:
+    kubectl("-n", plan.namespace, "annotate", "cronjob/restore", f"{backup.RECORD}-")

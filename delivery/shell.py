@@ -20,6 +20,7 @@ PASSING = (
     ": EOF",
     "unexpected EOF",
     "connection reset by peer",
+    "client connection lost",
     "etcdserver: request timed out",
     "ServiceUnavailable",
     "TooManyRequests",
@@ -58,9 +59,15 @@ def program(name: str) -> str:
     return str(beside) if beside.exists() else shutil.which(name) or name
 
 
-def kubectl(*arguments: str, stdin: str | None = None, timeout: float = 600, good: tuple[int, ...] = (0,)) -> str:
-    """Runs kubectl; an API server that is slow or away for a moment is asked again, for up to a minute."""
-    deadline = time.monotonic() + 60
+def kubectl(
+    *arguments: str,
+    stdin: str | None = None,
+    timeout: float = 600,
+    good: tuple[int, ...] = (0,),
+    patience: float = 60,
+) -> str:
+    """Runs kubectl; an API server that is slow or away is asked again, for up to `patience` seconds."""
+    deadline = time.monotonic() + patience
     while True:
         try:
             return run(program("kubectl"), *arguments, stdin=stdin, timeout=timeout, good=good)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Usage: dump.sh FILE, which gets the schema DB_NAME of the server DB_HOST.
+# Usage: dump.sh FILE [TABLE]; FILE gets the schema DB_NAME of the server DB_HOST, but for one TABLE.
 # mysqldump writes the file itself: in a pipe its failure could pass for a short dump.
 set -eu
 # shellcheck source=base/backup/login.sh
@@ -14,7 +14,7 @@ mysqldump --no-defaults --protocol=tcp --host="$DB_HOST" --user="$user" $tls \
   --max-allowed-packet=64M --single-transaction --quick --routines --triggers --events --hex-blob --default-character-set=utf8mb4 \
   --set-gtid-purged=OFF --no-tablespaces --loose-skip-masking-policies \
   --skip-extended-insert --order-by-primary --skip-dump-date \
-  --result-file="$1" "$DB_NAME" 2>/scratch/complaints || status=$?
+  ${2:+--ignore-table="$DB_NAME.$2"} --result-file="$1" "$DB_NAME" 2>/scratch/complaints || status=$?
 complaints=$(cat /scratch/complaints)
 echo "$complaints" >&2
 # Of some errors mysqldump only speaks, and ends as if nothing had been.
