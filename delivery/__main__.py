@@ -129,9 +129,8 @@ def run(options: argparse.Namespace) -> None:
         case "restore":
             source = options.of or options.environment
             told = (options.overwrite, options.confirm)
-            restore.restore(
-                options.environment, restore.Options(options.backup, source, *told, ingress=options.ingress)
-            )
+            chosen_backup = restore.Options(options.backup, source, *told, ingress=options.ingress)
+            print(restore.restore(options.environment, chosen_backup), end="")
         case "credentials":
             credentials.ensure_database(f"school-scheduler-{options.environment}")
         case "secrets":
@@ -160,8 +159,11 @@ def chosen(options: argparse.Namespace) -> deploy.Options:
 def main() -> int:
     """Parses the command line; a DeliveryError becomes its message and exit code 1."""
     options = parser().parse_args()
-    # A pipeline that is cancelled sends SIGTERM; the lease is to be given back all the same.
-    signal.signal(signal.SIGTERM, _interrupt)
+    # A pipeline that is cancelled sends SIGTERM, a terminal that is closed SIGHUP: what was stopped
+    # is to be started, and the lease to be given back, all the same.
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _interrupt)
     try:
         run(options)
     except DeliveryError as error:

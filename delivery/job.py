@@ -24,7 +24,7 @@ NAME_OF_POD = "batch.kubernetes.io/job-name"
 # Seconds: how long a Job stays after its end, and how much longer than whoever follows it it may run.
 KEPT, SPARE = 600, 120
 # Seconds for which something may keep a pod from starting: a quota or a volume, or nodes without room.
-STUCK, CROWDED = 60, 600
+STUCK, CROWDED = 30, 600
 # Seconds for which an API server that does not answer is asked how a Job is doing.
 PATIENCE = 600
 ENDED = ("Complete", "Failed")
@@ -103,7 +103,8 @@ def follow(namespace: str, manifest: Manifest, seconds: float) -> str:
 
 def owned_by_nobody(manifest: Manifest, seconds: float) -> Manifest:
     """The Job with what makes it go by itself, and with the label that finds it and its pods."""
-    metadata, spec = manifest["metadata"], manifest["spec"]
+    metadata = {key: value for key, value in manifest["metadata"].items() if key != "ownerReferences"}
+    spec = manifest["spec"]
     deadline = min(spec.get("activeDeadlineSeconds", seconds), seconds) + SPARE
     template = spec["template"]
     pod = template.get("metadata", {})

@@ -64,12 +64,15 @@ class Plan:
         return backup.restoring(self.environment, self.options.backup, self.options.source)
 
 
-def restore(environment: str, options: Options) -> None:
+def restore(environment: str, options: Options) -> str:
     """Stops the application, brings the data back by a Job, and starts the last good release on it.
 
     Everything that can be known before is looked at before anything stops. A database that was destroyed, its claim
     too, is made anew. What is there is replaced only where `options` say so twice, and only after it has been backed up
     itself; whatever goes wrong then, the application is brought back on what was there before.
+
+    Returns:
+        What the Job has printed; nothing where it was lost after its work.
 
     Raises:
         DeliveryError: the data is not back; the text says on what data the application runs, or names the command that
@@ -78,18 +81,19 @@ def restore(environment: str, options: Options) -> None:
     if (options.overwrite or options.confirm) and not confirmed(environment, options):
         raise DeliveryError(f"to replace the data of {environment} say both: --overwrite --confirm {environment}")
     with lease.held(f"school-scheduler-{environment}", work="restore"):
-        plan = prepare(environment, options)
+        plan, report = prepare(environment, options), ""
         say(f"stopping {environment}; should this command be killed, type it again, or `{plan.remedy}`")
         note = f"{backup.RECORD}={plan.safety}"
         kubectl("-n", plan.namespace, "annotate", "cronjob/restore", note, "--overwrite")
         try:
             _stop(plan)
-            print(job.run(plan.namespace, "restore", plan.variables), end="")
+            report = job.run(plan.namespace, "restore", plan.variables)
             _start(plan)
-        except (DeliveryError, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt) as error:
             _return(plan, error)
         _forget(plan)
     say(f"{environment} runs release {plan.target.number} on the restored data")
+    return report
 
 
 def confirmed(environment: str, options: Options) -> bool:
@@ -182,7 +186,7 @@ def _start(plan: Plan) -> None:
     deploy.smoke_release(plan.environment, plan.target, plan.options.ingress)
 
 
-def _return(plan: Plan, error: DeliveryError | KeyboardInterrupt) -> None:
+def _return(plan: Plan, error: BaseException) -> None:
     """Brings the application back on whole data after `error`, and raises what became of it.
 
     It returns where the data of the backup turns out to be there all the same.
@@ -207,7 +211,7 @@ def _return(plan: Plan, error: DeliveryError | KeyboardInterrupt) -> None:
             f"the restore did not succeed, and {plan.environment} does not run; this brings it back: "
             f"`{remedy}`\n{error}\n{second}"
         ) from error
-    if restored and isinstance(error, DeliveryError):
+    if restored and isinstance(error, Exception):
         return
     _forget(plan)
     data = f"the data of {plan.options.backup}" if restored else "the data from before"

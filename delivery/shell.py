@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,7 +35,9 @@ class DeliveryError(Exception):
 
 def say(message: str) -> None:
     """Prints one line of progress to standard error, so that standard output stays free for results."""
-    print(f"delivery: {message}", file=sys.stderr, flush=True)
+    # A terminal that was closed is no reason to leave the work half done.
+    with suppress(OSError):
+        print(f"delivery: {message}", file=sys.stderr, flush=True)
 
 
 def run(*command: str, stdin: str | None = None, timeout: float = 600, good: tuple[int, ...] = (0,)) -> str:

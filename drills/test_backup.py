@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import random
+import re
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from delivery import backup, job, restore
 from delivery.restore import Options
+from delivery.shell import ROOT as REPOSITORY
 from delivery.shell import DeliveryError, kubectl
 from drills.conftest import FAULTS, Fault, Stage
-from drills.faults import query
+from drills.faults import ROOT, query
 
 # A thousand more timetables, and nothing that a worker would go on with.
 FILL = """
@@ -24,6 +30,11 @@ INSERT INTO generation (instance_id, state, seconds, seed, attempts, requested_a
   WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 1000)
   SELECT (SELECT MIN(id) FROM instance), 'failed', 1, n, 1, UTC_TIMESTAMP(6), CONCAT(REPEAT('não cabe ', 40), n)
   FROM number;
+"""
+# One more, after a backup.
+LATER = """
+INSERT INTO generation (instance_id, state, seconds, seed, attempts, requested_at, error)
+  SELECT MIN(id), 'failed', 1, 1, 1, UTC_TIMESTAMP(6), 'later' FROM instance
 """
 # The object store, from its own pod.
 STORE = (
@@ -65,7 +76,12 @@ def test_a_database_that_was_destroyed_with_its_claim_comes_back_every_row_equal
     kubectl("-n", stage.namespace, "delete", "statefulset/mysql", "--wait")
     kubectl("-n", stage.namespace, "delete", "pvc/data-mysql-0", "--wait")
     began = time.monotonic()
-    restore.restore(stage.environment, options(stage))
+    with ThreadPoolExecutor(1) as thread:
+        restored = thread.submit(restore.restore, stage.environment, options(stage))
+        # Jobs beside it, of the same CronJob.
+        while not restored.done():
+            assert newest(stage)
+        restored.result()
     took = time.monotonic() - began
     assert query(stage, ROWS) == saved
     lost = f"none of {len(saved.splitlines())} rows in the backup"
@@ -85,6 +101,110 @@ def test_the_restore_job_itself_leaves_a_live_database_alone(stage: Stage, saved
     with pytest.raises(DeliveryError, match="tables; nothing was changed"):
         job.run(stage.namespace, "restore")
     assert query(stage, ROWS) == saved
+
+
+def test_a_backup_that_is_not_there_is_refused_without_a_lost_request(stage: Stage, saved: str) -> None:
+    pods = stage.pods()
+    with stage.traffic() as answers, pytest.raises(DeliveryError, match="names most like it") as error:
+        restore.restore(stage.environment, options(stage, "20261130T00000Z", confirm=stage.environment))
+    assert newest(stage) in str(error.value)
+    assert len(answers) > 20
+    assert [answer for answer in answers if answer.error] == []
+    assert (query(stage, ROWS), stage.pods()) == (saved, pods)
+
+
+def test_two_backups_at_once_both_succeed_and_none_is_the_cronjobs(stage: Stage, saved: str) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        names = set(map(backup.name, threads.map(backup.make, [stage.environment] * 2)))
+    assert len(names) == 2
+    assert names <= {line.rpartition("/")[2].rstrip('"}') for line in backup.listing(stage.environment).splitlines()}
+    jobs = json.loads(kubectl("-n", stage.namespace, "get", "jobs", "-l", job.LABEL, "-o", "json"))["items"]
+    assert len(jobs) > 2
+    assert [each for each in jobs if "ownerReferences" in each["metadata"]] == []
+    assert {each["spec"]["ttlSecondsAfterFinished"] for each in jobs} == {job.KEPT}
+
+
+def test_a_restore_that_fails_in_the_middle_brings_back_what_was_there(
+    stage: Stage, saved: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = newest(stage)
+    query(stage, LATER)
+    before = query(stage, ROWS)
+    # Of the statements that load the backup some are let through; those of the way back all are.
+    limit = "ALTER USER 'migration'@'%' WITH MAX_QUERIES_PER_HOUR {}"
+    way_back = restore._of_safety
+
+    def unlimited(plan: restore.Plan) -> dict[str, str]:
+        query(stage, limit.format(0), client=ROOT)
+        return way_back(plan)
+
+    monkeypatch.setattr(restore, "_of_safety", unlimited)
+    query(stage, limit.format(300), client=ROOT)
+    with stage.as_deployer(), pytest.raises(DeliveryError, match="runs on the data from before") as error:
+        restore.restore(stage.environment, options(stage, name, confirm=stage.environment))
+    assert "max_queries_per_hour" in str(error.value)
+    assert query(stage, ROWS) == before
+    query(stage, "DELETE FROM generation WHERE error = 'later'")
+
+
+@contextmanager
+def restoring(stage: Stage, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The command in a process of its own, when its Job has just begun."""
+    command = [sys.executable, "-m", "delivery", "restore", stage.environment, f"--backup={name}", "--overwrite"]
+    command += [f"--confirm={stage.environment}", f"--ingress={stage.options.ingress}"]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr
+        for marker in (b"stopping", b"waiting for job/restore"):
+            while marker not in process.stderr.readline():
+                assert process.poll() is None
+        # The backup is fetched, loaded or dumped again.
+        time.sleep(random.uniform(0, 12))  # noqa: S311
+        yield process
+
+
+@pytest.mark.slow
+def test_a_restore_that_is_cancelled_brings_the_application_back(stage: Stage, saved: str) -> None:
+    name = newest(stage)
+    with restoring(stage, name) as process:
+        process.send_signal(signal.SIGTERM)
+        _, words = process.communicate()
+    assert process.returncode == 1
+    assert re.search(rf"runs on the data (from before|of {name})", words.decode())
+    assert (query(stage, ROWS), len(stage.pods())) == (saved, 2)
+
+
+@pytest.mark.slow
+def test_a_restore_that_is_killed_is_finished_by_the_same_command(stage: Stage, saved: str) -> None:
+    name = newest(stage)
+    query(stage, "DELETE FROM generation WHERE id > 1")
+    with restoring(stage, name) as process:
+        process.kill()
+    restore.restore(stage.environment, options(stage, name, confirm=stage.environment))
+    assert (query(stage, ROWS), len(stage.pods())) == (saved, 2)
+
+
+@pytest.mark.slow
+def test_a_restore_whose_job_somebody_deletes_leaves_whole_data(stage: Stage, saved: str) -> None:
+    name = newest(stage)
+    with restoring(stage, name) as process:
+        kubectl("-n", stage.namespace, "delete", "jobs", "-l", "app.kubernetes.io/component=restore")
+        _, words = process.communicate()
+    assert process.returncode == 0 or b"runs on the data from before" in words
+    assert (query(stage, ROWS), len(stage.pods())) == (saved, 2)
+
+
+@pytest.mark.slow
+def test_a_quota_that_leaves_no_room_is_told_and_the_job_ends(
+    stage: Stage, saved: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    kubectl("-n", stage.namespace, "create", "quota", "none", "--hard=pods=0")
+    try:
+        with pytest.raises(DeliveryError, match="exceeded quota: none") as error:
+            job.run(stage.namespace, "backup")
+    finally:
+        kubectl("-n", stage.namespace, "delete", "quota", "none")
+    assert "has not begun" in capfd.readouterr().err
+    assert str(error.value).split()[0].removeprefix("job/") not in job.unfinished(stage.namespace, "backup")
 
 
 @pytest.mark.slow

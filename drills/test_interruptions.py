@@ -31,7 +31,7 @@ def test_a_release_that_breaks_only_its_configuration_returns_with_the_old_one(s
 
 def test_a_second_delivery_does_not_begin_beside_the_first(stage: Stage) -> None:
     before = [each.number for each in stage.releases()]
-    with lease.held(stage.namespace), pytest.raises(DeliveryError, match="is delivering to"):
+    with lease.held(stage.namespace), pytest.raises(DeliveryError, match="is in use: delivery by"):
         stage.deploy(stage.good, wait=3)
     assert [each.number for each in stage.releases()] == before
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -48,6 +49,24 @@ def test_an_object_without_a_manifest_is_no_backup(bucket: Bucket, saved: str, i
 def test_no_backup_at_all_is_a_failure(bucket: Bucket, identity: str, tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="has no backup"):
         fetch(bucket.store, NEWEST, tmp_path, [identity])
+
+
+@pytest.mark.parametrize("name", ["20261301T000000Z", "", "../homolog/20261101T000000Z", "x" * 300])
+def test_a_name_that_is_not_there_is_answered_with_the_nearest(
+    bucket: Bucket, saved: str, identity: str, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(BackupError, match=rf"prod has no backup {re.escape(name)}; .*{saved}; `make backups") as error:
+        fetch(bucket.store, name, tmp_path, [identity])
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_the_size_and_the_schema_of_what_was_fetched_are_told(
+    bucket: Bucket, saved: str, identity: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    fetch(bucket.store, NEWEST, tmp_path, [identity])
+    told = vars(caplog.records[-1])
+    assert (told["bytes"], told["revision"]) == (len(DUMP), "0001")
 
 
 def test_a_backup_that_is_too_old_is_a_failure(bucket: Bucket, saved: str, identity: str, tmp_path: Path) -> None:

@@ -128,6 +128,27 @@ def test_two_backups_of_one_second_do_not_mix(bucket: Bucket, dumped: Path, reci
     assert bucket.names() == before
 
 
+def test_of_two_backups_at_once_both_succeed_and_the_later_one_prunes(
+    bucket: Bucket, dumped: Path, recipient: str
+) -> None:
+    fill(bucket, OLD)
+    later = now() - timedelta(seconds=1)
+    save(dumped, later, bucket.store, [recipient], None)
+    dumped.write_bytes(DUMP)
+    earlier = later - timedelta(seconds=30)
+    assert save(dumped, earlier, bucket.store, [recipient], DAILY) == []
+    dumped.write_bytes(DUMP)
+    assert save(dumped, now(), bucket.store, [recipient], DAILY) == OLD[:2]
+
+
+def test_a_part_of_a_restore_is_no_backup_and_costs_none(bucket: Bucket, dumped: Path, recipient: str) -> None:
+    before = fill(bucket, OLD)
+    dumped.write_bytes(b"-- Table structure for table `restoring`\n" + DUMP)
+    with pytest.raises(BackupError, match="a restore into this database has not ended"):
+        save(dumped, now(), bucket.store, [recipient], DAILY)
+    assert bucket.names() == before
+
+
 @pytest.mark.parametrize("recipients", [[], ["age1nobody"]])
 def test_without_a_good_public_key_nothing_is_stored(bucket: Bucket, dumped: Path, recipients: list[str]) -> None:
     before = fill(bucket, OLD)

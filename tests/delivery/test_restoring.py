@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable
-from functools import lru_cache
 
 import pytest
 
-from delivery import __main__, deploy, rollout, shell
+from delivery import __main__
 from delivery.shell import DeliveryError
 from tests.delivery.scripted import BACKUP, BEFORE, Cluster, Killed, typed
 
 COMMAND = ["restore", "prod", "--backup", BACKUP, "--overwrite", "--confirm", "prod"]
-
-
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    there = Cluster()
-    monkeypatch.setattr(shell, "run", there.run)
-    monkeypatch.setattr(time, "sleep", there.sleep)
-    monkeypatch.setattr(time, "monotonic", there.monotonic)
-    monkeypatch.setattr(rollout, "read", lru_cache(rollout.read))
-    monkeypatch.setattr(deploy, "smoke_release", lambda *arguments: None)
-    return there
 
 
 def type_in(arguments: list[str]) -> None:
