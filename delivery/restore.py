@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from delivery import backup, database, deploy, job, lease, release, rollout, rotation
 from delivery.database import State
@@ -81,12 +82,13 @@ def restore(environment: str, options: Options) -> str:
     if (options.overwrite or options.confirm) and not confirmed(environment, options):
         raise DeliveryError(f"to replace the data of {environment} say both: --overwrite --confirm {environment}")
     with lease.held(f"school-scheduler-{environment}", work="restore"):
-        plan, report = prepare(environment, options), ""
+        plan, report = _prepared(environment, options), ""
         say(f"stopping {environment}; should this command be killed, type it again, or `{plan.remedy}`")
         note = f"{backup.RECORD}={plan.safety}"
         kubectl("-n", plan.namespace, "annotate", "cronjob/restore", note, "--overwrite")
         try:
             _stop(plan)
+            plan = _seen(plan)
             report = job.run(plan.namespace, "restore", plan.variables)
             _start(plan)
         except (Exception, KeyboardInterrupt) as error:
@@ -98,6 +100,16 @@ def restore(environment: str, options: Options) -> str:
 
 def confirmed(environment: str, options: Options) -> bool:
     return options.overwrite and options.confirm == environment
+
+
+def _prepared(environment: str, options: Options) -> Plan:
+    try:
+        return prepare(environment, options)
+    except DeliveryError as error:
+        if safety := backup.before_restore(f"school-scheduler-{environment}"):
+            remedy = backup.restoring(environment, safety)
+            raise DeliveryError(f"{error}; a restore before has not ended, this ends it: `{remedy}`") from error
+        raise
 
 
 def prepare(environment: str, options: Options) -> Plan:
@@ -142,8 +154,10 @@ def _look(namespace: str, before: State | None, variables: dict[str, str]) -> No
         printed = job.run(namespace, "restore", variables, only="fetch", seconds=1800)
     except job.JobError as error:
         raise DeliveryError(f"{error.reason}; nothing was changed") from error
-    found = json.loads((printed.splitlines() or ["{}"])[-1])
+    found = {}
     # A release from before these were told does without.
+    with suppress(ValueError, IndexError):
+        found = json.loads(printed.splitlines()[-1])
     size, revision = found.get("bytes", 0), found.get("revision")
     if before and GROWTH * size > before.free + before.size:
         raise DeliveryError(
@@ -161,7 +175,7 @@ def _look(namespace: str, before: State | None, variables: dict[str, str]) -> No
 def _has_database(target: Release) -> bool:
     """Whether the database is one of the release's own, rather than one outside the cluster."""
     objects = (each for each in rollout.read(target.manifests) if each["kind"] == "StatefulSet")
-    return any(each["metadata"]["labels"][job.COMPONENT] == "database" for each in objects)
+    return any(each["metadata"]["labels"].get(job.COMPONENT) == "database" for each in objects)
 
 
 def _stop(plan: Plan) -> None:
@@ -186,6 +200,16 @@ def _start(plan: Plan) -> None:
     deploy.smoke_release(plan.environment, plan.target, plan.options.ingress)
 
 
+def _seen(plan: Plan) -> Plan:
+    """The plan with what the database holds that could not be asked before, as it did not run."""
+    if plan.before:
+        return plan
+    before = database.read(plan.namespace, wait=60)
+    if before and before.whole:
+        raise DeliveryError(f"{plan.environment} has a database of {before.tables} tables after all")
+    return replace(plan, before=before)
+
+
 def _return(plan: Plan, error: BaseException) -> None:
     """Brings the application back on whole data after `error`, and raises what became of it.
 
@@ -198,7 +222,7 @@ def _return(plan: Plan, error: BaseException) -> None:
         job.end(plan.namespace, job.unfinished(plan.namespace, "restore"))
         state = database.read(plan.namespace, wait=180)
         if state and state.whole:
-            restored = not plan.before or state.made != plan.before.made
+            restored = plan.before is not None and state.made != plan.before.made
         elif plan.safety:
             say(f"loading {plan.safety}, the backup of what was there before")
             job.run(plan.namespace, "restore", _of_safety(plan))

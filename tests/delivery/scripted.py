@@ -78,6 +78,7 @@ class Cluster:
 
     Attributes:
         data: what the schema holds; empty for nothing, or nothing that can be used.
+        scaled_away: whether nothing of the database runs, though its volume is there.
         partial: whether a restore into it has not ended.
         store: of each backup, what it holds.
         fault: is asked before each command, and may raise, or change the cluster.
@@ -88,6 +89,7 @@ class Cluster:
     partial: bool = False
     made: int = 1
     running: bool = True
+    scaled_away: bool = False
     store: dict[str, str] = field(default_factory=lambda: {BACKUP: "of the backup"})
     note: str | None = None
     jobs: dict[str, Work] = field(default_factory=dict)
@@ -134,6 +136,8 @@ class Cluster:
 
     def _apply(self, words: list[str], stdin: str) -> str:
         objects = list(yaml.safe_load_all(stdin))
+        if any(each["kind"] == "StatefulSet" for each in objects):
+            self.scaled_away = False
         if objects[0]["kind"] == "Job":
             name = objects[0]["metadata"]["name"]
             self.jobs.setdefault(name, Work(objects[0]))
@@ -178,7 +182,7 @@ class Cluster:
             case "events":
                 return {"items": []}
             case "pods":
-                return {"items": [thing("Pod", "mysql-0", "database")]}
+                return {"items": [] if self.scaled_away else [thing("Pod", "mysql-0", "database")]}
             case "jobs":
                 component = words[1].rpartition("=")[2]
                 items = [self._job(work) for work in self.jobs.values()]

@@ -75,6 +75,25 @@ def test_a_job_that_was_deleted_after_its_work_is_a_success(cluster: Cluster) ->
     assert (cluster.data, cluster.running) == (cluster.store[BACKUP], True)
 
 
+@pytest.mark.parametrize("more", [[], ["--overwrite", "--confirm", "prod"]])
+def test_a_database_that_only_did_not_run_is_not_replaced(cluster: Cluster, more: list[str]) -> None:
+    cluster.scaled_away = True
+    with pytest.raises(DeliveryError, match="after all"):
+        type_in(["restore", "prod", "--backup", BACKUP, *more])
+    assert (cluster.data, cluster.running) == (BEFORE, True)
+
+
+def test_a_mistake_after_a_restore_that_was_killed_names_the_way_back(cluster: Cluster) -> None:
+    cluster.fault = lambda there: killed(there) if there.partial else None
+    with pytest.raises(Killed):
+        type_in(COMMAND)
+    cluster.fault = lambda there: None
+    with pytest.raises(DeliveryError, match="no backup 2026") as error:
+        type_in(["restore", "prod", "--backup", "2026"])
+    type_in(typed(str(error.value)))
+    assert (cluster.data, cluster.running) == (BEFORE, True)
+
+
 def test_nothing_is_delivered_onto_a_part_of_a_backup(cluster: Cluster) -> None:
     cluster.store["20261102T000000Z"] = BEFORE
     cluster.data, cluster.partial, cluster.running, cluster.note = "", True, False, "20261102T000000Z"
