@@ -186,7 +186,7 @@ def end(namespace: str, names: Sequence[str]) -> None:
 
 def _end(namespace: str, name: str, seconds: float) -> tuple[str | None, list[Manifest]]:
     """How a Job ended, None where that cannot be known; and it and its pods as they were last seen."""
-    deadline, begun, obstacle = time.monotonic() + seconds, time.monotonic(), ""
+    deadline, free, obstacle = time.monotonic() + seconds, time.monotonic(), ""
     last: dict[str, Manifest] = {}
     while True:
         command = ("-n", namespace, "get", "jobs,pods", "-l", f"{LABEL}={name}", "-o", "json")
@@ -198,13 +198,13 @@ def _end(namespace: str, name: str, seconds: float) -> tuple[str | None, list[Ma
         now, pods = time.monotonic(), _pods(last.values())
         if problem := next((line for pod in pods for line in rollout.hopeless(pod)), None):
             raise JobError(name, f"cannot begin: {problem}", _logs(namespace, name))
-        if any(map(_begun, pods)):
-            begun = now
-        elif (warning := _warning(namespace, last.keys())) and warning != obstacle:
-            obstacle = warning
-            say(f"job/{name} has not begun: {warning}")
-        if obstacle and now > begun + (CROWDED if obstacle.startswith("FailedScheduling") else STUCK):
-            raise JobError(name, f"has not begun for {now - begun:.0f} s: {obstacle}")
+        before, obstacle = obstacle, "" if any(map(_begun, pods)) else _obstacle(namespace, last.keys())
+        if not obstacle:
+            free = now
+        elif obstacle != before:
+            say(f"job/{name} has not begun: {obstacle}")
+        if now > free + (CROWDED if obstacle.startswith("FailedScheduling") else STUCK):
+            raise JobError(name, f"has not begun for {now - free:.0f} s: {obstacle}")
         if now > deadline:
             raise JobError(name, f"did not end within {seconds:.0f} s", _logs(namespace, name))
         time.sleep(1)
@@ -246,13 +246,14 @@ def _begun(pod: Manifest) -> bool:
     return any({"running", "terminated"} & container["state"].keys() for container in _statuses(pod))
 
 
-def _warning(namespace: str, names: Collection[str]) -> str | None:
-    """The newest warning about a Job or one of its pods, in one line."""
-    command = ("-n", namespace, "get", "events", "--field-selector=type=Warning", "-o", "json")
-    events = [event for event in json.loads(kubectl(*command))["items"] if event["involvedObject"]["name"] in names]
-    if not events:
-        return None
-    newest = max(events, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
+def _obstacle(namespace: str, names: Collection[str]) -> str:
+    """The newest event about a Job and its pods in one line, where it is a warning; empty otherwise."""
+    items = json.loads(kubectl("-n", namespace, "get", "events", "-o", "json"))["items"]
+    events = [item for item in items if item["involvedObject"]["name"] in names]
+    events.sort(key=lambda item: str(item.get("lastTimestamp") or item.get("eventTime")))
+    newest = events[-1] if events else {}
+    if newest.get("type") != "Warning":
+        return ""
     return f"{newest['reason']}: {newest['message']}".replace("\n", " ")
 
 

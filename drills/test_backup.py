@@ -81,6 +81,7 @@ def test_a_database_that_was_destroyed_with_its_claim_comes_back_every_row_equal
         # Jobs beside it, of the same CronJob.
         while not restored.done():
             assert newest(stage)
+            time.sleep(5)
         restored.result()
     took = time.monotonic() - began
     assert query(stage, ROWS) == saved
