@@ -80,7 +80,9 @@ def restore(environment: str, options: Options) -> str:
             brings it back.
     """
     if (options.overwrite or options.confirm) and not confirmed(environment, options):
-        raise DeliveryError(f"to replace the data of {environment} say both: --overwrite --confirm {environment}")
+        raise DeliveryError(
+            f"to replace the data of {environment} say both: --overwrite --confirm {environment}; nothing was changed"
+        )
     with lease.held(f"school-scheduler-{environment}", work="restore"):
         plan, report = _prepared(environment, options), ""
         say(f"stopping {environment}; should this command be killed, type it again, or `{plan.remedy}`")

@@ -93,7 +93,7 @@ def test_a_database_that_was_destroyed_with_its_claim_comes_back_every_row_equal
 def test_a_live_database_is_left_alone_unless_that_is_said_twice(stage: Stage, saved: str) -> None:
     pods = stage.pods()
     for told in (options(stage), options(stage, confirm="another")):
-        with pytest.raises(DeliveryError, match="tables; nothing was changed"):
+        with pytest.raises(DeliveryError, match="nothing was changed"):
             restore.restore(stage.environment, told)
     assert (query(stage, ROWS), stage.pods()) == (saved, pods)
 
@@ -105,15 +105,15 @@ def test_the_restore_job_itself_leaves_a_live_database_alone(stage: Stage, saved
 
 
 def test_a_backup_that_is_not_there_is_refused_without_a_lost_request(stage: Stage, saved: str) -> None:
-    pods = stage.pods()
-    with stage.traffic() as answers, pytest.raises(DeliveryError, match="names most like it") as error:
-        restore.restore(stage.environment, options(stage, "20261130T00000Z", confirm=stage.environment))
-    assert newest(stage) in str(error.value)
+    pods, name = stage.pods(), newest(stage)
+    with stage.traffic() as answers, pytest.raises(DeliveryError, match=f"names most like it: {name}"):
+        restore.restore(stage.environment, options(stage, name[:-2] + "Z", confirm=stage.environment))
     assert len(answers) > 20
     assert [answer for answer in answers if answer.error] == []
     assert (query(stage, ROWS), stage.pods()) == (saved, pods)
 
 
+@pytest.mark.slow
 def test_two_backups_at_once_both_succeed_and_none_is_the_cronjobs(stage: Stage, saved: str) -> None:
     with ThreadPoolExecutor(2) as threads:
         names = set(map(backup.name, threads.map(backup.make, [stage.environment] * 2)))
