@@ -262,9 +262,12 @@ def _reason(namespace: str, seen: Sequence[Manifest]) -> str:
     for pod in reversed(_pods(seen)):
         if pod["status"].get("reason"):
             return f"{pod['status']['reason']}: {pod['status'].get('message', '')}".replace("\n", " ")
+        containers = pod.get("spec", {}).get("initContainers", [])
+        # Whatever failed, these are ended with the pod, and some end with an error then.
+        sidecars = {each["name"] for each in containers if each.get("restartPolicy") == "Always"}
         for container in _statuses(pod):
             ended = container["state"].get("terminated", {})
-            if not ended.get("exitCode"):
+            if container["name"] in sidecars or not ended.get("exitCode"):
                 continue
             if ended.get("reason") not in ("Error", None):
                 return f"{container['name']}: {ended['reason']}"
