@@ -10,12 +10,13 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Engine, select
-from sqlalchemy.orm import sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
 from app import accounts, answers, database, generation, grants, instances, logs, worker
 from app.check import check
@@ -82,11 +83,10 @@ def stop_on_signals() -> threading.Event:
 def migrate(engine: Engine, settings: Settings, wait: float = 0) -> None:
     """Brings the schema up to date, and into an empty database the examples."""
 
-    def fill() -> None:
-        with sessionmaker(engine)() as session:
-            empty = session.scalar(select(StoredInstance.id).limit(1)) is None
+    def fill(session: Session) -> None:
+        empty = session.scalar(select(StoredInstance.id).limit(1)) is None
         if empty and settings.import_examples:
-            import_files(engine, list(instances.EXAMPLE_FILES), settings)
+            _import(session, instances.EXAMPLE_FILES, settings)
 
     database.migrate(engine, wait, fill)
 
@@ -111,9 +111,13 @@ def new_password(engine: Engine, email: str) -> str:
 def import_files(engine: Engine, files: list[Path], settings: Settings) -> None:
     """Imports instances and queues a generation for each that never had one."""
     with sessionmaker(engine).begin() as session:
-        for stored in instances.import_files(session, files):
-            log.info("%r is in the database", stored.name)
-        generation.request_missing(session, settings)
+        _import(session, files, settings)
+
+
+def _import(session: Session, files: Iterable[Path], settings: Settings) -> None:
+    for stored in instances.import_files(session, files):
+        log.info("%r is in the database", stored.name)
+    generation.request_missing(session, settings)
 
 
 def serve(host: str, port: int, reload: bool, settings: Settings) -> None:

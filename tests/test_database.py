@@ -67,8 +67,8 @@ def test_an_empty_database_has_to_be_migrated(engine: Engine) -> None:
 def test_an_older_schema_has_to_be_migrated(
     engine: Engine, sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_revisions", lambda: ["9999", "0002"])
-    assert database.problem(engine) == "the schema is at revision 0002, this code needs 9999; run migrate"
+    monkeypatch.setattr(database, "_revisions", lambda: ("9999", "0003"))
+    assert database.problem(engine) == "the schema is at revision 0003, this code needs 9999; run migrate"
 
 
 def test_a_server_that_is_not_there_is_an_error() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
+# Importing it is what has Alembic leave out what is done.
+from app.migrations import steps as steps
 from app.models import Base
 
 context.configure(
