@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import sqlite3
 import ssl
 import tempfile
@@ -147,12 +149,11 @@ SET_NULL, DELETE = "UPDATE {table} SET {column} = NULL", "DELETE FROM {table}"
 THOSE = "rowid IN (SELECT rowid FROM pragma_foreign_key_check('{table}') WHERE fkid = {number})"
 REMEDIES = {
     "SQLITE_BUSY": "another process writes to {}; wait for it or end it, then start again",
-    "SQLITE_CANTOPEN": "{} and its folder have to be this user's to read and write",
+    "SQLITE_CANTOPEN": "{} and the files beside it have to be this user's to write",
     "SQLITE_CORRUPT": "put a copy in the place of {}; nothing was changed",
     "SQLITE_FULL": "make room on the disk of {} and start again; nothing of what was under way was stored",
-    "SQLITE_IOERR": "the disk of {} fails; put the file on another one, or set DATA_DIR",
     "SQLITE_NOTADB": "put a copy in the place of {}, or move it away to begin anew; nothing was changed",
-    "SQLITE_READONLY": "{} and its folder have to be this user's to write",
+    "SQLITE_READONLY": "{} and the files beside it have to be this user's to write",
 }
 
 
@@ -160,6 +161,9 @@ def _sqlite(folder: Path) -> Engine:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
+        # To open it would take the locks from whoever in this process has it open.
+        if (folder / FILE).exists() and not os.access(folder / FILE, os.W_OK):
+            raise PermissionError(errno.EACCES, f"{FILE} may only be read")
     except OSError as error:
         raise DatabaseError(
             f"cannot write to the data folder {folder.resolve()}: {error.strerror}; set DATA_DIR"

@@ -36,20 +36,22 @@ def run(options: argparse.Namespace) -> int:
     from sqlalchemy.exc import DBAPIError
 
     from app import commands, settings
-    from app.database import DatabaseError
+    from app.database import DatabaseError, explain
     from app.engine.xhstt import XhsttError
 
     try:
-        return commands.run(options, settings.load())
+        loaded = settings.load()
     except ValidationError as error:
         first = error.errors()[0]
         return complain(f"setting {str(first['loc'][0]).upper()}: {first['msg']}", 2)
+    try:
+        return commands.run(options, loaded)
     except XhsttError as error:
         return complain(str(error), 2)
     except (DatabaseError, commands.CommandError) as error:
         return complain(str(error), 1)
     except DBAPIError as error:
-        return complain(f"the database cannot be used: {error.orig}", 1)
+        return complain(explain(error, loaded), 1)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -61,6 +63,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     serve.add_argument("--port", type=int, default=8000, help="port to listen on (%(default)s)")
     serve.add_argument("--reload", action="store_true", help="start again when a file changes (development)")
+    serve.add_argument(
+        "--invite",
+        action=argparse.BooleanOptionalAction,
+        help="print the link of the first account (on SQLite, unless output is no terminal and so may be a log)",
+    )
 
     commands.add_parser("work", help="run queued generations until stopped")
 
@@ -107,6 +114,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
     credentials = commands.add_parser("credentials", help="in a cluster: add what Secret db-credentials lacks")
     credentials.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="for a person to make it")
+
+    account = commands.add_parser("account", help="a new link by which the first account is made")
+    account.add_argument("--url", default="http://127.0.0.1:8000", help="where the pages are (%(default)s)")
 
     password = commands.add_parser("password", help="a new password for somebody who forgot theirs")
     password.add_argument("email", help="the account's e-mail address")
