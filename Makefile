@@ -8,14 +8,15 @@ INGRESS ?= 127.0.0.1
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run test check check-deployed policy unit test-mysql screenshots up deploy rollback monitor observability \
-  backup backups restore restore-drill credentials secrets rotate status promote smoke generate down diff load bench drills \
+  account backup backups restore restore-drill credentials secrets rotate status promote smoke generate down diff load \
+  bench drills \
   requirements audit sbom licences pins
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/app ## the product on http://127.0.0.1:8000: Python alone, SQLite in data/
-	@$(BIN)/python -m app.school_schedule serve
+	@$(BIN)/python -m app.school_schedule serve --invite
 
 test: ## everything that needs no cluster
 	@$(MAKE) --no-print-directory -j2 .venv/test .venv-checkov/ready
@@ -65,6 +66,9 @@ monitor: .venv/test ## watch ENV for ten minutes
 
 observability: .venv/test ## watch ENV: metrics, logs, dashboards, and alerts to the address WEBHOOK (docs/observability.md)
 	@$(BIN)/python -m delivery observability $(ENV) $(if $(WEBHOOK),--webhook '$(WEBHOOK)') $(OPTIONS)
+
+account: .venv/test ## a new link by which the first account of ENV is made; the older one no longer works
+	@$(BIN)/python -m delivery account $(ENV)
 
 status: .venv/test ## releases and pods of ENV
 	@$(BIN)/python -m delivery status $(ENV)

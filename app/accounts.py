@@ -44,10 +44,16 @@ def invite(session: Session, school: StoredSchool | None, role: str) -> str:
     return token
 
 
+def anybody(session: Session) -> bool:
+    """Whether there is an account."""
+    return session.scalar(select(Account.id).limit(1)) is not None
+
+
 def first_invitation(session: Session) -> str | None:
-    """The token by which the first account is made; None where there is an account."""
-    if session.scalar(select(Account.id).limit(1)) is not None:
+    """The token by which the first account is made, and no older one any more; None where there is an account."""
+    if anybody(session):
         return None
+    session.execute(delete(Invitation).where(Invitation.school_id.is_(None)))
     return invite(session, None, "admin")
 
 

@@ -31,6 +31,12 @@ from app.search import SearchError, search
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
+# Seconds for one statement of a migration, which may copy a table.
+MIGRATION = 3600
+ACCOUNTS = (
+    "There are accounts already: an admin of a school invites others on its page of people, and "
+    "`python -m app.school_schedule password EMAIL` gives a new password to who has forgotten theirs."
+)
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
@@ -38,7 +44,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     logs.configure(settings)
     match options.command:
         case "serve":
-            serve(options.host, options.port, options.reload, settings)
+            invite = settings.embedded and sys.stdout.isatty() if options.invite is None else options.invite
+            serve(options.host, options.port, options.reload, invite, settings)
         case "work":
             work(settings)
         case "generate" if options.database:
@@ -52,14 +59,15 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
             database.migrate(engine)
             import_files(engine, options.files, settings)
         case "migrate":
-            engine = database.connect(settings)
+            engine = database.connect(settings, MIGRATION)
             migrate(engine, settings, options.wait)
-            # Only the address is not known here.
-            tell_first_link(engine, "")
+            remind(engine)
         case "accounts" if options.forget:
             grants.forget(settings)
         case "accounts":
             grants.ensure(settings, options.wait)
+        case "account":
+            print(first_link(database.connect(settings), options.url) or ACCOUNTS)
         case "password":
             print(new_password(database.connect(settings), options.email))
         case "check":
@@ -91,12 +99,20 @@ def migrate(engine: Engine, settings: Settings, wait: float = 0) -> None:
     database.migrate(engine, wait, fill)
 
 
-def tell_first_link(engine: Engine, url: str) -> None:
-    """Prints where the first account is made, as long as there is none; the link is good once and for a week."""
+def first_link(engine: Engine, url: str) -> str | None:
+    """Where the first account is made, if there is none: good once and for a week, and no link of before any more."""
+    if reason := database.problem(engine):
+        raise CommandError(reason)
     with sessionmaker(engine).begin() as session:
         token = accounts.first_invitation(session)
-    if token:
-        print(f"Make the first account at {url}/join/{token}", flush=True)
+    return f"Make the first account at {url.rstrip('/')}/join/{token}" if token else None
+
+
+def remind(engine: Engine) -> None:
+    """Says in the log how the first account is made, as long as there is none; the link itself is in no log."""
+    with sessionmaker(engine)() as session:
+        if not accounts.anybody(session):
+            log.info("nobody has an account yet: `python -m app.school_schedule account` prints the link to the first")
 
 
 def new_password(engine: Engine, email: str) -> str:
@@ -120,21 +136,25 @@ def _import(session: Session, files: Iterable[Path], settings: Settings) -> None
     generation.request_missing(session, settings)
 
 
-def serve(host: str, port: int, reload: bool, settings: Settings) -> None:
-    """Serves the pages; embedded, with a worker in a thread."""
+def serve(host: str, port: int, reload: bool, invite: bool, settings: Settings) -> None:
+    """Serves the pages; embedded, with a worker in a thread. `invite` prints the link of the first account."""
     import uvicorn
 
     listener = _listen(host, port)
     # The system chooses where the port is 0.
     port = listener.getsockname()[1]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    # Where it listens on every address, this machine's own browser finds it here.
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (it is replaced)
+    url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
     engine = database.connect(settings)
     if settings.embedded:
         migrate(engine, settings)
+        if not invite:
+            remind(engine)
     metrics = measure(engine, settings)
     print(f"School Scheduler on {url}", flush=True)
-    if settings.embedded:
-        tell_first_link(engine, url)
+    if invite and (link := first_link(engine, url)):
+        print(link, flush=True)
     if reload:
         listener.close()
         watched = str(Path(__file__).parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -24,6 +25,7 @@ from delivery import (
     sops,
 )
 from delivery.shell import DeliveryError, kubectl
+from delivery.site import url_of
 
 
 def up(environment: str, registry: str, options: deploy.Options) -> None:
@@ -32,6 +34,17 @@ def up(environment: str, registry: str, options: deploy.Options) -> None:
     built = image.build_and_push(registry)
     manifests = render.render(render.write_overlay(environment, built, single_node=True))
     deploy.deploy(environment, manifests, str(built), options)
+    print(account(environment))
+
+
+def account(environment: str) -> str:
+    """Makes a new link for the first account; asked for in a pod of the web, as what is answered is in no log."""
+    namespace = f"school-scheduler-{environment}"
+    ingresses = json.loads(kubectl("-n", namespace, "get", "ingresses", "-o", "json"))["items"]
+    if not ingresses:
+        raise DeliveryError(f"{namespace} has no Ingress; make up ENV={environment} brings it up")
+    command = ("python", "-m", "app.school_schedule", "account", "--url", url_of(ingresses[0]))
+    return kubectl("-n", namespace, "exec", "service/web", "--", *command).strip()
 
 
 def in_turn(environment: str, cronjob: str) -> None:
@@ -97,6 +110,7 @@ def parser() -> argparse.ArgumentParser:
     command("rotate", "new passwords for the database's accounts, while the application goes on")
     command("restore-drill", "make a database of the newest backup, beside the live one")
     command("backups", "the backups that there are, newest first")
+    command("account", "a new link by which the first account is made")
     command("status", "the recorded releases and the pods")
     command("generate", "run the headless generation now")
     command("down", "delete the environment with all its data")
@@ -143,6 +157,8 @@ def run(options: argparse.Namespace) -> None:
             in_turn(options.environment, options.command)
         case "backups":
             print(backup.listing(options.environment), end="")
+        case "account":
+            print(account(options.environment))
         case "status":
             status(options.environment)
         case "generate":

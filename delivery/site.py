@@ -28,6 +28,12 @@ class Site:
         return self.session.get(self.url + path, timeout=timeout)
 
 
+def url_of(ingress: Manifest) -> str:
+    """What an Ingress serves."""
+    spec = ingress["spec"]
+    return f"{'https' if spec.get('tls') else 'http'}://{spec['rules'][0]['host']}"
+
+
 def connect(
     namespace: str, manifests: Iterable[Manifest], address: str | None = None, *, authority: bool = True
 ) -> Site:
@@ -35,12 +41,12 @@ def connect(
 
     Without `authority` the Secret is not read, and the public authorities are trusted.
     """
-    ingress = next((each["spec"] for each in manifests if each["kind"] == "Ingress"), None)
+    ingress = next((manifest for manifest in manifests if manifest["kind"] == "Ingress"), None)
     if ingress is None:
         raise DeliveryError(f"the manifests of {namespace} have no Ingress, which would say what its host is")
-    host = ingress["rules"][0]["host"]
+    host, tls = ingress["spec"]["rules"][0]["host"], ingress["spec"].get("tls")
     session = requests.Session()
-    if ingress.get("tls") and authority and (trusted := credentials.read(namespace, "web-tls").get("ca.crt")):
+    if tls and authority and (trusted := credentials.read(namespace, "web-tls").get("ca.crt")):
         # requests reads it at every new connection, so it stays as long as the process.
         bundle = Path(tempfile.mkdtemp(prefix="school-scheduler-"), "ca.crt")
         bundle.write_text(trusted)
@@ -50,4 +56,4 @@ def connect(
         session.trust_env = False
         for scheme in ("http", "https"):
             session.mount(f"{scheme}://{host}", IngressAdapter(address, host))
-    return Site(f"{'https' if ingress.get('tls') else 'http'}://{host}", session)
+    return Site(url_of(ingress), session)

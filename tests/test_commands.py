@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from app import commands, database
+from app import accounts, commands, database
 from app.commands import CommandError
 from app.engine.cost import evaluate
 from app.engine.xhstt import read_solutions
@@ -168,6 +168,57 @@ def test_serve_waits_with_no_answer_for_a_fuller_packet() -> None:
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_migrate_tells_how_the_first_account_is_made_and_not_its_link(run: Run) -> None:
+    done = run("migrate")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "`python -m app.school_schedule account` prints the link" in done.stderr
+    assert "/join/" not in done.stderr
+
+
+def test_account_prints_a_link_where_the_pages_are_until_there_is_an_account(
+    engine: Engine, run: Run, settings: Settings
+) -> None:
+    commands.migrate(engine, settings)
+    links = [run("account", *url).stdout for url in ((), ("--url", "https://school.example.org/"))]
+    tokens = [link.strip().rpartition("/")[2] for link in links]
+    assert links[0] == f"Make the first account at http://127.0.0.1:8000/join/{tokens[0]}\n"
+    assert links[1] == f"Make the first account at https://school.example.org/join/{tokens[1]}\n"
+    with sessionmaker(engine).begin() as session:
+        assert accounts.invitation(session, tokens[0]) is None
+        invited = accounts.invitation(session, tokens[1])
+        assert invited
+        accounts.accept(session, invited, accounts.create(session, "ana@example.org", "Ana", "uma senha longa"))
+    done = run("account")
+    assert (done.returncode, done.stdout) == (0, f"{commands.ACCOUNTS}\n")
+
+
+def test_account_needs_a_schema(run: Run) -> None:
+    done = run("account")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "school_schedule: the database has no schema yet; run migrate\n"
+
+
+def test_serve_prints_no_link_where_its_output_may_be_a_log(start: Start) -> None:
+    server = start("serve", "--port", "0")
+    address(server)
+    server.terminate()
+    output, errors = server.communicate()
+    assert "/join/" not in output + errors
+    assert "`python -m app.school_schedule account` prints the link" in errors
+
+
+@pytest.mark.parametrize(("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]")])  # noqa: S104
+def test_serve_gives_links_that_a_browser_on_this_machine_can_open(start: Start, host: str, shown: str) -> None:
+    server = start("serve", "--host", host, "--port", "0", "--invite")
+    assert server.stdout
+    url = server.stdout.readline().split()[-1]
+    assert url.startswith(f"http://{shown}:")
+    link = server.stdout.readline().split()[-1]
+    assert link.startswith(f"{url}/join/")
+    with urllib.request.urlopen(link) as page:  # noqa: S310
+        assert page.status == 200
 
 
 def test_serve_on_a_port_in_use_says_so_in_one_line(run: Run) -> None:

@@ -8,17 +8,19 @@ import socket
 import subprocess
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from subprocess import PIPE
 
 import pytest
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import generation, instances
 from app.logs import JsonFormatter
 from app.settings import Settings
-from tests.conftest import ROOT, address
+from tests.conftest import ROOT, Run, Start, address
 from tests.engine.conftest import Archive
 
 
@@ -54,6 +56,39 @@ def test_a_request_is_followed_by_its_id_to_the_error_of_the_database(
 
 def test_errors_of_the_log_are_among_the_metrics(told: tuple[list[dict[str, object]], str]) -> None:
     assert 'school_scheduler_log_records_total{level="error"} 1.0' in told[1].splitlines()
+
+
+def test_neither_log_nor_metrics_have_a_link_or_what_is_typed_into_its_page(
+    start: Start, run: Run, engine: Engine, settings: Settings
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = start("serve", "--port", "0", LOG_FORMAT="json", LOG_LEVEL="DEBUG", METRICS_PORT=str(port))
+    url = address(server)
+    path = f"/join/{run('account').stdout.rpartition('/')[2].strip()}"
+    typed = {"name": "Ana Souza", "email": "ana@example.org", "password": "uma senha longa"}
+
+    def ask(path: str, data: bytes | None = None) -> int:
+        # As a browser asks for what belongs to the page of the link.
+        request = urllib.request.Request(url + path, data, headers={"Referer": url + path})  # noqa: S310
+        try:
+            with urllib.request.urlopen(request) as answer:  # noqa: S310
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    answers = [ask(path), ask(f"{path}/x"), ask(path, b"name=Ana"), ask(path, urllib.parse.urlencode(typed).encode())]
+    # The database fails while the link is asked for.
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE invitation RENAME TO other"))
+    assert [*answers, ask(path)] == [200, 404, 422, 200, 503]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        told = answer.read().decode()
+    server.terminate()
+    told += "".join(server.communicate())
+    assert 'route="/join/{token}"' in told and "POST /join/{token} 303" in told
+    for secret in (path, path.removeprefix("/join/"), *typed.values()):
+        assert secret not in told
 
 
 def test_every_line_of_a_generation_names_its_job_and_school(

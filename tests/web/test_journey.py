@@ -40,17 +40,11 @@ def server(start: Start, engine: Engine) -> Iterator[tuple[str, str]]:
     mysql = {name: os.environ[name] for name in os.environ if name.startswith("DB_")}
     settings = mysql | {"IMPORT_EXAMPLES": "false", "GENERATION_SECONDS": "60"}
     if mysql:
-        migration = start("migrate", **settings)
-        told = migration.communicate()[0]
+        start("migrate", **settings).communicate()
         start("work", **settings)
-        process = start("serve", "--port", "0", **settings)
-        url = address(process)
-    else:
-        process = start("serve", "--port", "0", **settings)
-        url = address(process)
-        assert process.stdout
-        told = process.stdout.readline()
-    yield url, url + re.findall(r"/join/\S+", told)[0]
+    url = address(start("serve", "--port", "0", **settings))
+    told = start("account", "--url", url, **settings).communicate()[0]
+    yield url, told.split()[-1]
 
 
 class Journey:
