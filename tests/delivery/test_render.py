@@ -9,6 +9,7 @@ import yaml
 from delivery.backup import schema
 from delivery.image import Image
 from delivery.render import ENVIRONMENTS, render, write_overlay
+from delivery.site import url_of
 
 IMAGE = Image("localhost:5001/school-scheduler", "dev-17", "sha256:" + "0" * 64)
 
@@ -56,3 +57,12 @@ def test_the_web_says_which_schema_it_migrates_to(environment: str, tmp_path: Pa
     folder = Path(__file__).parents[2] / "app" / "migrations" / "versions"
     newest = sorted(file.name for file in folder.glob("[0-9]*.py"))[-1].partition("_")[0]
     assert schema(rendered(environment, tmp_path)) == newest
+
+
+@pytest.mark.parametrize(
+    ("environment", "url"),
+    [("dev", "http://dev.school-scheduler.example.org"), ("prod", "https://school-scheduler.example.org")],
+)
+def test_links_lead_to_where_the_ingress_serves(environment: str, url: str, tmp_path: Path) -> None:
+    (ingress,) = (each for each in rendered(environment, tmp_path) if each["kind"] == "Ingress")
+    assert url_of(ingress) == url
