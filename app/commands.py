@@ -31,8 +31,6 @@ from app.search import SearchError, search
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
-# Seconds for one statement of a migration, which may copy a table.
-MIGRATION = 3600
 ACCOUNTS = (
     "There are accounts already: an admin of a school invites others on its page of people, and "
     "`python -m app.school_schedule password EMAIL` gives a new password to who has forgotten theirs."
@@ -59,7 +57,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
             database.migrate(engine)
             import_files(engine, options.files, settings)
         case "migrate":
-            engine = database.connect(settings, MIGRATION)
+            engine = database.connect(settings, database.MIGRATION)
             migrate(engine, settings, options.wait)
             remind(engine)
         case "accounts" if options.forget:

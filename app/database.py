@@ -32,6 +32,8 @@ LOCK = "school_schedule.migrate"
 FILE = "school-schedule.db"
 # Seconds for a statement, and on SQLite for whoever else writes.
 PATIENCE = 30
+# For one of a migration, which may copy a table.
+MIGRATION = 3600
 # What one process may open at most, a third of them kept.
 CONNECTIONS = 15
 

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace, variables: settings.Settings) -> None:
             fetch(store(), options.name, options.work, keys("identity"), oldest)
         case "compare":
             report = compare(options.work)
-            engine = database.connect(variables)
+            engine = database.connect(variables, database.MIGRATION)
             # A backup of a release before has to be of use to this one.
             database.migrate(engine)
             read = check.check(engine)

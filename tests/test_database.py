@@ -142,14 +142,14 @@ def test_now_is_by_the_servers_clock(sessions: sessionmaker[Session]) -> None:
 
 def test_a_schema_of_no_release_is_left_alone_and_told(engine: Engine, sessions: sessionmaker[Session]) -> None:
     revise(engine, "3f2a")
-    told = "the schema is at revision 3f2a, which no release has; nothing was changed: bring a copy back"
-    with pytest.raises(DatabaseError, match=told):
+    line = "the schema is at revision 3f2a, which no release has; nothing was changed: bring a copy back"
+    with pytest.raises(DatabaseError, match=line):
         database.migrate(engine)
-    assert (database.problem(engine) or "").startswith(told)
+    assert (database.problem(engine) or "").startswith(line)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reason"),
     [
         (
             b"PK\x03\x04 a worksheet" * 1000,
@@ -159,7 +159,7 @@ def test_a_schema_of_no_release_is_left_alone_and_told(engine: Engine, sessions:
     ],
 )
 def test_a_file_that_cannot_be_read_is_named_and_stays_as_it_is(
-    run: Run, sessions: sessionmaker[Session], engine: Engine, settings: Settings, content: bytes | None, told: str
+    run: Run, sessions: sessionmaker[Session], engine: Engine, settings: Settings, content: bytes | None, reason: str
 ) -> None:
     file = settings.data_dir / "school-schedule.db"
     engine.dispose()
@@ -170,16 +170,16 @@ def test_a_file_that_cannot_be_read_is_named_and_stays_as_it_is(
         done = run(*command)
         assert (done.returncode, done.stdout) == (1, "")
         (line,) = done.stderr.splitlines()
-        assert line.startswith(f"school_schedule: the database cannot be used: {told.format(file=file)}")
+        assert line.startswith(f"school_schedule: the database cannot be used: {reason.format(file=file)}")
     assert file.read_bytes() == before
 
 
 def test_a_full_disk_loses_nothing(engine: Engine, settings: Settings) -> None:
     engine.dispose()
     event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 12"))
-    with pytest.raises(OperationalError) as told:
+    with pytest.raises(OperationalError) as raised:
         database.migrate(engine)
-    assert database.explain(told.value, settings) == (
+    assert database.explain(raised.value, settings) == (
         "the database cannot be used: database or disk is full; make room on the disk of "
         f"{settings.data_dir / 'school-schedule.db'} and start again; nothing of what was under way was stored"
     )
@@ -195,8 +195,8 @@ def test_what_this_user_may_not_write_is_named(migrated: Path, folder_mode: int)
         (folder / migrated.name).chmod(0o444)
         folder.chmod(folder_mode)
         reason = "school-schedule.db may only be read" if folder_mode == 0o777 else "Permission denied"
-        told = re.escape(f"cannot write to the data folder {folder.resolve()}: {reason}; set DATA_DIR")
-        with as_nobody(), pytest.raises(DatabaseError, match=told):
+        line = re.escape(f"cannot write to the data folder {folder.resolve()}: {reason}; set DATA_DIR")
+        with as_nobody(), pytest.raises(DatabaseError, match=line):
             database.connect(settings)
 
 
@@ -208,9 +208,9 @@ def test_a_file_beside_that_this_user_may_not_write_is_told_of(migrated: Path) -
         (folder / migrated.name).chmod(0o666)
         (folder / f"{migrated.name}-wal").touch(0o600)
         folder.chmod(0o777)
-        with as_nobody(), pytest.raises(OperationalError) as told:
+        with as_nobody(), pytest.raises(OperationalError) as raised:
             database.migrate(database.connect(settings))
-        assert database.explain(told.value, settings).endswith("the files beside it have to be this user's to write")
+        assert database.explain(raised.value, settings).endswith("the files beside it have to be this user's to write")
 
 
 def test_whoever_writes_for_long_is_told_of(
@@ -220,7 +220,7 @@ def test_whoever_writes_for_long_is_told_of(
     waiting = database.connect(settings)
     with closing(sqlite3.connect(str(engine.url.database))) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(OperationalError) as told:
+        with pytest.raises(OperationalError) as raised:
             database.migrate(waiting)
     waiting.dispose()
-    assert "database is locked; another process writes to" in database.explain(told.value, settings)
+    assert "database is locked; another process writes to" in database.explain(raised.value, settings)

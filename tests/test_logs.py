@@ -83,12 +83,12 @@ def test_neither_log_nor_metrics_have_a_link_or_what_is_typed_into_its_page(
         connection.execute(text("ALTER TABLE invitation RENAME TO other"))
     assert [*answers, ask(path)] == [200, 404, 422, 200, 503]
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        told = answer.read().decode()
+        output = answer.read().decode()
     server.terminate()
-    told += "".join(server.communicate())
-    assert 'route="/join/{token}"' in told and "POST /join/{token} 303" in told
+    output += "".join(server.communicate())
+    assert 'route="/join/{token}"' in output and "POST /join/{token} 303" in output
     for secret in (path, path.removeprefix("/join/"), *typed.values()):
-        assert secret not in told
+        assert secret not in output
 
 
 def test_every_line_of_a_generation_names_its_job_and_school(

@@ -221,10 +221,10 @@ def test_rows_that_refer_to_none_are_told_with_what_takes_them_out(engine: Engin
         before, made = rows(engine), schema(engine)
         with pytest.raises(
             DatabaseError, match="2 rows of generation refer to rows of instance that are not there"
-        ) as told:
+        ) as raised:
             database.migrate(engine)
         assert (rows(engine), schema(engine)) == (before, made)
-        change = re.findall("run (DELETE .*) in it, and start again", str(told.value))[0]
+        change = re.findall("run (DELETE .*) in it, and start again", str(raised.value))[0]
         connection.execute(change)
         connection.commit()
     database.migrate(engine)
@@ -239,9 +239,9 @@ def test_a_row_that_lost_only_its_author_is_kept(engine: Engine) -> None:
         connection.execute("DELETE FROM membership")
         connection.commit()
         for _ in ("publication", "revision"):
-            with pytest.raises(DatabaseError) as told:
+            with pytest.raises(DatabaseError) as raised:
                 database.migrate(engine)
-            connection.execute(re.findall("run (UPDATE .*) in it, and start again", str(told.value))[0])
+            connection.execute(re.findall("run (UPDATE .*) in it, and start again", str(raised.value))[0])
             connection.commit()
     before = rows(engine)
     database.migrate(engine)

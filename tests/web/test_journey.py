@@ -43,8 +43,8 @@ def server(start: Start, engine: Engine) -> Iterator[tuple[str, str]]:
         start("migrate", **settings).communicate()
         start("work", **settings)
     url = address(start("serve", "--port", "0", **settings))
-    told = start("account", "--url", url, **settings).communicate()[0]
-    yield url, told.split()[-1]
+    line = start("account", "--url", url, **settings).communicate()[0]
+    yield url, line.split()[-1]
 
 
 class Journey:
