@@ -29,7 +29,7 @@ from delivery.site import url_of
 
 
 def up(environment: str, registry: str, options: deploy.Options) -> None:
-    """From nothing to a smoked environment on a cluster of one's own."""
+    """From nothing to a smoked environment on a cluster of one's own, and the way in."""
     kubectl("version", "--request-timeout=10s")
     built = image.build_and_push(registry)
     manifests = render.render(render.write_overlay(environment, built, single_node=True))
