@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -98,7 +98,7 @@ def put_lesson(school: School, lesson: Lesson) -> School:
             raise SchoolError(_("A school has at most {most} lessons.", most=MOST_LESSONS))
         school, identifier = new_id(school, "l")
         lesson = lesson.model_copy(update={"id": identifier})
-    return settled(_with(school, "lessons", lesson))
+    return carried(school, _with(school, "lessons", lesson))
 
 
 def check_lesson(school: School, lesson: Lesson) -> None:
@@ -137,7 +137,8 @@ def check_lesson(school: School, lesson: Lesson) -> None:
 
 def remove_lesson(school: School, identifier: str) -> School:
     """Removes a lesson, from the plans too."""
-    return settled(school.model_copy(update={"lessons": tuple(x for x in school.lessons if x.id != identifier)}))
+    left = tuple(x for x in school.lessons if x.id != identifier)
+    return carried(school, school.model_copy(update={"lessons": left}))
 
 
 def set_week(school: School, week: Week) -> School:
@@ -186,16 +187,57 @@ def settled(school: School) -> School:
     return school.model_copy(update={"plans": tuple(_fitting(school, plan) for plan in school.plans)})
 
 
+def carried(before: School, after: School) -> School:
+    """`after` with the drafts of `before`, whose lessons it has by the same ids.
+
+    What is held together now has the times of those of its lessons that were held together before:
+    of most of them, or of those with most locks and times.
+    """
+    if not before.plans:
+        return after
+    former = {lesson.id: head for head, members in before.groups.items() for lesson in members}
+    held = worth(before)
+    heirs: dict[str, list[str]] = defaultdict(list)
+    for head, members in after.groups.items():
+        sources = Counter(former[lesson.id] for lesson in members if lesson.id in former)
+        if sources:
+            heirs[max(sources, key=lambda source: (sources[source], held[source]))].append(head)
+    plans = []
+    for plan in before.plans:
+        placements = [
+            placement.model_copy(update={"lesson": head})
+            for placement in plan.placements
+            for head in heirs[placement.lesson]
+        ]
+        plans.append(plan.model_copy(update={"placements": tuple(placements)}))
+    return settled(after.model_copy(update={"plans": tuple(plans)}))
+
+
+def worth(school: School) -> dict[str, tuple[int, int]]:
+    """How many times each group of lessons has in all drafts: locked ones, and any."""
+    locked, every = Counter[str](), Counter[str]()
+    for plan in school.plans:
+        for placement in plan.placements:
+            every[placement.lesson] += placement.duration
+            locked[placement.lesson] += placement.duration * placement.locked
+    return {head: (locked[head], every[head]) for head in school.groups}
+
+
 def _fitting(school: School, plan: Plan) -> Plan:
-    known, left, kept = set(school.week.slots), Counter[str](), []
+    known, left, kept = set(school.week.slots), Counter[str](), set()
     for head, members in school.groups.items():
         left[head] = members[0].weekly
-    for each in plan.placements:
+    # As few as possible are lost: locked lessons are the last to go, then double ones.
+    order = sorted(enumerate(plan.placements), key=lambda item: (not item[1].locked, -item[1].duration))
+    for index, each in order:
         fits = each.time in known and each.duration <= left[each.lesson]
         if fits and (each.duration == 1 or each.time in school.week.following):
             left[each.lesson] -= each.duration
-            kept.append(each)
-    return plan if len(kept) == len(plan.placements) else plan.model_copy(update={"placements": tuple(kept)})
+            kept.add(index)
+    if len(kept) == len(plan.placements):
+        return plan
+    some = tuple(each for index, each in enumerate(plan.placements) if index in kept)
+    return plan.model_copy(update={"placements": some})
 
 
 def placed(plan: Plan, *without: Placement, then: Iterable[Placement] = ()) -> Plan:

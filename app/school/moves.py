@@ -54,10 +54,15 @@ def targets(school: School, problem: Instance, plan: Plan, lesson: Placement, vi
         else:
             both = _part(problem, school, [lesson.lesson, other.lesson])
             now, was = _cost(both, swapped(plan, lesson, other).placements), _cost(both, plan.placements)
-        known = {(each.constraint.id, each.point): each.deviation for each in was}
-        broken = [each for each in now if each.deviation > known.get((each.constraint.id, each.point), 0)]
+        broken = more(was, now)
         broken.sort(key=lambda each: (not each.constraint.required, each.point[0] == view))
         yield Target(time, _sum(now, True) - _sum(was, True), _sum(now, False) - _sum(was, False), other, tuple(broken))
+
+
+def more(was: Iterable[Violation], now: Iterable[Violation]) -> list[Violation]:
+    """What is violated now, and was not or was less."""
+    known = {(each.constraint.id, each.point): each.deviation for each in was}
+    return [each for each in now if each.deviation > known.get((each.constraint.id, each.point), 0)]
 
 
 def moved(plan: Plan, lesson: Placement, time: str) -> Plan:

@@ -18,6 +18,7 @@ from openpyxl.utils import get_column_letter
 from pydantic import ValidationError
 
 from app.school import edit
+from app.school.merge import merged
 from app.school.message import Message, SchoolError, _
 from app.school.model import Kind, Lesson, Mark, Resource, School, Subject
 
@@ -141,13 +142,14 @@ def _text(cell: object) -> str:
 
 
 def imported(school: School, tables: list[Table]) -> tuple[School, list[CellError]]:
-    """The school with what the tables have: who is new is added, and their lessons take the place of all lessons.
+    """The school with what the tables have: who is new is added, and their lessons are all lessons then.
 
-    The availability of whoever is named there is replaced. With an error the school is not to be used.
+    What of it is the same stays the same, in the drafts too. The availability of whoever is named
+    there is replaced. With an error the school is as it was.
     """
     errors: list[CellError] = []
     # Once for all rows at the end it is seen what the drafts keep.
-    plans, school = school.plans, school.model_copy(update={"plans": ()})
+    before, school = school, school.model_copy(update={"plans": ()})
     known = {id(table): _columns(table) for table in tables}
     for table in tables:
         kind, columns = known[id(table)]
@@ -163,7 +165,7 @@ def imported(school: School, tables: list[Table]) -> tuple[School, list[CellErro
         kind, columns = known[id(table)]
         if kind is AVAILABILITY:
             school = _import_availability(school, table, columns, errors)
-    return edit.settled(school.model_copy(update={"plans": plans})), errors[:MOST_ERRORS]
+    return before if errors else merged(before, school), errors[:MOST_ERRORS]
 
 
 def _columns(table: Table) -> tuple[dict[str, tuple[str, ...]] | None, dict[str, int]]:
