@@ -17,6 +17,8 @@ from app.models import Account, Membership, Publication, Revision, StoredSchool
 from app.school.message import Message, SchoolError, _
 from app.school.model import School
 
+UNDONE = _("Undone: {what}")
+REDONE = _("Done again: {what}")
 # So many of the newest revisions can be gone back to; those that are published stay as well.
 KEPT = 200
 LARGEST = 8_000_000
@@ -58,10 +60,11 @@ def change(
     edit: Callable[[School], School],
     what: Message,
     touched: Callable[[School], object] = lambda school: school,
-) -> School:
+) -> int | None:
     """Makes an edit that somebody decided on when the school was at version `base`.
 
-    What others have changed since then stays, unless it is `touched` by this edit too.
+    What others have changed since then stays, unless it is `touched` by this edit too. The answer
+    is the number of the revision; there is none if nothing changes.
 
     Raises:
         ConflictError: it is.
@@ -74,7 +77,7 @@ def change(
         raise ConflictError(_last_editor(session, stored))
     school = edit(current)
     if school == current:
-        return current
+        return None
     _add(session, stored.id, stored.version + 1, school, account, what)
     advanced = cast(
         CursorResult[Any],
@@ -90,15 +93,16 @@ def change(
     session.flush()
     session.refresh(stored)
     _forget_old(session, stored)
-    return school
+    return stored.version
 
 
-def undo(session: Session, stored: StoredSchool, account: Account, number: int) -> None:
+def undo(session: Session, stored: StoredSchool, account: Account, number: int) -> int | None:
     """Goes back to how the school was before revision `number`; that is a new revision, and can be undone too."""
     before = read(session, stored.id, number - 1)
-    what = _("Back to version {number}.", number=number - 1)
+    newest = revision(session, stored.id, number) if number == stored.version else None
+    what = _undone(said(newest)) if newest else _("Back to version {number}.", number=number - 1)
     # Ids are never used twice, or a link to a thing of then would lead to another one.
-    change(
+    return change(
         session,
         stored,
         account,
@@ -114,10 +118,26 @@ def history(session: Session, school_id: int, most: int = 100) -> list[Revision]
     return list(session.scalars(found))
 
 
+def revision(session: Session, school_id: int, number: int) -> Revision | None:
+    """The revision of that number, if there is one."""
+    return session.scalar(select(Revision).where(Revision.school_id == school_id, Revision.number == number))
+
+
 def said(revision: Revision) -> Message:
     """What the revision changed."""
-    text, values = json.loads(revision.what)
-    return Message(text, values)
+    return _message(*json.loads(revision.what))
+
+
+def _message(text: str, values: dict[str, Any]) -> Message:
+    return Message(text, {key: _message(*each) if isinstance(each, list) else each for key, each in values.items()})
+
+
+def _undone(what: Message) -> Message:
+    """To undo an undoing is to do again what was undone, however often."""
+    inner = what.values.get("what")
+    if what.text not in (UNDONE.text, REDONE.text) or not isinstance(inner, Message):
+        return Message(UNDONE.text, {"what": what})
+    return Message(REDONE.text if what.text == UNDONE.text else UNDONE.text, {"what": inner})
 
 
 def publish(session: Session, stored: StoredSchool, account: Account, plan: str) -> None:

@@ -80,11 +80,7 @@ def reason(school: School, kind: str, arguments: dict[str, str | int]) -> Messag
 
 
 def _named(school: School, text: str) -> str:
-    times = {
-        slot(day.id, period.id): f"{day.name}, {period.name}"
-        for day in school.week.days
-        for period in school.week.periods
-    }
+    times = time_names(school)
 
     def name(found: re.Match[str]) -> str:
         identifier = found[1]
@@ -93,6 +89,15 @@ def _named(school: School, text: str) -> str:
         return times.get(identifier) or school.names.get(identifier, identifier)
 
     return IDENTIFIER.sub(name, text)
+
+
+def time_names(school: School) -> dict[str, str]:
+    """What each time of the week is called."""
+    return {
+        slot(day.id, period.id): f"{day.name}, {period.name}"
+        for day in school.week.days
+        for period in school.week.periods
+    }
 
 
 def lesson(school: School, head: str) -> str:

@@ -6,13 +6,13 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from fastapi import Depends, HTTPException, Request
 from fastapi import Path as PathParameter
 from fastapi.responses import RedirectResponse
 from sqlalchemy.orm import Session
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, QueryParams
 
 from app import accounts, schools
 from app.models import Account, StoredSchool
@@ -99,6 +99,8 @@ class Desk:
     stored: StoredSchool
     role: str
     translate: Callable[[str], str]
+    # The number of the revision that this request has made.
+    revision: int | None = None
 
     @property
     def school(self) -> School:
@@ -119,16 +121,20 @@ class Desk:
         self, form: FormData, edit: Callable[[School], School], what: Message, touched: Callable[[School], object]
     ) -> None:
         """Makes an edit that was decided on at the form's version; raises as `schools.change`."""
-        schools.change(self.session, self.stored, self.account, base(form), edit, what, touched)
+        self.revision = schools.change(self.session, self.stored, self.account, base(form), edit, what, touched)
         self.session.commit()
 
-    def done(self, path: str = "") -> RedirectResponse:
-        """Back to a page, which tells what has been done and offers to undo it."""
-        joint = "&" if "?" in path else "?"
-        return RedirectResponse(f"{self.home}{path}{joint}done={self.stored.version}", 303)
+    def done(self, path: str = "", note: str = "") -> RedirectResponse:
+        """Back to a page, which tells what this request has changed.
+
+        That is a revision, which the page offers to undo; or what has none, by its `note`; or nothing.
+        """
+        told = {"done": self.revision, "note": note or (None if self.revision else "unchanged")}
+        query = urlencode({name: value for name, value in told.items() if value})
+        return RedirectResponse(f"{self.home}{path}{'&' if '?' in path else '?'}{query}", 303)
 
 
-def base(form: FormData, name: str = "version") -> int:
+def base(form: FormData | QueryParams, name: str = "version") -> int:
     """The version of the school that a form was made from, or that another field names; 0 if it is none."""
     given = str(form.get(name, ""))
     return int(given) if given.isdecimal() and len(given) < 10 else 0

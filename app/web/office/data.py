@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Any, get_args
+from typing import Any, get_args
 
-from fastapi import APIRouter, HTTPException, Query, Response
-from fastapi.responses import RedirectResponse
-from starlette.datastructures import FormData
+from fastapi import APIRouter, HTTPException, Response
+from starlette.datastructures import FormData, QueryParams
 
 from app import generation, schools
 from app.school import edit, words
 from app.school.message import Message, SchoolError, _
 from app.school.model import KINDS, Day, Kind, Lesson, Mark, Period, Resource, School, Subject, Week, slot
 from app.web.access import Desk, OfSchool, Posted, base
-from app.web.office.form import Problem, attempt, built, number, text, texts
+from app.web.office.form import NOTES, Problem, attempt, built, number, text, texts
 from app.web.page import render
 
 router = APIRouter(prefix="/office/{school_id}")
 MARKS: tuple[Mark, ...] = get_args(Mark)
-Done = Annotated[int, Query(ge=0, lt=2**31)]
 
 
-def page(desk: Desk, template: str, done: int = 0, problem: Problem | None = None, **context: Any) -> Response:
-    """A page of the school's office; `done` is the revision that the last form made."""
-    told = next((each for each in schools.history(desk.session, desk.stored.id, 1) if each.number == done), None)
+def page(desk: Desk, template: str, problem: Problem | None = None, **context: Any) -> Response:
+    """A page of the school's office, with what the form that led to it has changed."""
+    asked = desk.request.query_params if desk.request.method == "GET" else QueryParams()
+    done = schools.revision(desk.session, desk.stored.id, desk.revision or base(asked, "done")) if desk.edits else None
     return render(
         desk.request,
         f"office/{template}.html",
@@ -32,17 +31,18 @@ def page(desk: Desk, template: str, done: int = 0, problem: Problem | None = Non
         desk=desk,
         school=desk.school,
         version=desk.stored.version,
-        done=schools.said(told) if told and desk.edits else None,
+        done=(done.number, schools.said(done)) if done else None,
+        note=NOTES.get(asked.get("note", "")),
         problem=problem,
         **context,
     )
 
 
 @router.get("")
-def overview(desk: OfSchool, done: Done = 0) -> Response:
+def overview(desk: OfSchool) -> Response:
     published = schools.published(desk.session, desk.stored.id)
     runs = generation.of_school(desk.session, desk.stored.id, 1)
-    return page(desk, "overview", done, published=published, runs=runs)
+    return page(desk, "overview", published=published, runs=runs)
 
 
 @router.post("/settings")
@@ -58,15 +58,17 @@ def settings(desk: OfSchool, form: Posted) -> Response:
     if problem:
         published = schools.published(desk.session, desk.stored.id)
         return page(desk, "overview", problem=problem, published=published, runs=[])
-    if desk.role == "admin":
-        desk.stored.public = "public" in form
+    public, note = "public" in form, ""
+    if desk.role == "admin" and public != desk.stored.public:
+        desk.stored.public = public
         desk.session.commit()
-    return desk.done()
+        note = "public" if public else "private"
+    return desk.done(note=note)
 
 
 @router.get("/week")
-def week(desk: OfSchool, done: Done = 0) -> Response:
-    return page(desk, "week", done, week=desk.school.week)
+def week(desk: OfSchool) -> Response:
+    return page(desk, "week", week=desk.school.week)
 
 
 @router.post("/week")
@@ -90,12 +92,14 @@ def _week(form: FormData, counter: int) -> tuple[Week, int]:
     days, periods = [], []
     for row in range(50):
         if name := text(form, f"day-{row}-name"):
-            counter += 1
-            days.append(built(Day, id=text(form, f"day-{row}-id") or f"d{counter}", name=name))
+            identifier = text(form, f"day-{row}-id")
+            counter += not identifier
+            days.append(built(Day, id=identifier or f"d{counter}", name=name))
         if name := text(form, f"period-{row}-name"):
-            counter += 1
             values = {field: text(form, f"period-{row}-{field}") for field in ("begins", "ends", "shift")}
-            identifier = text(form, f"period-{row}-id") or f"p{counter}"
+            identifier = text(form, f"period-{row}-id")
+            counter += not identifier
+            identifier = identifier or f"p{counter}"
             after = f"period-{row}-break" in form
             periods.append(built(Period, id=identifier, name=name, break_after=after, **values))
     every = {slot(day.id, period.id) for day in days for period in periods}
@@ -103,9 +107,9 @@ def _week(form: FormData, counter: int) -> tuple[Week, int]:
 
 
 @router.get("/history")
-def history(desk: OfSchool, done: Done = 0) -> Response:
+def history(desk: OfSchool) -> Response:
     told = [(each, schools.said(each)) for each in schools.history(desk.session, desk.stored.id)]
-    return page(desk, "history", done, revisions=told)
+    return page(desk, "history", revisions=told)
 
 
 @router.post("/undo")
@@ -115,9 +119,11 @@ def undo(desk: OfSchool, form: Posted) -> Response:
         if wanted < 2:
             raise SchoolError(_("There is nothing before the first version."))
         # The newest edit is undone from the page that made it, and only as long as it is the newest.
-        if text(form, "version") != str(desk.stored.version):
-            raise SchoolError(_("There is a newer change; look at the history and choose."))
-        schools.undo(desk.session, desk.stored, desk.account, wanted)
+        newest = schools.revision(desk.session, desk.stored.id, desk.stored.version)
+        if newest and base(form) != newest.number:
+            what = schools.said(newest)
+            raise SchoolError(_("Nothing was undone, as there is a newer change: {what} Choose below.", what=what))
+        desk.revision = schools.undo(desk.session, desk.stored, desk.account, wanted)
         desk.session.commit()
     except (SchoolError, schools.ConflictError) as error:
         desk.session.rollback()
@@ -129,13 +135,13 @@ def undo(desk: OfSchool, form: Posted) -> Response:
 
 
 @router.get("/lessons")
-def lessons(desk: OfSchool, done: Done = 0, of: str = "") -> Response:
-    return _lessons(desk, done, of)
+def lessons(desk: OfSchool, of: str = "") -> Response:
+    return _lessons(desk, of)
 
 
-def _lessons(desk: Desk, done: int = 0, of: str = "", problem: Problem | None = None) -> Response:
+def _lessons(desk: Desk, of: str = "", problem: Problem | None = None) -> Response:
     times = {each.id: len(words.open_times(desk.school, each)) for each in desk.school.classes}
-    return page(desk, "lessons", done, problem, of=of, load=_load(desk.school), times=times)
+    return page(desk, "lessons", problem, of=of, load=_load(desk.school), times=times)
 
 
 @router.get("/lessons/{lesson_id}")
@@ -191,8 +197,8 @@ def _load(school: School) -> Counter[str]:
 
 
 @router.get("/{kind}")
-def items(desk: OfSchool, kind: Kind, done: Done = 0) -> Response:
-    return page(desk, "items", done, kind=kind, load=_load(desk.school), typed="")
+def items(desk: OfSchool, kind: Kind) -> Response:
+    return page(desk, "items", kind=kind, load=_load(desk.school), typed="")
 
 
 @router.post("/{kind}")
@@ -214,8 +220,8 @@ def add_items(desk: OfSchool, kind: Kind, form: Posted) -> Response:
 
 
 @router.get("/{kind}/{item_id}")
-def item(desk: OfSchool, kind: Kind, item_id: str, done: Done = 0) -> Response:
-    return page(desk, "item", done, kind=kind, item=_item(desk.school, kind, item_id), marks=MARKS)
+def item(desk: OfSchool, kind: Kind, item_id: str) -> Response:
+    return page(desk, "item", kind=kind, item=_item(desk.school, kind, item_id), marks=MARKS)
 
 
 @router.post("/{kind}/{item_id}")
@@ -225,7 +231,7 @@ def put_item(desk: OfSchool, kind: Kind, item_id: str, form: Posted) -> Response
 
     before = touched(desk.school)
     if before is None:
-        return RedirectResponse(f"{desk.home}/{kind}", 303)
+        return desk.done(f"/{kind}", "gone")
     if "remove" in form:
         told = _("Removed: {names}.", names=desk.school.names[item_id])
         problem = attempt(desk, form, lambda x: edit.remove(x, kind, item_id), told, touched)

@@ -14,23 +14,26 @@ from app.school.message import Message, SchoolError, _
 from app.school.model import Placement, Plan, School
 from app.school.view import Weeks
 from app.web.access import Desk, OfSchool, Posted
-from app.web.office.data import Done, page
+from app.web.office.data import page
 from app.web.office.form import Problem, attempt, built, text
-from app.web.office.plans import cost_of, time_names, wrong
+from app.web.office.plans import cost_of, wrong
 
 router = APIRouter(prefix="/office/{school_id}")
 
 
 @router.get("/plans/{plan_id}")
-def plan(desk: OfSchool, plan_id: str, of: str = "", pick: str = "", done: Done = 0) -> Response:
-    return _plan(desk, plan_id, of, pick, done)
+def plan(desk: OfSchool, plan_id: str, of: str = "", pick: str = "") -> Response:
+    return _plan(desk, plan_id, of, pick)
 
 
-def _plan(desk: Desk, plan_id: str, of: str, pick: str = "", done: int = 0, problem: Problem | None = None) -> Response:
+def _plan(desk: Desk, plan_id: str, of: str, pick: str = "", problem: Problem | None = None) -> Response:
     school = desk.school
     found = school.plan(plan_id)
     if found is None or not school.lessons:
-        return RedirectResponse(f"{desk.home}/plans", 303)
+        if "done" in desk.request.query_params:
+            # What has just been undone may be this draft, or the lessons.
+            return RedirectResponse(f"{desk.home}/plans?{desk.request.url.query}", 303)
+        return desk.done("/plans", "empty" if found else "gone")
     of = of if of in school.resources else next(iter(school.resources))
     picked = _picked(school, found, pick)
     targets = {}
@@ -53,9 +56,9 @@ def _plan(desk: Desk, plan_id: str, of: str, pick: str = "", done: int = 0, prob
         "elsewhere": len(tray) - sum(of in school.attending(each.lesson) for each in tray),
         "lesson_name": lambda head: words.lesson(school, head),
         "reason": lambda violation: words.said(school, violation),
-        "time_names": time_names(school),
+        "time_names": words.time_names(school),
     }
-    return page(desk, "plan", done, problem, **context)
+    return page(desk, "plan", problem, **context)
 
 
 @router.get("/plans/{plan_id}/absence")
@@ -72,7 +75,7 @@ def absence(desk: OfSchool, plan_id: str, teacher: str = "", day: str = "") -> R
         "teacher": teacher,
         "day": day,
         "gaps": gaps(school, plan, teacher, day),
-        "time_names": time_names(school),
+        "time_names": words.time_names(school),
         "lesson_name": lambda head: words.lesson(school, head),
     }
     return page(desk, "absence", **context)
@@ -114,11 +117,13 @@ def move(desk: OfSchool, plan_id: str, form: Posted) -> Response:
             raise SchoolError(_("This lesson is locked; unlock it first."))
         if time not in school.week.slots or (picked.duration == 2 and time not in school.week.following):
             raise SchoolError(_("The lesson has no room there."))
+        if time == picked.time or swap == picked.id:
+            return school
         if swap:
             return edit.put_plan(school, moves.swapped(plan, picked, _need(school, plan_id, swap)[1]))
         return edit.put_plan(school, moves.moved(plan, picked, time))
 
-    names = time_names(desk.school)
+    names = words.time_names(desk.school)
     head = pick.partition("@")[0]
     lesson = words.lesson(desk.school, head) if head in desk.school.groups else "?"
     told = _("{lesson} was moved to {time}.", lesson=lesson, time=names.get(time, "?"))
@@ -134,9 +139,12 @@ def lock(desk: OfSchool, plan_id: str, form: Posted) -> Response:
         plan = school.plan(plan_id)
         if plan is None:
             raise SchoolError(_("Somebody else has just moved or removed this lesson; look again."))
-        chosen = [x for x in plan.placements if (x.id == pick if pick else of in school.attending(x.lesson))]
-        locked = [each.model_copy(update={"locked": locks}) for each in chosen]
-        return edit.put_plan(school, edit.placed(plan, *chosen, then=locked))
+
+        def chosen(each: Placement) -> bool:
+            return each.id == pick if pick else of in school.attending(each.lesson)
+
+        placements = (x.model_copy(update={"locked": locks}) if chosen(x) else x for x in plan.placements)
+        return edit.put_plan(school, plan.model_copy(update={"placements": tuple(placements)}))
 
     told = _("Lessons were locked.") if locks else _("Lessons were unlocked.")
     return _change(desk, form, plan_id, change, told)
@@ -172,6 +180,9 @@ def publish(desk: OfSchool, plan_id: str, form: Posted) -> Response:
     if text(form, "version") != str(desk.stored.version):
         told = _("The school has changed in the meantime; look at the timetable again, then publish.")
         return _plan(desk, plan_id, text(form, "of"), problem=Problem(told, 409))
+    shown = schools.published(desk.session, desk.stored.id)
+    if shown and (shown.plan, shown.number) == (plan_id, desk.stored.version):
+        return desk.done("/plans")
     schools.publish(desk.session, desk.stored, desk.account, plan_id)
     desk.session.commit()
-    return RedirectResponse(f"{desk.home}/plans", 303)
+    return desk.done("/plans", "published")

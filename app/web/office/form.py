@@ -14,7 +14,19 @@ from app.school.model import School, Value
 from app.web.access import Desk
 
 AnyValue = TypeVar("AnyValue", bound=Value)
-NUMBERS = {"most_days", "most_a_day", "most_idle", "weekly", "doubles"}
+# What a page tells of a form that made no revision, by the word that its address has for it.
+NOTES = {
+    "unchanged": _("Nothing has changed: it was like this already."),
+    "gone": _("This is not there any more."),
+    "empty": _("There are no lessons yet; add some, or import them."),
+    "public": _("From now on everybody may see the published timetable."),
+    "private": _("From now on only people with an account in this school see the published timetable."),
+    "published": _("The draft is published as it is now."),
+    "links": _("The links were made."),
+    "revoked": _("The link was revoked."),
+    "role": _("The role was changed."),
+    "left": _("This person is not in the school any more."),
+}
 
 
 class Problem(NamedTuple):

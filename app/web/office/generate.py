@@ -16,7 +16,7 @@ from app.school import edit, lowering, words
 from app.school.message import Message, _
 from app.school.model import Placement, Plan, School
 from app.web.access import Desk, OfSchool, Posted, SchoolId
-from app.web.office.data import Done, page
+from app.web.office.data import page
 from app.web.office.form import Problem, attempt, text
 from app.web.office.plans import cost_of, differences, fitting, wrong
 from app.web.school import progress_of
@@ -58,15 +58,15 @@ class Run:
 
 
 @router.get("/generate")
-def generate(desk: OfSchool, done: Done = 0) -> Response:
-    return _generate(desk, done)
+def generate(desk: OfSchool) -> Response:
+    return _generate(desk)
 
 
-def _generate(desk: Desk, done: int = 0, problem: Problem | None = None) -> Response:
+def _generate(desk: Desk, problem: Problem | None = None) -> Response:
     school = desk.school
     runs = [_run(desk, school, row) for row in generation.of_school(desk.session, desk.stored.id, RUNS)]
     reasons = list(words.impossible(school))
-    return page(desk, "generate", done, problem, runs=runs, reasons=reasons, width=WIDTH, height=HEIGHT,
+    return page(desk, "generate", problem, runs=runs, reasons=reasons, width=WIDTH, height=HEIGHT,
                 wrong={run.row.id: wrong(school, run.cost) for run in runs if run.cost})  # fmt: skip
 
 

@@ -13,7 +13,8 @@ from app.models import Account, Membership, StoredSchool
 from app.school import edit
 from app.school.message import SchoolError, _
 from app.web.access import COOKIE, Database, Member, OfAdmin, Posted, SchoolId, Visitor
-from app.web.office.form import text
+from app.web.office.data import page
+from app.web.office.form import Problem, text
 from app.web.page import render, set_cookie, translator
 
 router = APIRouter()
@@ -131,20 +132,24 @@ def set_role(desk: OfAdmin, account_id: SchoolId, form: Posted) -> Response:
         raise HTTPException(404)
     others = select(Membership).filter_by(school_id=desk.stored.id, role="admin")
     if role != "admin" and not [x for x in desk.session.scalars(others) if x.account_id != account_id]:
-        return _people(desk, 422, error=_("A school needs an admin; make somebody else one first."))
+        return _people(desk, Problem(_("A school needs an admin; make somebody else one first."), 422))
+    if role == found.role:
+        return desk.done("/people")
     if role == "none":
         desk.session.delete(found)
     else:
         found.role = role
     desk.session.commit()
-    return RedirectResponse(f"{desk.home}/people" if account_id != desk.account.id else "/office", 303)
+    # Whoever is no admin any more may not see who is in.
+    if account_id == desk.account.id:
+        return RedirectResponse("/office", 303)
+    return desk.done("/people", "left" if role == "none" else "role")
 
 
-def _people(desk: OfAdmin, status: int = 200, **context: object) -> Response:
+def _people(desk: OfAdmin, problem: Problem | None = None, link: str | None = None) -> Response:
     members = select(Membership).filter_by(school_id=desk.stored.id).join(Account).order_by(Account.name)
-    shown = {"link": None, "error": None} | context
     found = desk.session.scalars(members).all()
-    return render(desk.request, "office/people.html", status, desk=desk, members=found, roles=accounts.ROLES, **shown)
+    return page(desk, "people", problem, members=found, roles=accounts.ROLES, link=link)
 
 
 def _office(request: Request, session: Database, account: Account, status: int = 200, **context: object) -> Response:

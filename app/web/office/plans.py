@@ -12,7 +12,7 @@ from app.school import edit, lowering, words
 from app.school.message import Message, SchoolError, _
 from app.school.model import Placement, Plan, School
 from app.web.access import Desk, OfSchool, Posted
-from app.web.office.data import Done, page
+from app.web.office.data import page
 from app.web.office.form import Problem, attempt, built, text
 from app.web.office.take import published
 
@@ -22,15 +22,15 @@ PUBLISHED = "published"
 
 
 @router.get("/plans")
-def plans(desk: OfSchool, done: Done = 0) -> Response:
-    return _plans(desk, done)
+def plans(desk: OfSchool) -> Response:
+    return _plans(desk)
 
 
-def _plans(desk: Desk, done: int = 0, problem: Problem | None = None) -> Response:
+def _plans(desk: Desk, problem: Problem | None = None) -> Response:
     school = desk.school
     costs = {plan.id: cost_of(school, plan) for plan in school.plans}
     shown = schools.published(desk.session, desk.stored.id)
-    return page(desk, "plans", done, problem, costs=costs, published=shown)
+    return page(desk, "plans", problem, costs=costs, published=shown)
 
 
 @router.post("/plans")
@@ -69,7 +69,7 @@ def compare(desk: OfSchool, one: str = "", other: str = "") -> Response:
     plans = [first, second]
     changes = [(words.lesson(school, head), times) for head, times in differences(school, first, second)]
     costs = [cost_of(school, plan) for plan in plans]
-    return page(desk, "compare", plans=plans, changes=changes, costs=costs, time_names=time_names(school))
+    return page(desk, "compare", plans=plans, changes=changes, costs=costs, time_names=words.time_names(school))
 
 
 def _version(desk: Desk, identifier: str) -> Plan | None:
@@ -87,13 +87,6 @@ def differences(school: School, one: Plan, other: Plan) -> Iterator[tuple[str, l
         held = [sorted((x.time, x.duration) for x in plan.placements if x.lesson == head) for plan in (one, other)]
         if held[0] != held[1]:
             yield head, [[time for time, _ in each] for each in held]
-
-
-def time_names(school: School) -> dict[str, str]:
-    """What each time of the week is called."""
-    return {
-        day.id + period.id: f"{day.name}, {period.name}" for day in school.week.days for period in school.week.periods
-    }
 
 
 def fitting(school: School, placements: Iterable[Placement]) -> tuple[Placement, ...]:

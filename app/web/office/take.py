@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any, Literal
 
 from fastapi import APIRouter, HTTPException, Request, Response
-from fastapi.responses import RedirectResponse
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
@@ -157,7 +156,7 @@ def set_feed(desk: OfSchool, form: Posted) -> Response:
         token = secrets.token_urlsafe(24)
         desk.session.add(Feed(token=token, school_id=desk.stored.id, resource=each, created_at=moment))
     desk.session.commit()
-    return RedirectResponse(f"{desk.home}/share", 303)
+    return desk.done("/share", "links" if wanted else "revoked" if resource in kept else "")
 
 
 @router.get("/feeds/{token}.ics")

@@ -7,8 +7,9 @@ import json
 from fastapi import APIRouter, Response
 from starlette.datastructures import FormData, UploadFile
 
+from app import schools
 from app.engine.xhstt import XhsttError, read_instances
-from app.school import conversion, lowering, sheet
+from app.school import conversion, lowering, merge, sheet, words
 from app.school.message import Message, SchoolError, _
 from app.school.model import School
 from app.school.sheet import Table
@@ -31,6 +32,7 @@ def download(data: bytes, name: str, kind: str) -> Response:
 
 
 @router.get("/import")
+@router.get("/import/xhstt")
 def choose(desk: OfSchool) -> Response:
     return page(desk, "import", errors=[], preview=None, tables="")
 
@@ -74,7 +76,7 @@ def import_xhstt(desk: OfSchool, form: Posted) -> Response:
     problem = attempt(desk, form, replace, _("An XHSTT archive was imported."), lambda school: school)
     if problem:
         return page(desk, "import", problem=problem, errors=[], preview=None, tables="")
-    return page(desk, "import", desk.stored.version, errors=[], preview=None, tables="", left=left)
+    return page(desk, "import", errors=[], preview=None, tables="", left=left)
 
 
 @router.post("/import")
@@ -85,11 +87,6 @@ def preview(desk: OfSchool, form: Posted) -> Response:
         made, errors = sheet.imported(desk.school, tables)
     except SchoolError as error:
         return page(desk, "import", problem=Problem(error.message, 422), errors=[], preview=None, tables="")
-    if errors:
-        wrong = Problem(_("Nothing was imported. Correct these cells, then choose the file again."), 422)
-        return page(desk, "import", problem=wrong, errors=errors, preview=None, tables="")
-    if "confirmed" not in form:
-        return page(desk, "import", errors=[], preview=_summary(desk.school, made), tables=json.dumps(tables))
 
     def replace(school: School) -> School:
         again, wrong = sheet.imported(school, tables)
@@ -97,12 +94,20 @@ def preview(desk: OfSchool, form: Posted) -> Response:
             raise SchoolError(wrong[0].message)
         return again
 
-    told = _("Imported: {count} lessons.", count=len(made.lessons))
-    problem = attempt(desk, form, replace, told, lambda school: school)
-    if problem:
-        shown = _summary(desk.school, made)
-        return page(desk, "import", problem=problem, errors=[], preview=shown, tables=json.dumps(tables))
-    return desk.done("/lessons")
+    problem = None
+    if "confirmed" in form and not errors:
+        told = _("Imported: {count} lessons.", count=len(made.lessons))
+        problem = attempt(desk, form, replace, told, lambda school: school)
+        if problem is None:
+            return desk.done("/lessons")
+        made, errors = sheet.imported(desk.school, tables)
+    if errors:
+        wrong = Problem(_("Nothing was imported. Correct these cells, then choose the file again."), 422)
+        return page(desk, "import", problem=wrong, errors=errors, preview=None, tables="")
+    shown = schools.published(desk.session, desk.stored.id)
+    published = shown.plan if shown else None
+    summary = _summary(desk.school, made, published)
+    return page(desk, "import", problem, errors=[], preview=summary, tables=json.dumps(tables))
 
 
 def _uploaded(form: FormData) -> list[Table]:
@@ -125,13 +130,36 @@ def _confirmed(given: str) -> list[Table]:
         raise SchoolError(_("Choose a file that has at least one row below its headings.")) from None
 
 
-def _summary(before: School, after: School) -> dict[str, object]:
-    """What an import changes: who is new, of every kind, and the lessons of before and after."""
+def _summary(before: School, after: School, published: str | None = None) -> dict[str, object]:
+    """What an import changes: who is new, of every kind; lessons; and what becomes of each draft."""
+    was, now = before.lesson, after.lesson
+    changed = [each for each in now if each in was and now[each] != was[each]]
+    gone = [each for each in was if each not in now]
+    new = len(now.keys() - was.keys())
+    had = before.resources
+    times = words.time_names(before)
     return {
         "new": {
             kind: [each.name for each in getattr(after, kind) if each.id not in before.names]
             for kind in ("classes", "teachers", "subjects", "rooms")
         },
-        "before": len(before.lessons),
+        "lessons": _(
+            "Lessons: {same} stay as they are, {changed} change, {new} are new, {gone} are taken out.",
+            same=len(now) - len(changed) - new, changed=len(changed), new=new, gone=len(gone),
+        ),
+        "changed": [_lesson(after, each) for each in changed],
+        "gone": [_lesson(before, each) for each in gone],
+        "marked": [x.name for x in after.resources.values() if x.marks != (had[x.id].marks if x.id in had else {})],
+        "drafts": [
+            (effect, [f"{words.lesson(before, each.lesson)}, {times[each.time]}" for each in effect.lost])
+            for effect in merge.effects(before, after)
+        ],
+        "published": published,
+        "nothing": before == after,
         "school": after,
-    }
+    }  # fmt: skip
+
+
+def _lesson(school: School, identifier: str) -> str:
+    lesson = school.lesson[identifier]
+    return f"{school.names[lesson.subject]} {' + '.join(school.names[each] for each in lesson.classes)}"

@@ -83,7 +83,7 @@ def test_every_edit_is_undone_by_its_notice(
     page = ana.post(f"{at}/teachers", {"names": "Caio"})
     number = re.findall(r'name="number" value="(\d+)"', page.text)[0]
     answer = ana.post(f"{at}/undo", {"number": number, "back": "/teachers"}, str(page.url))
-    assert "Back to version 1." in answer.text
+    assert "Undone: Added: Caio." in answer.text
     assert now(sessions, stored).teachers == before.teachers
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 import zipfile
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from httpx2 import Response
+from openpyxl import load_workbook
 from sqlalchemy.orm import Session, sessionmaker
+from starlette.testclient import TestClient
 
-from app.school import lowering
+from app.school import lowering, sheet
 from app.school.model import School
 from app.web.middleware import MOST_BYTES
 from tests.conftest import SAMPLE
-from tests.web.office.conftest import Browser, now
+from tests.web.office.conftest import Browser, People, now
 
 pytestmark = pytest.mark.mysql
 
@@ -32,12 +37,14 @@ def test_an_import_is_shown_then_saved(ana: Browser, sessions: sessionmaker[Sess
     rows = "Turma;Disciplina;Professor;Sala;Aulas por semana;Duplas\n7B;Artes;Caio + Dora;Quadra;2;1\n6a;arte;ANA;;1;\n"
     before = now(sessions, stored)
     page = upload(ana, at, rows.encode("cp1252"), "school.csv")
-    assert "2 lessons take the place of the 3" in page.text and "Caio, Dora" in page.text
+    assert "Lessons: 0 stay as they are, 1 change, 1 are new, 2 are taken out." in page.text
+    assert "Caio, Dora" in page.text
     assert now(sessions, stored) == before
     assert "Imported: 2 lessons." in confirm(ana, at, page).text
     made = now(sessions, stored)
     assert [each.name for each in made.classes] == ["6A", "7B"]
     assert [(each.classes, each.weekly) for each in made.lessons] == [(("c17",), 2), (("c6",), 1)]
+    assert made.lessons[1].id == "l13"
 
 
 def test_errors_of_an_import_name_their_cells_and_nothing_is_saved(
@@ -58,11 +65,84 @@ def test_the_worksheet_of_a_school_comes_back_as_it_is(
 ) -> None:
     ana.post(f"{at}/teachers/t7", {"name": "Ana", "mark-d1p1": "never", "mark-d2p3": "prefer"})
     before = now(sessions, stored)
-    confirm(ana, at, upload(ana, at, ana.get(f"{at}/import/template.xlsx").content))
-    after = now(sessions, stored)
-    plain = [[each.model_copy(update={"id": ""}) for each in made.lessons] for made in (before, after)]
-    assert plain[0] == plain[1]
-    assert after.teachers == before.teachers
+    page = upload(ana, at, ana.get(f"{at}/import/template.xlsx").content)
+    assert "there is nothing to import" in page.text and 'name="confirmed"' not in page.text
+    made, errors = sheet.imported(before, sheet.read(ana.get(f"{at}/import/template.xlsx").content, "school.xlsx"))
+    assert (made, errors) == (before, [])
+
+
+def corrected(browser: Browser, at: str, change: Callable[[Any], None]) -> bytes:
+    """The school's own worksheet, changed in a spreadsheet program."""
+    book = load_workbook(io.BytesIO(browser.get(f"{at}/import/template.xlsx").content))
+    change(book.worksheets[0])
+    target = io.BytesIO()
+    book.save(target)
+    return target.getvalue()
+
+
+def test_a_corrected_worksheet_says_first_what_each_draft_loses_and_then_that_is_lost_alone(
+    published: Browser, sessions: sessionmaker[Session], stored: int, at: str
+) -> None:
+    published.post(f"{at}/plans/v16/lock", {"of": "t7", "locked": "yes"}, f"{at}/plans/v16")
+    published.post(f"{at}/plans", {"name": "Vazio"})
+    before = now(sessions, stored)
+
+    def change(sheet: Any) -> None:
+        # English goes, physics has one lesson less, art another teacher.
+        sheet.delete_rows(4)
+        sheet["E3"], sheet["C2"] = 1, "Caio"
+        sheet.append(["6B", "Arte", "Bia", None, 1])
+
+    page = upload(published, at, corrected(published, at, change))
+    facts = " ".join(html.unescape(re.sub("<[^>]+>", " ", page.text)).split())
+    assert "Lessons: 0 stay as they are, 2 change, 1 are new, 1 are taken out." in facts
+    assert "Changed: Arte 6A; Física 6A" in facts and "Taken out: Inglês 6A" in facts
+    assert "Plano published : 2 of 5 placed lessons lose their time, and 1 their lock." in facts
+    assert "Física 6A, Terça, 1ª; Inglês 6A, Terça, 2ª" in facts
+    assert "Vazio : nothing is lost: it has no placed lessons." in facts
+    assert "What is published stays as it is until a draft is published again." in facts
+    confirm(published, at, page)
+    made = now(sessions, stored)
+    assert made.plans[0].placements == before.plans[0].placements[:2]
+    assert made.plans[1] == before.plans[1]
+    shown = published.get(f"/published/{stored}").text
+    assert "Inglês" in shown
+
+
+def test_an_addition_alone_costs_no_draft_anything_and_says_so(ana: Browser, at: str) -> None:
+    page = upload(ana, at, corrected(ana, at, lambda sheet: sheet.append(["6A", "Inglês", "Ana", None, 1])))
+    facts = " ".join(html.unescape(re.sub("<[^>]+>", " ", page.text)).split())
+    assert "Plano : nothing is lost: its 5 placed lessons and its locks stay." in facts
+    assert "Then broken" not in facts
+
+
+def test_what_the_times_that_stay_break_is_told_before_it_is_saved(ana: Browser, at: str) -> None:
+    ana.post(f"{at}/teachers/t8", {"name": "Bia", "mark-d2p2": "never"})
+    page = upload(ana, at, corrected(ana, at, lambda sheet: sheet.__setitem__("C4", "Bia")))
+    assert "Then broken, and not now:" in page.text and "Bia: lessons at impossible times: 1" in page.text
+
+
+def test_an_import_of_what_somebody_else_has_changed_is_shown_anew(
+    ana: Browser, people: People, sessions: sessionmaker[Session], stored: int, at: str
+) -> None:
+    page = upload(ana, at, corrected(ana, at, lambda sheet: sheet.append(["6B", "Arte", "Bia", None, 1])))
+    hidden = dict(re.findall(r'name="(csrf|version)" value="([^"]*)"', page.text))
+    tables = html.unescape(re.findall(r'name="tables" value="([^"]*)"', page.text)[0])
+    people("bia", stored, "editor").post(f"{at}/plans", {"name": "De Bia", "of": "v16"})
+    before = now(sessions, stored)
+    answer = ana.client.post(f"{at}/import", data=hidden | {"tables": tables, "confirmed": "yes"})
+    assert (answer.status_code, now(sessions, stored)) == (409, before)
+    assert "Bia has changed this in the meantime" in answer.text and "De Bia" in answer.text
+
+
+def test_a_calendar_goes_on_after_an_import(published: Browser, client: TestClient, at: str) -> None:
+    link = re.findall(r"/feeds/[\w-]+\.ics", published.post(f"{at}/share", {"resource": "t7"}).text)[0]
+    before = client.get(link).text
+    page = upload(published, at, corrected(published, at, lambda sheet: sheet.append(["6B", "Arte", "Bia", None, 1])))
+    confirm(published, at, page)
+    published.post(f"{at}/plans/v16/publish", page=f"{at}/plans/v16")
+    events = [re.sub("DTSTAMP:.*", "", text) for text in (before, client.get(link).text)]
+    assert events[0] == events[1] and "SUMMARY:Arte" in events[0]
 
 
 def packed(parts: dict[str, bytes]) -> bytes:
