@@ -195,11 +195,10 @@ def carried(before: School, after: School) -> School:
     """
     if not before.plans:
         return after
-    former = {lesson.id: head for head, members in before.groups.items() for lesson in members}
     held = worth(before)
     heirs: dict[str, list[str]] = defaultdict(list)
     for head, members in after.groups.items():
-        sources = Counter(former[lesson.id] for lesson in members if lesson.id in former)
+        sources = Counter(before.heads[each.id] for each in members if each.id in before.heads)
         if sources:
             heirs[max(sources, key=lambda source: (sources[source], held[source]))].append(head)
     plans = []

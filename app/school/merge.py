@@ -101,7 +101,7 @@ def _violations(problem: Instance | None, plan: Plan) -> tuple[Violation, ...]:
 def _pairs(before: School, after: School) -> Iterator[tuple[str, str]]:
     """The id of each lesson of `after` that is one of `before`, and that one's id."""
     held = edit.worth(before)
-    worth = {lesson.id: held[head] for head, members in before.groups.items() for lesson in members}
+    worth = {lesson: held[head] for lesson, head in before.heads.items()}
     former, found = list(before.lessons), list(after.lessons)
     classes = [{one for lesson in some for one in lesson.classes} for some in (former, found)]
     renamed = classes[0] ^ classes[1]

@@ -188,6 +188,11 @@ class School(Value):
             groups.setdefault(head, []).append(each)
         return {head: tuple(members) for head, members in groups.items()}
 
+    @cached_property
+    def heads(self) -> dict[str, str]:
+        """The first lesson of the group that a lesson is in, by ids."""
+        return {lesson.id: head for head, members in self.groups.items() for lesson in members}
+
     def attending(self, head: str) -> tuple[str, ...]:
         """The ids of all classes, teachers and rooms of a group of lessons."""
         members = self.groups[head]

@@ -91,7 +91,8 @@ def differences(school: School, one: Plan, other: Plan) -> Iterator[tuple[str, l
 
 def fitting(school: School, placements: Iterable[Placement]) -> tuple[Placement, ...]:
     """Those of the placements that the school still has the lessons and the room for."""
-    kept = tuple(each for each in placements if each.lesson in school.groups)
+    heads = school.heads
+    kept = tuple(x.model_copy(update={"lesson": heads[x.lesson]}) for x in placements if x.lesson in heads)
     (plan,) = edit.settled(school.model_copy(update={"plans": (Plan(id="", name="-", placements=kept),)})).plans
     return plan.placements
 

@@ -133,7 +133,7 @@ FORMS: dict[str, list[Sent]] = {
         same("/import/xhstt", {}, "This school has lessons already"),
         Sent("/import", {"tables": "{other}", "confirmed": "yes"}),
         Sent("/lessons/l13", {"remove": ""}),
-        Sent("/import/xhstt", {}, "An XHSTT archive was imported."),
+        Sent("/import/xhstt", {"confirmed": "yes"}, "An XHSTT archive was imported."),
     ],
     "/people/invite": [same("/people/invite", {"role": "viewer"}, "Send this link to one person.")],
     "/people/{account_id}": [

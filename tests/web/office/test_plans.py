@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from app.school import sheet
 from tests.web.office.conftest import Browser, now
 
 pytestmark = pytest.mark.mysql
@@ -50,6 +53,20 @@ def test_two_drafts_are_compared(ana: Browser, at: str) -> None:
     ana.post(f"{at}/plans/v17/move", {"pick": "l15@d2p2", "time": "d2p3"}, f"{at}/plans/v17")
     page = ana.get(f"{at}/compare?one=v16&other=v17").text
     assert "Terça, 2ª" in page and "Terça, 3ª" in page and "Física" not in page
+
+
+def test_what_is_published_is_compared_after_its_parallel_lessons_came_in_another_order(
+    ana: Browser, sessions: sessionmaker[Session], stored: int, at: str
+) -> None:
+    english = {"subject": "s12", "classes": ["c6"], "teachers": ["t7"], "weekly": "1", "parallel": "L"}
+    ana.post(f"{at}/lessons/l15", english)
+    ana.post(f"{at}/lessons/new", english | {"subject": "s11", "teachers": ["t8"]})
+    ana.post(f"{at}/plans/v16/publish", page=f"{at}/plans/v16")
+    heading, *lines = sheet.tables(now(sessions, stored), english=False)[0].rows
+    tables = [("Aulas", [heading, *reversed(lines)])]
+    ana.post(f"{at}/import", {"tables": json.dumps(tables), "confirmed": "yes"})
+    page = ana.get(f"{at}/compare?one=published&other=v16").text
+    assert "Both have every lesson at the same time." in page
 
 
 def test_a_draft_is_compared_with_what_is_published(published: Browser, at: str) -> None:
