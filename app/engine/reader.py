@@ -45,6 +45,8 @@ CONSTRAINTS: dict[str, tuple[type[Constraint], str, tuple[str, ...]]] = {
 }
 COMMON = ("Name", "Required", "Weight", "CostFunction", "AppliesTo")
 ABOUT = ("Name", "Contributor", "Date", "Country", "Description", "Remarks")
+# Groups within groups make a small file a large instance; the largest of the public archive has a tenth of these.
+MOST_MEMBERS = 1_000_000
 
 
 class Reader:
@@ -58,6 +60,7 @@ class Reader:
         self.types: dict[str, ResourceType] = {}
         self.type_of: dict[str, str] = {}
         self.time_groups: dict[str, TimeGroup] = {}
+        self.expanded = 0
 
     def instance(self) -> Instance:
         """The whole instance; XhsttError names the line of what cannot be."""
@@ -148,7 +151,7 @@ class Reader:
             raise element.error(f"event {identifier!r} has a role twice; rename one")
         groups = tuple(element.all("ResourceGroups", "ResourceGroup"))
         for each in groups:
-            for resource in self.group("Resource", each):
+            for resource in self.all_of("Resource", each):
                 kind = self.type_of[resource]
                 places.append(EventResource(resource, None, kind, workload, each.attributes["Reference"]))
         return Event(
@@ -230,7 +233,7 @@ class Reader:
         single = kind.removesuffix("Group")
         element.only(*dict.fromkeys((f"{single}Groups", f"{kind}s")))
         references = list(element.all(f"{single}Groups", f"{single}Group"))
-        groups = [self.group(single, each) for each in references]
+        groups = [self.all_of(single, each) for each in references]
         names = tuple(each.attributes["Reference"] for each in references)
         if kind == "EventGroup":
             return tuple(tuple(members) for members in groups), (names, ())
@@ -256,14 +259,14 @@ class Reader:
         """The times that <TimeGroups> and <Times> of an element name together."""
         times = [self.known("Time", each) for each in element.all("Times", "Time")]
         for each in element.all("TimeGroups", "TimeGroup"):
-            times += self.group("Time", each)
+            times += self.all_of("Time", each)
         return frozenset(times)
 
     def resource_set(self, element: Element) -> frozenset[str]:
         """The resources that <ResourceGroups> and <Resources> of an element name together."""
         resources = [self.known("Resource", each) for each in element.all("Resources", "Resource")]
         for each in element.all("ResourceGroups", "ResourceGroup"):
-            resources += self.group("Resource", each)
+            resources += self.all_of("Resource", each)
         return frozenset(resources)
 
     def time_group(self, reference: Element) -> TimeGroup:
@@ -316,6 +319,14 @@ class Reader:
         if identifier not in self.groups[kind]:
             raise reference.error(f"there is no {kind.lower()} group {identifier!r}; correct the reference")
         return self.groups[kind][identifier]
+
+    def all_of(self, kind: str, reference: Element) -> list[str]:
+        """As `group`, to be copied."""
+        members = self.group(kind, reference)
+        self.expanded += len(members)
+        if self.expanded > MOST_MEMBERS:
+            raise reference.error(f"groups stand for more than {MOST_MEMBERS} members; split the archive")
+        return members
 
     def known(self, kind: str, reference: Element) -> str:
         identifier = reference.attribute("Reference")

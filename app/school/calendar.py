@@ -55,8 +55,7 @@ def _event(
 
 def _text(value: str) -> str:
     """RFC 5545, 3.3.11."""
-    printable = "".join(each if each.isprintable() else " " for each in value)
-    return printable.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,")
+    return value.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,")
 
 
 def _fold(line: str) -> Iterator[str]:

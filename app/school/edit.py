@@ -27,6 +27,8 @@ from app.school.model import (
     Week,
 )
 
+MOST_DAYS = 14
+MOST_PERIODS = 20
 PREFIX: dict[Kind, str] = {"classes": "c", "teachers": "t", "subjects": "s", "rooms": "r"}
 # The field of a lesson that names members of a kind.
 USES: dict[Kind, str] = {"classes": "classes", "teachers": "teachers", "subjects": "subject", "rooms": "rooms"}
@@ -60,7 +62,8 @@ def new_id(school: School, prefix: str) -> tuple[School, str]:
 def folded(name: str) -> str:
     """What two spellings of one name have in common: neither case, accents nor white space tell them apart."""
     plain = unicodedata.normalize("NFKD", name)
-    return " ".join("".join(each for each in plain if not unicodedata.combining(each)).casefold().split())
+    kept = "".join(each for each in plain if not unicodedata.combining(each) and unicodedata.category(each) != "Cf")
+    return " ".join(kept.casefold().split()) or name
 
 
 def find(school: School, kind: Kind, name: str) -> Any:
@@ -145,7 +148,7 @@ def set_week(school: School, week: Week) -> School:
     """Another week; marks and placements in slots that are no more are gone."""
     if not week.days or not week.periods:
         raise SchoolError(_("A week has at least one day and one lesson a day."))
-    if len(week.days) > 14 or len(week.periods) > 20:
+    if len(week.days) > MOST_DAYS or len(week.periods) > MOST_PERIODS:
         raise SchoolError(_("A week has at most 14 days and 20 lessons a day."))
     for one in week.periods:
         if one.begins >= one.ends:

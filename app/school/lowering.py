@@ -114,21 +114,22 @@ class _Writer:
         return "\n".join([*lines, "</HighSchoolTimetableArchive>", ""])
 
     def name(self, identifier: str, name: str) -> str:
-        # What XML cannot say at all is no part of a name.
-        printable = "".join(each if each.isprintable() else " " for each in name)
-        return f"<Name>{escape(printable if self.named else identifier)}</Name>"
+        return f"<Name>{escape(name if self.named else identifier)}</Name>"
 
     def times(self) -> Iterator[str]:
         yield "<Times><TimeGroups>"
         for day in self.school.week.days:
             yield f"<Day Id={quoteattr(day.id)}>{self.name(day.id, day.name)}</Day>"
+        for period in self.school.week.periods:
+            yield f"<TimeGroup Id={quoteattr(period.id)}>{self.name(period.id, period.name)}</TimeGroup>"
         yield "</TimeGroups>"
         for day in self.school.week.days:
             for period in self.school.week.periods:
                 time = slot(day.id, period.id)
                 if time in self.days[day.id]:
                     name = self.name(time, f"{day.name}, {period.name}")
-                    yield f"<Time Id={quoteattr(time)}>{name}<Day Reference={quoteattr(day.id)}/></Time>"
+                    groups = f"<TimeGroups><TimeGroup Reference={quoteattr(period.id)}/></TimeGroups>"
+                    yield f"<Time Id={quoteattr(time)}>{name}<Day Reference={quoteattr(day.id)}/>{groups}</Time>"
         yield "</Times>"
 
     def resources(self) -> Iterator[str]:

@@ -6,11 +6,23 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
+
+from app.school.names import clean
 
 # "never" is a requirement, the others are wishes.
 Mark = Literal["never", "avoid", "prefer"]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
+MOST_NAME = 80
+MOST_LABEL = 40
+
+
+def _cleaned(given: object) -> object:
+    return clean(given) if isinstance(given, str) else given
+
+
+Name = Annotated[str, BeforeValidator(_cleaned), StringConstraints(min_length=1, max_length=MOST_NAME)]
+# A shift, or what parallel lessons have in common; mostly empty.
+Label = Annotated[str, BeforeValidator(_cleaned), StringConstraints(max_length=MOST_LABEL)]
 Clock = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 Kind = Literal["classes", "teachers", "subjects", "rooms"]
 KINDS: tuple[Kind, ...] = ("classes", "teachers", "subjects", "rooms")
@@ -44,7 +56,7 @@ class Period(Value):
     name: Name
     begins: Clock
     ends: Clock
-    shift: Annotated[str, StringConstraints(strip_whitespace=True, max_length=40)] = ""
+    shift: Label = ""
     break_after: bool = False
 
 
@@ -100,7 +112,7 @@ class Resource(Value):
     id: str
     name: Name
     marks: dict[str, Mark] = {}
-    shift: str = ""
+    shift: Label = ""
     most_days: int | None = None
     most_a_day: int | None = None
     most_idle: int | None = None
@@ -121,7 +133,7 @@ class Lesson(Value):
     rooms: tuple[str, ...] = ()
     weekly: int = 1
     doubles: int = 0
-    parallel: Annotated[str, StringConstraints(strip_whitespace=True, max_length=40)] = ""
+    parallel: Label = ""
 
 
 class Placement(Value):

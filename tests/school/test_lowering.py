@@ -5,7 +5,7 @@ import pytest
 from app.engine.cost import evaluate
 from app.engine.solver import solve
 from app.school import edit, lowering
-from app.school.model import Lesson, Placement, School, slot
+from app.school.model import Lesson, Placement, Resource, School, slot
 
 
 def cost(school: School, *placements: tuple[str, str, int]) -> tuple[int, int]:
@@ -113,5 +113,5 @@ def test_an_anonymous_archive_names_nobody(school: School) -> None:
 
 
 def test_names_are_text_in_the_archive(school: School) -> None:
-    hostile = edit.put(school, "teachers", school.teachers[0].model_copy(update={"name": "</Name><x>&\"'\x07"}))
+    hostile = edit.put(school, "teachers", Resource(id="t7", name="</Name><x>&\"'\x07"))
     assert lowering.instance(hostile).resource["t7"].name == "</Name><x>&\"'"

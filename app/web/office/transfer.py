@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 
 from fastapi import APIRouter, Response
 from starlette.datastructures import FormData, UploadFile
 
 from app import schools
+from app.engine.document import MOST_BYTES
 from app.engine.xhstt import XhsttError, read_instances
 from app.school import conversion, lowering, merge, sheet, words
 from app.school.message import Message, SchoolError, _
 from app.school.model import School
+from app.school.names import clean
 from app.school.sheet import Table
 from app.web import translation
-from app.web.access import OfSchool, Posted
+from app.web.access import Desk, OfSchool, Posted
 from app.web.office.data import page
 from app.web.office.form import Problem, attempt, text
 
@@ -53,30 +57,49 @@ def export(desk: OfSchool) -> Response:
 
 @router.post("/import/xhstt")
 def import_xhstt(desk: OfSchool, form: Posted) -> Response:
-    """Into a school that has no lessons yet, as all of it is replaced."""
-    left: list[Message] = []
+    """Into a school that has no lessons yet, as all of it is replaced; the second step saves what was shown."""
+    try:
+        data, name = _archive(form)
+        made, left = _converted(desk.school, data, name)
+    except SchoolError as error:
+        return page(desk, "import", problem=Problem(error.message, 422), errors=[], preview=None, tables="")
+    problem = None
+    if "confirmed" in form:
+        told = _("An XHSTT archive was imported.")
+        problem = attempt(desk, form, lambda school: _converted(school, data, name)[0], told, lambda school: school)
+        if problem is None:
+            return desk.done("/lessons")
+    packed = base64.b64encode(zlib.compress(data)).decode()
+    shown = _summary(desk, made)
+    return page(desk, "import", problem=problem, errors=[], preview=shown, tables="", archive=packed, left=left)
 
-    def replace(school: School) -> School:
-        given = form.get("file")
-        if school.lessons:
-            raise SchoolError(_("This school has lessons already; make a new school for the archive."))
-        if not isinstance(given, UploadFile):
-            raise SchoolError(_("Choose a file."))
-        try:
-            given.file.seek(0)
-            instances = read_instances(given.file.read(), (given.filename or "archive.xml")[:80])
-        except XhsttError as error:
-            raise SchoolError(_("The archive cannot be used: {error}", error=str(error)[:300])) from None
-        if len(instances) != 1:
-            raise SchoolError(_("The archive has {count} schools; give one file for each.", count=len(instances)))
-        made, told = conversion.converted(school, instances[0])
-        left[:] = told
-        return made
 
-    problem = attempt(desk, form, replace, _("An XHSTT archive was imported."), lambda school: school)
-    if problem:
-        return page(desk, "import", problem=problem, errors=[], preview=None, tables="")
-    return page(desk, "import", errors=[], preview=None, tables="", left=left)
+def _archive(form: FormData) -> tuple[bytes, str]:
+    """The file and its name, or in the second step what the first has packed; by then it may be anything."""
+    given = form.get("file")
+    if isinstance(given, UploadFile) and given.filename:
+        return given.file.read(), clean(given.filename)[:80]
+    try:
+        return zlib.decompressobj().decompress(base64.b64decode(text(form, "archive")), MOST_BYTES), "archive.xml"
+    except (ValueError, zlib.error):
+        raise SchoolError(_("Choose a file.")) from None
+
+
+def _converted(school: School, data: bytes, name: str) -> tuple[School, list[Message]]:
+    if school.lessons:
+        raise SchoolError(_("This school has lessons already; make a new school for the archive."))
+    if not data.strip():
+        raise SchoolError(_("Choose a file."))
+    try:
+        instances = read_instances(data, name)
+    except XhsttError as error:
+        raise SchoolError(_("The archive cannot be used: {error}", error=str(error)[:300])) from None
+    if len(instances) != 1:
+        raise SchoolError(_("The archive has {count} schools; give one file for each.", count=len(instances)))
+    made, left = conversion.converted(school, instances[0])
+    if b"<Solution " in data:
+        left.insert(0, _("Timetables: of an archive its school alone is taken."))
+    return made, left
 
 
 @router.post("/import")
@@ -104,10 +127,7 @@ def preview(desk: OfSchool, form: Posted) -> Response:
     if errors:
         wrong = Problem(_("Nothing was imported. Correct these cells, then choose the file again."), 422)
         return page(desk, "import", problem=wrong, errors=errors, preview=None, tables="")
-    shown = schools.published(desk.session, desk.stored.id)
-    published = shown.plan if shown else None
-    summary = _summary(desk.school, made, published)
-    return page(desk, "import", problem, errors=[], preview=summary, tables=json.dumps(tables))
+    return page(desk, "import", problem, errors=[], preview=_summary(desk, made), tables=json.dumps(tables))
 
 
 def _uploaded(form: FormData) -> list[Table]:
@@ -130,8 +150,9 @@ def _confirmed(given: str) -> list[Table]:
         raise SchoolError(_("Choose a file that has at least one row below its headings.")) from None
 
 
-def _summary(before: School, after: School, published: str | None = None) -> dict[str, object]:
+def _summary(desk: Desk, after: School) -> dict[str, object]:
     """What an import changes: who is new, of every kind; lessons; and what becomes of each draft."""
+    before, shown = desk.school, schools.published(desk.session, desk.stored.id)
     was, now = before.lesson, after.lesson
     changed = [each for each in now if each in was and now[each] != was[each]]
     gone = [each for each in was if each not in now]
@@ -154,7 +175,7 @@ def _summary(before: School, after: School, published: str | None = None) -> dic
             (effect, [f"{words.lesson(before, each.lesson)}, {times[each.time]}" for each in effect.lost])
             for effect in merge.effects(before, after)
         ],
-        "published": published,
+        "published": shown.plan if shown else None,
         "nothing": before == after,
         "school": after,
     }  # fmt: skip

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -187,14 +189,47 @@ def test_a_school_as_xhstt_is_the_instance_that_is_searched(ana: Browser, at: st
     assert ana.get(f"{at}/export.xml").content == lowering.archive(school)
 
 
-def test_an_xhstt_archive_fills_an_empty_school_only(
+def empty(browser: Browser, at: str) -> None:
+    for lesson in ("l13", "l14", "l15"):
+        browser.post(f"{at}/lessons/{lesson}", {"remove": ""})
+
+
+def give(browser: Browser, at: str, data: bytes, name: str = "a.xml") -> Response:
+    return browser.post(f"{at}/import/xhstt", page=f"{at}/import", files={"file": (name, data)})
+
+
+def test_an_xhstt_archive_is_shown_and_then_fills_an_empty_school_only(
     ana: Browser, sessions: sessionmaker[Session], stored: int, at: str
 ) -> None:
-    archive = {"file": ("a.xml", SAMPLE.read_bytes())}
-    assert "has lessons already" in ana.post(f"{at}/import/xhstt", page=f"{at}/import", files=archive).text
-    for lesson in ("l13", "l14", "l15"):
-        ana.post(f"{at}/lessons/{lesson}", {"remove": ""})
-    bad = {"file": ("bad.xml", b"<!DOCTYPE x><x/>")}
-    assert "bad.xml:1: a document type" in ana.post(f"{at}/import/xhstt", page=f"{at}/import", files=bad).text
-    assert "An XHSTT archive was imported." in ana.post(f"{at}/import/xhstt", page=f"{at}/import", files=archive).text
+    assert "has lessons already" in give(ana, at, SAMPLE.read_bytes()).text
+    empty(ana, at)
+    before = now(sessions, stored)
+    assert "bad.xml:1: a document type" in give(ana, at, b"<!DOCTYPE x><x/>", "bad.xml").text
+    page = give(ana, at, SAMPLE.read_bytes())
+    assert "32 lessons take the place of the 0" in page.text and "No máximo três dias na escola" in page.text
+    assert now(sessions, stored) == before
+    packed = re.findall(r'name="archive" value="([^"]*)"', page.text)[0]
+    answer = ana.post(f"{at}/import/xhstt", {"archive": packed, "confirmed": "yes"}, f"{at}/import")
+    assert "An XHSTT archive was imported." in answer.text
     assert len(now(sessions, stored).lessons) == 32
+
+
+OUTSIDE = SAMPLE.read_text().replace('<Day Reference="seg"/>', "", 1).encode()
+
+
+@pytest.mark.parametrize(
+    ("packed", "complaint"),
+    [
+        (base64.b64encode(zlib.compress(OUTSIDE)).decode(), "Segunda, 1ª aula. Give each one &lt;Day&gt;."),
+        (base64.b64encode(zlib.compress(b" " * 30_000_000)).decode(), "Choose a file."),
+        (base64.b64encode(b"no archive").decode(), "Choose a file."),
+        ("é", "Choose a file."),
+        ("", "Choose a file."),
+    ],
+)
+def test_an_archive_that_cannot_be_is_refused_in_the_second_step_too(
+    ana: Browser, at: str, packed: str, complaint: str
+) -> None:
+    empty(ana, at)
+    answer = ana.post(f"{at}/import/xhstt", {"archive": packed, "confirmed": "yes"}, f"{at}/import")
+    assert (answer.status_code, complaint in answer.text) == (422, True)
