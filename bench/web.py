@@ -34,7 +34,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from app import accounts, database, generation, schools
-from app.school import edit, lowering, sheet
+from app.school import edit, lowering, sheet, workbook
 from app.school.model import MOST_PLANS, Lesson, Placement, Plan, Resource, School, Subject
 from app.settings import Settings
 from app.web.application import create
@@ -115,7 +115,7 @@ def pages(engine: Engine, settings: Settings, school: School) -> int:
     }
     asked: dict[str, Callable[[], Response]] = {name: partial(client.get, each) for name, each in addresses.items()}
     fields = dict(re.findall(r'name="(csrf|version)" value="([^"]*)"', client.get(plan).text))
-    book, names = sheet.write(sheet.tables(school, english=True)), itertools.count()
+    book, names = workbook.write(sheet.tables(school, english=True)), itertools.count()
     asked["import looked at"] = lambda: client.post(f"{home}/import", data=fields, files={"file": ("a.xlsx", book)})
     # Any edit: what is saved is the school with all its drafts, and the new name's page is shown.
     asked["names added"] = lambda: client.post(f"{home}/rooms", data=fields | {"names": f"Room {next(names)}"})

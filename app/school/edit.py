@@ -145,7 +145,34 @@ def remove_lesson(school: School, identifier: str) -> School:
 
 
 def set_week(school: School, week: Week) -> School:
-    """Another week; marks and placements in slots that are no more are gone."""
+    """Another week that has room for all lessons; marks and placements in slots that are no more are gone.
+
+    The classes of a shift that has only got another name are in that one.
+    """
+    check_week(week)
+    large = [each for each in school.lessons if each.weekly > len(week.slots)]
+    if large:
+        names = ", ".join(f"{_title(school, each)} ({each.weekly})" for each in large[:5])
+        more = f" … (+{len(large) - 5})" if len(large) > 5 else ""
+        raise SchoolError(
+            _(
+                "This week has {times} times, but these have more lessons: {lessons}. "
+                "Change these first, or keep more times.",
+                times=len(week.slots),
+                lessons=names + more,
+            )
+        )
+    renamed = _renamed_shifts(school.week, week)
+    classes = tuple(each.model_copy(update={"shift": renamed.get(each.shift, each.shift)}) for each in school.classes)
+    school = school.model_copy(update={"classes": classes})
+    changed = {
+        kind: tuple(_trimmed(each, week) for each in getattr(school, kind)) for kind in ("classes", "teachers", "rooms")
+    }
+    return settled(school.model_copy(update={"week": week, **changed}))
+
+
+def check_week(week: Week) -> None:
+    """SchoolError for what can be no week."""
     if not week.days or not week.periods:
         raise SchoolError(_("A week has at least one day and one lesson a day."))
     if len(week.days) > MOST_DAYS or len(week.periods) > MOST_PERIODS:
@@ -158,10 +185,35 @@ def set_week(school: School, week: Week) -> School:
             raise SchoolError(_("“{name}” begins before the lesson above it ends; correct the times.", name=after.name))
     if not week.slots:
         raise SchoolError(_("Every time of the week is closed; open some."))
-    changed = {
-        kind: tuple(_trimmed(each, week) for each in getattr(school, kind)) for kind in ("classes", "teachers", "rooms")
-    }
-    return settled(school.model_copy(update={"week": week, **changed}))
+    for some in (week.days, week.periods):
+        if len({each.id for each in some}) < len(some):
+            raise SchoolError(_("Someone has just changed the week; look at it again."))
+
+
+def _renamed_shifts(before: Week, after: Week) -> dict[str, str]:
+    now = {each.id: each.shift for each in after.periods}
+    renamed = {}
+    for shift in set(before.shifts) - set(after.shifts):
+        others = {now[each.id] for each in before.periods if each.shift == shift and each.id in now}
+        if len(others) == 1:
+            renamed[shift] = others.pop()
+    return renamed
+
+
+def _title(school: School, lesson: Lesson) -> str:
+    return " ".join(school.names[one] for one in (lesson.subject, *lesson.classes[:3]))
+
+
+def lost(before: School, after: School) -> dict[str, int]:
+    """How much an edit has taken along beside what it was for: marks, shifts of classes, placements, locked ones."""
+    count: Counter[str] = Counter()
+    for school, sign in ((before, 1), (after, -1)):
+        placements = [each for plan in school.plans for each in plan.placements]
+        count["marks"] += sign * sum(len(each.marks) for each in school.resources.values())
+        count["shifts"] += sign * sum(bool(each.shift) for each in school.classes)
+        count["placed"] += sign * len(placements)
+        count["locked"] += sign * sum(each.locked for each in placements)
+    return dict(count)
 
 
 def set_marks(school: School, kind: Kind, identifier: str, marks: dict[str, Mark]) -> School:

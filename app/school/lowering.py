@@ -98,7 +98,8 @@ class _Writer:
     def split(self, head: str, locked: Iterable[Placement]) -> Iterator[_Part]:
         own = [each for each in locked if each.lesson == head]
         lesson = self.school.groups[head][0]
-        weekly = lesson.weekly - sum(each.duration for each in own)
+        # A week of an older release may be smaller than its lessons; looking at it is how that is mended.
+        weekly = min(lesson.weekly, len(self.school.week.slots)) - sum(each.duration for each in own)
         doubles = lesson.doubles - sum(each.duration == 2 for each in own)
         if weekly > 0:
             yield _Part(head, head, weekly, min(max(0, doubles), weekly // 2))

@@ -1,37 +1,25 @@
-"""Worksheets: what a school types into XLSX or CSV, read cell by cell, and the same written back.
+"""Worksheets: what a school types into tables, cell by cell, and the same written back.
 
-A table is known by its headings, in Portuguese or English: lessons, or availability. Office Open XML is a zip archive
-of XML (ECMA-376); one that would unpack to far more than a school needs, or that has a document type, is not read.
+A table is known by its headings, in Portuguese or English: lessons, or availability.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import zipfile
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
-from openpyxl import Workbook, load_workbook
-from openpyxl.cell import WriteOnlyCell
 from openpyxl.utils import get_column_letter
 from pydantic import ValidationError
 
 from app.school import edit
 from app.school.merge import merged
 from app.school.message import Message, SchoolError, _
-from app.school.model import Kind, Lesson, Mark, Resource, School, Subject
+from app.school.model import MOST_LABEL, Day, Kind, Lesson, Mark, Period, Resource, School, Subject
+from app.school.names import joined, parted
+from app.school.workbook import Table
 
-MOST_UNPACKED = 30_000_000
-MOST_PARTS = 300
-MOST_TABLES = 10
-MOST_ROWS = 3000
-MOST_COLUMNS = 30
 MOST_ERRORS = 50
-# Several in one cell.
-AND = "+"
-# A spreadsheet takes text that begins so for a formula (OWASP: CSV injection).
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 LESSONS: dict[str, tuple[str, ...]] = {
     "classes": ("turma", "turmas", "class", "classes"),
     "subject": ("disciplina", "materia", "componente curricular", "subject"),
@@ -46,17 +34,12 @@ AVAILABILITY: dict[str, tuple[str, ...]] = {
     "day": ("dia", "day"),
     "period": ("aula", "horario", "lesson", "period"),
     "mark": ("marca", "disponibilidade", "mark", "availability"),
+    "kind": ("tipo", "kind"),
 }
+PEOPLE: tuple[Kind, ...] = ("teachers", "classes", "rooms")
 MARKS: dict[str, Mark] = {
     "nunca": "never", "never": "never", "evitar": "avoid", "avoid": "avoid", "prefere": "prefer", "prefer": "prefer",
 }  # fmt: skip
-
-
-class Table(NamedTuple):
-    """A worksheet's rows as text, the headings first."""
-
-    title: str
-    rows: list[list[str]]
 
 
 class CellError(NamedTuple):
@@ -65,80 +48,6 @@ class CellError(NamedTuple):
     table: str
     cell: str
     message: Message
-
-
-def read(data: bytes, name: str) -> list[Table]:
-    """The tables of a file; SchoolError for one that is neither, or too large."""
-    if data[:4] == b"PK\x03\x04":
-        return _read_xlsx(data)
-    if name.lower().endswith((".xls", ".ods")) or b"\0" in data:
-        raise SchoolError(_("This is neither an XLSX nor a CSV file; save it as one of these."))
-    return [_read_csv(data, name)]
-
-
-def _read_xlsx(data: bytes) -> list[Table]:
-    try:
-        _check_archive(data)
-        book = load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
-        if len(book.worksheets) > MOST_TABLES:
-            raise SchoolError(_("At most {most} worksheets are read.", most=MOST_TABLES))
-        tables = [Table(sheet.title, list(_rows(sheet.iter_rows(
-            max_row=MOST_ROWS + 2, max_col=MOST_COLUMNS, values_only=True
-        )))) for sheet in book.worksheets]  # fmt: skip
-    except SchoolError:
-        raise
-    # What a damaged or hostile workbook makes the library raise is not one kind of error.
-    except Exception:
-        raise SchoolError(_("The workbook is damaged; open it in a spreadsheet program and save it anew.")) from None
-    return [table for table in tables if table.rows]
-
-
-def _check_archive(data: bytes) -> None:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        parts = archive.infolist()
-        if len(parts) > MOST_PARTS or sum(part.file_size for part in parts) > MOST_UNPACKED:
-            raise SchoolError(_("The workbook is too large; a school's has less than 30 MB unpacked."))
-        for part in parts:
-            if part.filename.endswith((".xml", ".rels", ".vml")):
-                # A part may be larger than it says; no more of it than that is read.
-                with archive.open(part) as file:
-                    text = file.read(MOST_UNPACKED)
-                if b"<!" in text.replace(b"<!--", b"").replace(b"<![CDATA[", b"") or b"\0" in text:
-                    raise SchoolError(_("The workbook has parts that no spreadsheet program writes; save it anew."))
-
-
-def _read_csv(data: bytes, name: str) -> Table:
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        # What a spreadsheet program in Brazil writes by default.
-        text = data.decode("cp1252", errors="replace")
-    first = text.partition("\n")[0]
-    delimiter = max(";,\t", key=first.count)
-    try:
-        found = list(_rows(csv.reader(io.StringIO(text), delimiter=delimiter)))
-    except csv.Error:
-        raise SchoolError(_("This is neither an XLSX nor a CSV file; save it as one of these.")) from None
-    return Table(name, found)
-
-
-def _rows(rows: Iterable[Iterable[object]]) -> Iterator[list[str]]:
-    for number, row in enumerate(rows):
-        cells = [_text(cell) for cell in list(row)[:MOST_COLUMNS]]
-        while cells and not cells[-1]:
-            cells.pop()
-        if number > MOST_ROWS and cells:
-            raise SchoolError(_("At most {most} rows are read.", most=MOST_ROWS))
-        if number <= MOST_ROWS:
-            yield cells
-
-
-def _text(cell: object) -> str:
-    if cell is None:
-        return ""
-    text = f"{cell:g}" if isinstance(cell, float) else str(cell)
-    text = " ".join(text.split())[:500]
-    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
 
 
 def imported(school: School, tables: list[Table]) -> tuple[School, list[CellError]]:
@@ -190,7 +99,7 @@ class _Row:
         return cells[column] if column is not None and column < len(cells) else ""
 
     def names(self, field: str) -> list[str]:
-        return [name for each in self.text(field).split(AND) if (name := each.strip())]
+        return list(parted(self.text(field)))
 
     def number_in(self, field: str, default: int) -> int:
         given = self.text(field)
@@ -225,11 +134,13 @@ def _import_lessons(school: School, table: Table, columns: dict[str, int], error
         if not row.text("weekly"):
             row.complain("weekly", _("How many lessons a week is missing."))
         weekly, doubles = row.number_in("weekly", 1), row.number_in("doubles", 0)
+        if len(row.text("parallel")) > MOST_LABEL:
+            row.complain("parallel", _("“{value}” is too long.", value=row.text("parallel")[:40]))
         if len(errors) > before:
             continue
         lesson = Lesson(
             id="", subject=found["subject"][0], classes=tuple(found["classes"]), teachers=tuple(found["teachers"]),
-            rooms=tuple(found["rooms"]), weekly=weekly, doubles=doubles, parallel=row.text("parallel")[:40],
+            rooms=tuple(found["rooms"]), weekly=weekly, doubles=doubles, parallel=row.text("parallel"),
         )  # fmt: skip
         try:
             school = edit.put_lesson(school, lesson)
@@ -255,29 +166,81 @@ def _members(school: School, kind: Kind, names: list[str], row: _Row, field: str
 
 
 def _import_availability(school: School, table: Table, columns: dict[str, int], errors: list[CellError]) -> School:
-    marks: dict[str, dict[str, Mark]] = {}
-    kinds: tuple[Kind, ...] = ("teachers", "classes", "rooms")
+    days, periods = _Times(school.week.days), _Times(school.week.periods)
+    found: list[tuple[_Row, str, str, tuple[str, ...], Mark]] = []
     for number in range(1, len(table.rows)):
         if not any(table.rows[number]):
             continue
         row = _Row(table, number, columns, errors)
-        member = next((x for kind in kinds if (x := edit.find(school, kind, row.text("name")))), None)
-        day = next((x for x in school.week.days if edit.folded(x.name) == edit.folded(row.text("day"))), None)
-        period = next((x for x in school.week.periods if edit.folded(x.name) == edit.folded(row.text("period"))), None)
-        mark = MARKS.get(edit.folded(row.text("mark")))
-        for field, value in (("name", member), ("day", day), ("mark", mark)):
-            if value is None:
-                row.complain(field, _("“{value}” is not known.", value=row.text(field)[:40]))
-        if row.text("period") and period is None:
-            row.complain("period", _("“{value}” is not known.", value=row.text("period")[:40]))
-        elif member and day and mark:
-            periods = [period] if period else school.week.periods
-            marks.setdefault(member.id, {}).update({day.id + each.id: mark for each in periods})
-    for kind in kinds:
+        before = len(errors)
+        member, mark = _whose(school, row), MARKS.get(edit.folded(row.text("mark")))
+        day, named = days.called(row.text("day")), periods.called(row.text("period"))
+        if mark is None:
+            row.complain("mark", _("“{value}” is not known.", value=row.text("mark")[:40]))
+        if len(day) != 1:
+            days.complain(row, "day", day)
+        if row.text("period") and not named:
+            periods.complain(row, "period", named)
+        if member and mark and len(errors) == before:
+            found.append((row, member, day[0], named, mark))
+    marks: dict[str, dict[str, Mark]] = {}
+    # Who names each of several lessons of one name as often as there are means one after the other.
+    often, seen = Counter(each[1:4] for each in found), Counter[tuple[str, str, tuple[str, ...]]]()
+    for row, member, one, named, mark in found:
+        which, key = named or tuple(each.id for each in school.week.periods), (member, one, named)
+        if len(named) > 1:
+            if often[key] != len(named):
+                periods.complain(row, "period", named)
+            which = named[seen[key] % len(named) :][:1]
+            seen[key] += 1
+        marks.setdefault(member, {}).update({one + each: mark for each in which})
+    for kind in PEOPLE:
         for each in getattr(school, kind):
             if each.id in marks:
                 school = edit.set_marks(school, kind, each.id, marks[each.id])
     return school
+
+
+def _whose(school: School, row: _Row) -> str | None:
+    """The id of whom a row of the availability is about; a class and a room may have one name."""
+    wanted, name = edit.folded(row.text("kind")), row.text("name")
+    kinds = [kind for kind in PEOPLE if not wanted or wanted in LESSONS[kind]]
+    if not kinds:
+        row.complain("kind", _("“{value}” is not known.", value=row.text("kind")[:40]))
+        return None
+    found = [each.id for kind in kinds if (each := edit.find(school, kind, name))]
+    if len(found) > 1:
+        row.complain("name", _("More than one is called “{value}”: say in a column “Kind” whether it is the class, the "
+                               "teacher or the room.", value=name[:40]))  # fmt: skip
+    elif not found:
+        row.complain("name", _("“{value}” is not known.", value=name[:40]))
+    return found[0] if len(found) == 1 else None
+
+
+class _Times:
+    """What the days, or the lessons of a day, are called; where names are alike, with their number or their clock."""
+
+    def __init__(self, items: Sequence[Day | Period]) -> None:
+        self.names = [(edit.folded(each.name), each.id) for each in items]
+        alike = len({name for name, _id in self.names}) < len(items)
+        self.label = {
+            each.id: f"{each.name} ({each.begins if isinstance(each, Period) else number})" if alike else each.name
+            for number, each in enumerate(items, 1)
+        }
+        self.by_label = {edit.folded(label): (identifier,) for identifier, label in self.label.items()}
+
+    def called(self, name: str) -> tuple[str, ...]:
+        """The ids of whom the name may mean."""
+        wanted = edit.folded(name)
+        return self.by_label.get(wanted) or tuple(each for known, each in self.names if known == wanted)
+
+    def complain(self, row: _Row, field: str, found: tuple[str, ...]) -> None:
+        if not found:
+            row.complain(field, _("“{value}” is not known.", value=row.text(field)[:40]))
+            return
+        told = _("More than one is called “{value}”: write “{label}”, for example.",
+                 value=row.text(field)[:40], label=self.label[found[0]])  # fmt: skip
+        row.complain(field, told)
 
 
 def tables(school: School, english: bool) -> list[Table]:
@@ -285,7 +248,7 @@ def tables(school: School, english: bool) -> list[Table]:
     column = -1 if english else 0
     lessons = [[names[column].capitalize() for names in LESSONS.values()]]
     for each in school.lessons:
-        people = (f" {AND} ".join(school.names[x] for x in some) for some in (each.classes, each.teachers, each.rooms))
+        people = (joined(school.names[x] for x in some) for some in (each.classes, each.teachers, each.rooms))
         classes, teachers, rooms = people
         numbers = (str(each.weekly), str(each.doubles or ""))
         lessons.append([classes, school.names[each.subject], teachers, rooms, *numbers, each.parallel])
@@ -293,11 +256,15 @@ def tables(school: School, english: bool) -> list[Table]:
         lessons += [[*row] for row in (EXAMPLE_EN if english else EXAMPLE_PT)]
     marks = [[names[column].capitalize() for names in AVAILABILITY.values()]]
     words = {mark: word for word, mark in MARKS.items() if (word == mark) == english}
-    days = [(day.id + period.id, day.name, period.name) for day in school.week.days for period in school.week.periods]
-    for resource in school.resources.values():
-        marks += [
-            [resource.name, day, period, words[resource.marks[x]]] for x, day, period in days if x in resource.marks
-        ]
+    day_of, period_of = _Times(school.week.days).label, _Times(school.week.periods).label
+    slots = [(day.id + period.id, day_of[day.id], period_of[period.id]) for day in school.week.days
+             for period in school.week.periods]  # fmt: skip
+    for kind in PEOPLE:
+        called = LESSONS[kind][column].capitalize()
+        for each in getattr(school, kind):
+            marks += [
+                [each.name, day, period, words[each.marks[x]], called] for x, day, period in slots if x in each.marks
+            ]
     titles = ("Lessons", "Availability") if english else ("Aulas", "Disponibilidade")
     return [Table(titles[0], lessons), Table(titles[1], marks)]
 
@@ -314,40 +281,3 @@ EXAMPLE_EN = (
     ("Year 6A", "Science", "Fay Brown", "Laboratory", "3", "", ""),
     ("Year 6A + Year 6B", "Sports", "Roger Green", "Gym", "2", "1", ""),
 )
-
-
-def write(tables: Iterable[Table]) -> bytes:
-    """The tables as an XLSX workbook, every cell as text and never as a formula."""
-    book = Workbook(write_only=True)
-    for table in tables:
-        # What a worksheet's name cannot have.
-        sheet = book.create_sheet("".join(each if each not in "[]:*?/\\" else " " for each in table.title)[:31])
-        widths = [max((len(row[i]) for row in table.rows if i < len(row)), default=0) for i in range(MOST_COLUMNS)]
-        for index, width in enumerate(widths):
-            if width:
-                sheet.column_dimensions[get_column_letter(index + 1)].width = min(60, width + 3)
-        for row in table.rows:
-            cells = []
-            for text in row:
-                number = text.isascii() and text.isdigit() and len(text) < 10
-                cell = WriteOnlyCell(sheet, int(text) if number else "")
-                if not number:
-                    cell.value, cell.data_type = _printable(text), "s"
-                cells.append(cell)
-            sheet.append(cells)
-    target = io.BytesIO()
-    book.save(target)
-    return target.getvalue()
-
-
-def write_csv(table: Table) -> bytes:
-    """The table as a spreadsheet program in Brazil expects it: semicolons, and UTF-8 that says so."""
-    target = io.StringIO()
-    writer = csv.writer(target, delimiter=";")
-    for row in table.rows:
-        writer.writerow([f"'{each}" if each.startswith(FORMULA) else each for each in row])
-    return target.getvalue().encode("utf-8-sig")
-
-
-def _printable(text: str) -> str:
-    return "".join(each for each in text if each.isprintable() or each in "\n")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from app.school.model import Period, Placement, Plan, School, slot
 from app.school.moves import times
-from app.school.sheet import Table
+from app.school.workbook import Table
 
 # Colours that the style sheet has.
 TONES = 10

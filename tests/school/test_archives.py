@@ -162,12 +162,12 @@ def mutated(luck: random.Random) -> bytes:
     """The sample after a few accidents anywhere in it: gone, twice, swapped, moved, renamed, another reference."""
     root = ElementTree.fromstring(SAMPLE.read_bytes())  # noqa: S314 - a file of ours
     for _ in range(luck.choice((1, 1, 2, 4))):
-        parents = [each for each in root.iter() if len(each)]
+        parents = [each for each in root.iter() if len(each)] or [root]
         parent = luck.choice(parents)
-        child = luck.choice(list(parent))
+        child = luck.choice(list(parent) or [ElementTree.SubElement(root, "Instances")])
         references = [each for each in root.iter() if "Reference" in each.attrib]
         match luck.randrange(7):
-            case 0:
+            case 0 if child in list(parent):
                 parent.remove(child)
             case 1:
                 parent.append(copy.deepcopy(child))
@@ -177,7 +177,7 @@ def mutated(luck: random.Random) -> bytes:
                 parent.append(again)
             case 3:
                 parent[:] = luck.sample(list(parent), len(parent))
-            case 4:
+            case 4 if len(references) > 1:
                 one, other = luck.sample(references, 2)
                 one.set("Reference", other.get("Reference", ""))
             case 5:

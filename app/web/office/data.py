@@ -73,35 +73,60 @@ def week(desk: OfSchool) -> Response:
 
 @router.post("/week")
 def set_week(desk: OfSchool, form: Posted) -> Response:
+    made = desk.school.week
     try:
         # New days and lessons are numbered past everything that there ever was.
-        made, counter = _week(form, desk.school.counter)
+        made, counter = _week(form, desk.school)
+
+        def change(school: School) -> School:
+            return edit.set_week(school.model_copy(update={"counter": max(counter, school.counter)}), made)
+
+        told = _week_changed(desk.school, change(desk.school))
+        problem = attempt(desk, form, change, told, lambda school: school.week)
     except SchoolError as error:
-        return page(desk, "week", problem=Problem(error.message, 422), week=desk.school.week)
-
-    def change(school: School) -> School:
-        return edit.set_week(school.model_copy(update={"counter": max(counter, school.counter)}), made)
-
-    problem = attempt(desk, form, change, _("The week was changed."), lambda school: school.week)
+        problem = Problem(error.message, 422)
     if problem:
         return page(desk, "week", problem=problem, week=made)
     return desk.done("/week")
 
 
-def _week(form: FormData, counter: int) -> tuple[Week, int]:
+def _week_changed(before: School, after: School) -> Message:
+    gone = edit.lost(before, after)
+    against = len(list(words.impossible(after))) - len(list(words.impossible(before)))
+    if not any(gone.values()) and against <= 0:
+        return _("The week was changed.")
+    return _(
+        "The week was changed. Gone with it: marks in the availability ({marks}), shifts of classes ({shifts}), "
+        "lessons in drafts ({placed}, locked: {locked}). New reasons against a timetable, under “Generate”: {against}.",
+        **gone,
+        against=max(0, against),
+    )
+
+
+def _week(form: FormData, school: School) -> tuple[Week, int]:
+    """The week of the form, and the last number that it has used up."""
+    counter = school.counter
+    own = {each.id for each in school.week.days} | {each.id for each in school.week.periods}
+
+    def identifier(name: str, prefix: str) -> str:
+        nonlocal counter
+        given = text(form, name)
+        if given in own and given.startswith(prefix):
+            own.remove(given)
+            return given
+        counter += 1
+        return f"{prefix}{counter}"
+
     days, periods = [], []
     for row in range(50):
         if name := text(form, f"day-{row}-name"):
-            identifier = text(form, f"day-{row}-id")
-            counter += not identifier
-            days.append(built(Day, id=identifier or f"d{counter}", name=name))
+            days.append(built(Day, id=identifier(f"day-{row}-id", "d"), name=name))
         if name := text(form, f"period-{row}-name"):
             values = {field: text(form, f"period-{row}-{field}") for field in ("begins", "ends", "shift")}
-            identifier = text(form, f"period-{row}-id")
-            counter += not identifier
-            identifier = identifier or f"p{counter}"
             after = f"period-{row}-break" in form
-            periods.append(built(Period, id=identifier, name=name, break_after=after, **values))
+            periods.append(
+                built(Period, id=identifier(f"period-{row}-id", "p"), name=name, break_after=after, **values)
+            )
     every = {slot(day.id, period.id) for day in days for period in periods}
     return Week(days=tuple(days), periods=tuple(periods), closed=frozenset(texts(form, "closed")) & every), counter
 

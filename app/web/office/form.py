@@ -39,7 +39,8 @@ class Problem(NamedTuple):
 def text(form: FormData, name: str) -> str:
     """A field as text, without what surrounds it; empty where the form has none."""
     given = form.get(name)
-    return given.strip() if isinstance(given, str) else ""
+    # A hostile charset can smuggle in lone surrogates, which no page can show.
+    return given.encode(errors="replace").decode().strip() if isinstance(given, str) else ""
 
 
 def texts(form: FormData, name: str) -> tuple[str, ...]:

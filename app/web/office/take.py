@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app import accounts, database, schools
 from app.models import Account, Feed, StoredSchool
-from app.school import sheet
+from app.school import workbook
 from app.school.calendar import calendar
 from app.school.model import Plan, School
 from app.school.paper import pdf
@@ -110,18 +110,18 @@ def _file(request: Request, shown: Shown, name: File, kind: str, of: str) -> Res
         case "timetable.pdf":
             return download(pdf(shown.school, shown.plan, whose, note), name, "application/pdf")
         case "timetable.csv":
-            return download(sheet.write_csv(_listing(shown, request)), name, "text/csv; charset=utf-8")
+            return download(workbook.write_csv(_listing(shown, request)), name, "text/csv; charset=utf-8")
         case "timetable.xlsx":
             weeks = Weeks(shown.school, shown.plan)
             tables = [weeks.table(each) for each in whose]
-            return download(sheet.write([_listing(shown, request), *tables]), name, XLSX)
+            return download(workbook.write([_listing(shown, request), *tables]), name, XLSX)
         case _:
             weeks = Weeks(shown.school, shown.plan)
             answer = render(request, "export.html", school=shown.school, weeks=weeks, whose=whose, note=note)
             return download(bytes(answer.body), translate("timetable.html"), "text/html; charset=utf-8")
 
 
-def _listing(shown: Shown, request: Request) -> sheet.Table:
+def _listing(shown: Shown, request: Request) -> workbook.Table:
     translate = translator(request)
     headings = [translate("Day"), translate("Lesson"), translate("Begins"), translate("Periods"), translate("Classes")]
     headings += [translate("Subject"), translate("Teachers"), translate("Rooms")]

@@ -12,11 +12,11 @@ from starlette.datastructures import FormData, UploadFile
 from app import schools
 from app.engine.document import MOST_BYTES
 from app.engine.xhstt import XhsttError, read_instances
-from app.school import conversion, lowering, merge, sheet, words
+from app.school import conversion, lowering, merge, sheet, words, workbook
 from app.school.message import Message, SchoolError, _
 from app.school.model import School
 from app.school.names import clean
-from app.school.sheet import Table
+from app.school.workbook import Table
 from app.web import translation
 from app.web.access import Desk, OfSchool, Posted
 from app.web.office.data import page
@@ -44,7 +44,9 @@ def choose(desk: OfSchool) -> Response:
 @router.get("/import/template.xlsx")
 def template(desk: OfSchool) -> Response:
     english = translation.choose(desk.request) == "en"
-    return download(sheet.write(sheet.tables(desk.school, english)), "school.xlsx" if english else "escola.xlsx", XLSX)
+    return download(
+        workbook.write(sheet.tables(desk.school, english)), "school.xlsx" if english else "escola.xlsx", XLSX
+    )
 
 
 @router.get("/export.xml")
@@ -133,7 +135,7 @@ def preview(desk: OfSchool, form: Posted) -> Response:
 def _uploaded(form: FormData) -> list[Table]:
     given = form.get("file")
     if isinstance(given, UploadFile) and given.filename:
-        found = sheet.read(given.file.read(), given.filename)
+        found = workbook.read(given.file.read(), given.filename)
     else:
         found = _confirmed(text(form, "tables"))
     if not any(len(table.rows) > 1 for table in found):
@@ -144,7 +146,7 @@ def _uploaded(form: FormData) -> list[Table]:
 def _confirmed(given: str) -> list[Table]:
     """The tables of the preview, which have been in the browser and may be anything by now."""
     try:
-        return [Table(str(title)[:200], [[str(cell)[:500] for cell in row] for row in rows]) for title, rows in
+        return [Table(clean(str(title))[:200], [[clean(str(cell)) for cell in row] for row in rows]) for title, rows in
                 json.loads(given or "[]")]  # fmt: skip
     except (ValueError, TypeError, RecursionError):
         raise SchoolError(_("Choose a file that has at least one row below its headings.")) from None
