@@ -45,7 +45,7 @@ CONSTRAINTS: dict[str, tuple[type[Constraint], str, tuple[str, ...]]] = {
 }
 COMMON = ("Name", "Required", "Weight", "CostFunction", "AppliesTo")
 ABOUT = ("Name", "Contributor", "Date", "Country", "Description", "Remarks")
-# Groups within groups make a small file a large instance; the largest of the public archive has a tenth of these.
+# A few groups that many constraints name make a small file a large instance; what is far beyond this is no school.
 MOST_MEMBERS = 1_000_000
 
 

@@ -148,14 +148,12 @@ class _Converter:
         if not who["classes"]:
             return None
         # Events of one name are of one subject.
-        names = _Names(changed=self.changed)
-        name = names.free(event.name, event.id)
+        name = _Names(changed=self.changed).free(event.name, event.id)
         subject = edit.find(self.school, "subjects", name)
         if subject is None:
             self.school = edit.put(self.school, "subjects", Subject(id="", name=name))
             subject = edit.find(self.school, "subjects", name)
-        doubles = self.doubles(event)
-        made = Lesson(id="", subject=subject.id, weekly=event.duration, doubles=doubles, **who)
+        made = Lesson(id="", subject=subject.id, weekly=event.duration, doubles=self.doubles(event), **who)
         try:
             self.school = edit.put_lesson(self.school, made)
         except SchoolError as error:
@@ -180,12 +178,8 @@ def _week(instance: engine.Instance) -> tuple[Week, dict[str, str]]:
     columns = columns or [("1", tuple(time.id for time in instance.times))]
     days = Counter(time for _, times in columns for time in times)
     if wrong := [each.name or each.id for each in instance.times if days[each.id] != 1]:
-        raise SchoolError(
-            _(
-                "These times of the archive are in no day, or in two: {times}. Give each one <Day>.",
-                times=list_of(wrong),
-            )
-        )
+        raise SchoolError(_("These times of the archive are in no day, or in two: {times}. Give each one <Day>.",
+                            times=list_of(wrong)))  # fmt: skip
     rows = _rows(instance, columns)
     if len(columns) > edit.MOST_DAYS or len(rows) > edit.MOST_PERIODS:
         raise SchoolError(_("A week has at most 14 days and 20 lessons a day."))

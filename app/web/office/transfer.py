@@ -44,9 +44,8 @@ def choose(desk: OfSchool) -> Response:
 @router.get("/import/template.xlsx")
 def template(desk: OfSchool) -> Response:
     english = translation.choose(desk.request) == "en"
-    return download(
-        workbook.write(sheet.tables(desk.school, english)), "school.xlsx" if english else "escola.xlsx", XLSX
-    )
+    data = workbook.write(sheet.tables(desk.school, english))
+    return download(data, "school.xlsx" if english else "escola.xlsx", XLSX)
 
 
 @router.get("/export.xml")

@@ -167,7 +167,7 @@ class Hand:
         assert answer.status_code < 500, (address, fields, school)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_all_pages_stay_whatever_is_typed_in(
     published: Browser, sessions: sessionmaker[Session], stored: int, at: str, seed: int
 ) -> None:

@@ -233,3 +233,33 @@ def test_an_archive_that_cannot_be_is_refused_in_the_second_step_too(
     empty(ana, at)
     answer = ana.post(f"{at}/import/xhstt", {"archive": packed, "confirmed": "yes"}, f"{at}/import")
     assert (answer.status_code, complaint in answer.text) == (422, True)
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        r'[["\ud800", [["Turma", "Disciplina", "Aulas"], ["\ud800a", "Arte\u0000", "1"], ["", "", "\ud800"]]]]',
+        r'[["A", [["Nome", "Dia", "Marca", "Tipo"], ["Ana", "Segunda", "nunca", "\udfff"]]]]',
+        '[["A", [[' + "[" * 500 + "]" * 500 + "]]]]",
+        "[" * 100_000,
+    ],
+)
+@pytest.mark.parametrize("step", [{}, {"confirmed": "yes"}])
+def test_tables_that_the_browser_has_changed_are_no_error_of_ours(
+    ana: Browser, at: str, tables: str, step: dict[str, str]
+) -> None:
+    assert ana.post(f"{at}/import", {"tables": tables} | step, f"{at}/import").status_code in (200, 303, 422)
+
+
+def test_a_name_is_clean_whatever_the_form_calls_its_characters(
+    ana: Browser, sessions: sessionmaker[Session], stored: int, at: str
+) -> None:
+    hidden = dict(re.findall(r'name="(csrf|version)" value="([^"]*)"', ana.get(f"{at}/teachers").text))
+    parts = "".join(
+        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in (hidden | {"names": r"Jos\u00e9\ud800 \x07 Lima"}).items()
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=x; charset=unicode_escape"}
+    answer = ana.client.post(f"{at}/teachers", content=f"{parts}--x--\r\n".encode(), headers=headers)
+    assert answer.status_code == 200
+    assert now(sessions, stored).teachers[-1].name == "José? Lima"
