@@ -8,11 +8,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.engine.cost import evaluate
 from app.engine.xhstt import read_instances
 from app.school import conversion, edit, lowering, sheet, workbook
 from app.school.model import MOST_NAME, School
 from app.school.names import clean, joined, parted
-from tests.school.drawn import names, repeatable, schools
+from tests.school.drawn import names, plans, repeatable, schools
 
 EMPTY = edit.begin("Escola", ("Segunda",), "{number}")
 PEOPLE = ("classes", "teachers", "rooms")
@@ -145,3 +146,16 @@ def test_the_archive_of_an_imported_archive_is_the_same(school: School) -> None:
     once, _ = conversion.converted(EMPTY, read_instances(lowering.archive(school), "archive")[0])
     twice, _ = conversion.converted(EMPTY, read_instances(lowering.archive(once), "archive")[0])
     assert twice.model_copy(update={"counter": 0}) == once.model_copy(update={"counter": 0})
+
+
+@repeatable
+@given(schools(), st.data())
+def test_a_timetable_costs_the_same_in_the_school_that_comes_back(school: School, data: st.DataObject) -> None:
+    plan = edit.put_plan(school.model_copy(update={"plans": ()}), data.draw(plans(school))).plans[0]
+    made, _ = conversion.converted(EMPTY, read_instances(lowering.archive(school), "archive")[0])
+    heads = dict(zip(school.groups, made.groups, strict=True))
+    times = dict(zip(school.week.slots, made.week.slots, strict=True))
+    moved = [x.model_copy(update={"lesson": heads[x.lesson], "time": times[x.time]}) for x in plan.placements]
+    before = evaluate(lowering.instance(school), lowering.timetable(plan.placements))
+    after = evaluate(lowering.instance(made), lowering.timetable(moved))
+    assert (before.hard, before.soft) == (after.hard, after.soft)
