@@ -18,7 +18,7 @@ from delivery import credentials
 from delivery.shell import DeliveryError, kubectl
 from drills.conftest import Stage
 from drills.test_rights import may
-from smoke_tests.conftest import Environment
+from smoke_tests.environment import Environment
 from smoke_tests.test_accounts import test_no_account_of_the_database_is_without_a_password as nobody_without_a_password
 
 PASSWORD = "it's \"a\\ #1; é"
@@ -78,7 +78,7 @@ def test_it_serves_within_two_minutes(stage: Stage, typed: str) -> None:
 
 
 def test_nobody_gets_in_without_a_password(typed: str) -> None:
-    nobody_without_a_password(Environment(typed, []))
+    nobody_without_a_password(Environment(typed, [], version="", source=""))
 
 
 def test_what_the_job_says_has_no_value(typed: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smoke_tests.conftest import Environment
+from smoke_tests.environment import EXEC, Environment
 
 # root alone may read this, from inside the database's pod alone.
 ACCOUNTS = """
@@ -15,6 +15,7 @@ BY_PASSWORD = ("caching_sha2_password", "sha256_password", "mysql_native_passwor
 
 
 def test_no_account_of_the_database_is_without_a_password(environment: Environment) -> None:
+    environment.need(*EXEC)
     answer = environment.kubectl("exec", "mysql-0", "-c", "mysql", "--", "sh", "-euc", ACCOUNTS)
     accounts = [line.split("\t") for line in answer.splitlines()]
     # Whoever sees these sees all.

@@ -47,12 +47,12 @@ def test_running_pods_have_the_deployed_digest(environment: Environment) -> None
 
 
 def test_no_other_deployment_serves_pages(environment: Environment) -> None:
-    selector = environment.manifest("Service", "web")["spec"]["selector"]
+    selector = json.loads(environment.kubectl("get", "service/web", "-o", "json"))["spec"]["selector"]
     there = json.loads(environment.kubectl("get", "deployments", "-o", "json"))["items"]
     serving = {
-        each["metadata"]["name"]
-        for each in there
-        if selector.items() <= each["spec"]["template"]["metadata"]["labels"].items()
+        deployment["metadata"]["name"]
+        for deployment in there
+        if selector.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
     }
     others = " ".join(sorted(serving - {environment.deployment("web")["metadata"]["name"]}))
     remedy = f"kubectl -n {environment.namespace} delete deployment {others}"

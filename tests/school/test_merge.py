@@ -7,9 +7,9 @@ from typing import cast
 
 import pytest
 
-from app.school import edit, merge, sheet
+from app.school import edit, merge, sheet, workbook
 from app.school.model import KINDS, Kind, Lesson, Mark, Placement, Plan, Resource, School, Subject
-from app.school.sheet import Table
+from app.school.workbook import Table
 from tests.school.conftest import DAYS
 from tests.school.test_lowering import GOOD
 
@@ -111,8 +111,8 @@ def some_placements(school: School, luck: random.Random) -> list[Placement]:
 @pytest.mark.parametrize("luck", range(40), indirect=True)
 def test_the_schools_own_worksheet_changes_nothing_at_all(luck: random.Random, english: bool) -> None:
     school = some_school(luck)
-    data = sheet.write(sheet.tables(school, english))
-    made, errors = sheet.imported(school, sheet.read(data, "school.xlsx"))
+    data = workbook.write(sheet.tables(school, english))
+    made, errors = sheet.imported(school, workbook.read(data, "school.xlsx"))
     assert errors == []
     assert made == school
 

@@ -17,7 +17,7 @@ from openpyxl import load_workbook
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.testclient import TestClient
 
-from app.school import lowering, sheet
+from app.school import lowering, sheet, workbook
 from app.school.model import School
 from app.web.middleware import MOST_BYTES
 from tests.conftest import SAMPLE
@@ -69,7 +69,7 @@ def test_the_worksheet_of_a_school_comes_back_as_it_is(
     before = now(sessions, stored)
     page = upload(ana, at, ana.get(f"{at}/import/template.xlsx").content)
     assert "there is nothing to import" in page.text and 'name="confirmed"' not in page.text
-    made, errors = sheet.imported(before, sheet.read(ana.get(f"{at}/import/template.xlsx").content, "school.xlsx"))
+    made, errors = sheet.imported(before, workbook.read(ana.get(f"{at}/import/template.xlsx").content, "school.xlsx"))
     assert (made, errors) == (before, [])
 
 
