@@ -26,6 +26,8 @@ from delivery import (
 )
 from delivery.shell import DeliveryError, kubectl
 from delivery.site import url_of
+from policy_tests.environment import find, read_list
+from policy_tests.manifests import ManifestError
 
 
 def up(environment: str, registry: str, options: deploy.Options) -> None:
@@ -39,7 +41,7 @@ def up(environment: str, registry: str, options: deploy.Options) -> None:
 
 def account(environment: str) -> str:
     """Makes a new link for the first account; asked for in a pod of the web, as what is answered is in no log."""
-    namespace = f"school-scheduler-{environment}"
+    namespace = find(environment).namespace
     ingresses = json.loads(kubectl("-n", namespace, "get", "ingresses", "-o", "json"))["items"]
     if not ingresses:
         raise DeliveryError(f"{namespace} has no Ingress; make up ENV={environment} brings it up")
@@ -49,14 +51,14 @@ def account(environment: str) -> str:
 
 def in_turn(environment: str, cronjob: str) -> None:
     """A Job as a CronJob makes it, when none of that sort runs any more; prints what it has said."""
-    namespace = f"school-scheduler-{environment}"
+    namespace = find(environment).namespace
     job.wait_for_others(namespace, cronjob)
     print(job.run(namespace, cronjob), end="")
 
 
 def status(environment: str) -> None:
     """The recorded releases, newest first, and the pods."""
-    namespace = f"school-scheduler-{environment}"
+    namespace = find(environment).namespace
     for each in release.read(namespace):
         print(f"{each.number:>4}  {each.phase:7}  {each.at}  {each.image}  {each.commit[:12]}  {each.by}")
     print(kubectl("-n", namespace, "get", "pods"), end="")
@@ -69,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
 
     def command(name: str, text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("environment", choices=render.ENVIRONMENTS)
+        command.add_argument("environment", choices=read_list())
         return command
 
     def through_ingress(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -98,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
     watching.add_argument("--webhook", metavar="URL", help="who is told of alerts; needed the first time")
     restoring = through_ingress(command("restore", "bring the data of a backup back"))
     restoring.add_argument("--backup", default="newest", metavar="NAME", help="which one (%(default)s)")
-    restoring.add_argument("--of", choices=render.ENVIRONMENTS, help="another environment's")
+    restoring.add_argument("--of", choices=read_list(), help="another environment's")
     restoring.add_argument(
         "--overwrite", action="store_true", help="replace a database that has tables, having backed it up"
     )
@@ -134,7 +136,7 @@ def run(options: argparse.Namespace) -> None:
         case "monitor":
             deploy.monitor_now(options.environment, options.minutes, options.ingress)
         case "smoke":
-            target = release.running(f"school-scheduler-{options.environment}")
+            target = release.running(find(options.environment).namespace)
             deploy.smoke_release(options.environment, target, options.ingress)
         case "observability":
             observability.install(options.environment, options.webhook)
@@ -146,7 +148,7 @@ def run(options: argparse.Namespace) -> None:
             chosen_backup = restore.Options(options.backup, source, *told, ingress=options.ingress)
             print(restore.restore(options.environment, chosen_backup), end="")
         case "credentials":
-            credentials.ensure_database(f"school-scheduler-{options.environment}")
+            credentials.ensure_database(find(options.environment).namespace)
         case "secrets":
             sops.make(options.environment, from_cluster=options.from_cluster)
         case "rotate":
@@ -164,7 +166,7 @@ def run(options: argparse.Namespace) -> None:
         case "generate":
             in_turn(options.environment, "generation")
         case "down":
-            kubectl("delete", "namespace", f"school-scheduler-{options.environment}", "--ignore-not-found")
+            kubectl("delete", "namespace", find(options.environment).namespace, "--ignore-not-found")
 
 
 def chosen(options: argparse.Namespace) -> deploy.Options:
@@ -173,16 +175,15 @@ def chosen(options: argparse.Namespace) -> deploy.Options:
 
 
 def main() -> int:
-    """Parses the command line; a DeliveryError becomes its message and exit code 1."""
-    options = parser().parse_args()
+    """Parses the command line; an error of ours becomes its message and exit code 1."""
     # A pipeline that is cancelled sends SIGTERM, a terminal that is closed SIGHUP: what was stopped
     # is to be started, and the lease to be given back, all the same.
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _interrupt)
     try:
-        run(options)
-    except DeliveryError as error:
+        run(parser().parse_args())
+    except (DeliveryError, ManifestError) as error:
         print(f"delivery: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -10,6 +10,7 @@ from delivery import database, job, lease, release, rollout
 from delivery.release import Release
 from delivery.rollout import Manifest
 from delivery.shell import DeliveryError, kubectl, say
+from policy_tests.environment import find
 
 SCHEMA = "school-scheduler/schema"
 # An annotation of CronJob restore while a restore is under way: the backup of what was there before.
@@ -18,7 +19,7 @@ RECORD = "school-scheduler/restoring"
 
 def make(environment: str) -> str:
     """Makes a backup when whoever backs up, restores or delivers has ended; what it has printed."""
-    namespace = f"school-scheduler-{environment}"
+    namespace = find(environment).namespace
     with lease.held(namespace, wait=1800, work="backup"):
         return now(namespace)
 
@@ -68,7 +69,7 @@ def before_restore(namespace: str) -> str | None:
 
 def refuse_partial(environment: str) -> None:
     """Raises DeliveryError where the database holds a part of a backup; one that does not answer is none's matter."""
-    namespace = f"school-scheduler-{environment}"
+    namespace = find(environment).namespace
     safety = before_restore(namespace)
     state = None
     with suppress(DeliveryError):
@@ -104,7 +105,7 @@ def schema(objects: Sequence[Manifest]) -> str | None:
 
 def listing(environment: str) -> str:
     """The environment's backups, newest first, one JSON object a line."""
-    return _listing(f"school-scheduler-{environment}")
+    return _listing(find(environment).namespace)
 
 
 def _listing(namespace: str) -> str:

@@ -14,6 +14,7 @@ from delivery.release import Release
 from delivery.rollout import NOT_THE_NAMESPACE, Manifest
 from delivery.shell import ROOT, DeliveryError, kubectl, say
 from delivery.site import connect
+from policy_tests.environment import find
 
 
 class ReleaseError(DeliveryError):
@@ -90,7 +91,7 @@ def rollback(environment: str, number: int | None, options: Options) -> None:
     Raises:
         DeliveryError: there is none, and nothing was changed; or it does not run either.
     """
-    namespace = f"school-scheduler-{environment}"
+    namespace = find(environment).namespace
     with lease.held(namespace, options.wait):
         releases = release.read(namespace)
         if number is None:
@@ -205,7 +206,7 @@ def watch(
 
 def monitor_now(environment: str, minutes: float, ingress: str | None) -> None:
     """Watches what the newest good release put into the cluster."""
-    namespace = f"school-scheduler-{environment}"
+    namespace = find(environment).namespace
     watch(environment, namespace, rollout.read(release.running(namespace).manifests), Options(ingress), minutes)
 
 

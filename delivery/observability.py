@@ -8,6 +8,7 @@ from pathlib import Path
 
 from delivery import credentials, rollout
 from delivery.shell import ROOT, DeliveryError, kubectl, say
+from policy_tests.environment import find
 
 NAMESPACE = "school-scheduler-observability"
 LOGS = "school-scheduler-logs"
@@ -22,7 +23,7 @@ def install(environment: str, webhook: str | None, overlay: Path = FOLDER) -> No
     Raises:
         DeliveryError: the environment or an address is missing, and nothing was changed; or something does not run.
     """
-    watched = f"school-scheduler-{environment}"
+    watched = find(environment).namespace
     _check(watched)
     configuration = _configuration(webhook)
     manifests, exporter = (kubectl("kustomize", str(folder)) for folder in (overlay, EXPORTER))

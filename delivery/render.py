@@ -9,13 +9,12 @@ import yaml
 
 from delivery.image import NAME, Image
 from delivery.shell import ROOT, kubectl
-
-ENVIRONMENTS = ("dev", "homolog", "preprod", "prod")
+from policy_tests.environment import find
 
 
 def overlay_image(environment: str) -> str:
     """The name under which `overlays/<env>` knows the application's image after its own version Component."""
-    version = yaml.safe_load((ROOT / "overlays" / environment / "version" / "kustomization.yaml").read_text())
+    version = yaml.safe_load((ROOT / find(environment).overlay / "version" / "kustomization.yaml").read_text())
     return str(next(image["newName"] for image in version["images"] if image["name"] == NAME))
 
 
@@ -32,9 +31,9 @@ def write_overlay(environment: str, image: Image, *, single_node: bool, build: P
     if single_node:
         components += [f"{root}/components/{name}" for name in ("backup-store", "single-node")]
     # What the components add belongs to the environment too.
-    own = {"namespace": f"school-scheduler-{environment}"}
+    own = {"namespace": find(environment).namespace}
     labels = [{"pairs": {"environment": environment}, "includeTemplates": True}]
-    resources = [f"{root}/overlays/{environment}"]
+    resources = [f"{root}/{find(environment).overlay}"]
     _write(folder, "v1beta1", "Kustomization", **own, resources=resources, components=components, labels=labels)
     return folder
 

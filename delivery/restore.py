@@ -10,6 +10,7 @@ from delivery import backup, database, deploy, job, lease, release, rollout, rot
 from delivery.database import State
 from delivery.release import Release
 from delivery.shell import DeliveryError, kubectl, say
+from policy_tests.environment import find
 
 NEWEST = "newest"
 # What a load may take of the volume, as a multiple of the dump: the tables, and the binary log.
@@ -55,7 +56,7 @@ class Plan:
 
     @property
     def namespace(self) -> str:
-        return f"school-scheduler-{self.environment}"
+        return find(self.environment).namespace
 
     @property
     def remedy(self) -> str:
@@ -83,7 +84,7 @@ def restore(environment: str, options: Options) -> str:
         raise DeliveryError(
             f"to replace the data of {environment} say both: --overwrite --confirm {environment}; nothing was changed"
         )
-    with lease.held(f"school-scheduler-{environment}", work="restore"):
+    with lease.held(find(environment).namespace, work="restore"):
         plan, report = _prepared(environment, options), ""
         say(f"stopping {environment}; should this command be killed, type it again, or `{plan.remedy}`")
         note = f"{backup.RECORD}={plan.safety}"
@@ -108,7 +109,7 @@ def _prepared(environment: str, options: Options) -> Plan:
     try:
         return prepare(environment, options)
     except DeliveryError as error:
-        if safety := backup.before_restore(f"school-scheduler-{environment}"):
+        if safety := backup.before_restore(find(environment).namespace):
             remedy = backup.restoring(environment, safety)
             raise DeliveryError(f"{error}; a restore before has not ended, this ends it: `{remedy}`") from error
         raise
@@ -120,7 +121,7 @@ def prepare(environment: str, options: Options) -> Plan:
     Raises:
         DeliveryError: it cannot; nothing was changed.
     """
-    namespace = f"school-scheduler-{environment}"
+    namespace = find(environment).namespace
     target = release.running(namespace)
     if left := job.unfinished(namespace, "restore"):
         say(f"ending what a restore that was interrupted has left: {', '.join(left)}")
@@ -137,7 +138,7 @@ def prepare(environment: str, options: Options) -> Plan:
         raise DeliveryError("what is there is backed up first, and would be the newest; name a backup (backups)")
     variables = {
         "BACKUP_NAME": options.backup,
-        "BACKUP_ENVIRONMENT": f"school-scheduler-{options.source}",
+        "BACKUP_ENVIRONMENT": find(options.source).namespace,
         "OVERWRITE": "nothing",
     }
     _look(namespace, before, variables)

@@ -10,6 +10,7 @@ from app import credentials as keys
 from delivery import credentials, job, lease, release, rollout, sops
 from delivery.rollout import Manifest
 from delivery.shell import kubectl, say
+from policy_tests.environment import find
 
 # An annotation of the Secret while a rotation is under way.
 STATE = "rotation"
@@ -26,7 +27,7 @@ def rotate(environment: str) -> None:
     Raises:
         DeliveryError: something stopped it; the application goes on, as its old passwords still hold.
     """
-    namespace = f"school-scheduler-{environment}"
+    namespace = find(environment).namespace
     with lease.held(namespace):
         objects = rollout.read(release.running(namespace).manifests)
         secret = ("-n", namespace, "annotate", "secret/db-credentials", "--overwrite")

@@ -16,6 +16,7 @@ from app import credentials as keys
 from delivery import credentials
 from delivery.rollout import Manifest
 from delivery.shell import ROOT, DeliveryError, kubectl, program, run, say
+from policy_tests.environment import find
 
 FOLDER = ROOT / "secrets"
 DATABASE = credentials.DATABASE
@@ -50,7 +51,7 @@ def database(secrets: list[Manifest]) -> dict[str, str]:
 
 def make(environment: str, *, from_cluster: bool = False) -> None:
     """Adds to the environment's file what the database's Secret lacks there, or makes it what it is in the cluster."""
-    namespace = f"school-scheduler-{environment}"
+    namespace = find(environment).namespace
     secrets = read(environment)
     there = credentials.read(namespace, DATABASE) if from_cluster else database(secrets)
     values = there | credentials.additions(there, namespace)
@@ -118,7 +119,7 @@ def apply(environment: str) -> None:
     secrets = read(environment)
     if not secrets:
         return
-    namespace = f"school-scheduler-{environment}"
+    namespace = find(environment).namespace
     check(environment, complete(environment, secrets), credentials.read(namespace, DATABASE))
     for each in secrets:
         name = each["metadata"]["name"]

@@ -21,6 +21,7 @@ from delivery.shell import kubectl
 from delivery.site import Site, connect
 from delivery.traffic import Answer, traffic
 from drills.watching import watch as watch
+from policy_tests.environment import find, read_list
 
 HERE = Path(__file__).parent
 TIMES, TOLD = (pytest.StashKey[dict[str, tuple[float, float]]]() for _ in range(2))
@@ -41,7 +42,7 @@ FAULTS = pytest.StashKey[list[Fault]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("drills")
-    group.addoption("--env", default="preprod", choices=render.ENVIRONMENTS, help="where; it is created (%(default)s)")
+    group.addoption("--env", default="preprod", choices=read_list(), help="where; it is created (%(default)s)")
     group.addoption("--quick", action="store_true", help="one drill of each kind")
     group.addoption("--record", action="store_true", help="keep what is served, and pictures of it, in the repository")
     group.addoption("--registry", default=os.environ.get("REGISTRY", "localhost:5001"), help="as for make up")
@@ -84,7 +85,7 @@ class Stage:
 
     def __init__(self, environment: str, registry: str, options: deploy.Options) -> None:
         self.environment, self.registry, self.options = environment, registry, options
-        self.namespace = f"school-scheduler-{environment}"
+        self.namespace = find(environment).namespace
         self.good = image.build_and_push(registry)
         self.deploy(self.good, bootstrap=True)
 

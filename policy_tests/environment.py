@@ -52,6 +52,18 @@ def read_list(root: Path = ROOT) -> dict[str, Environment]:
     return {environment.name: environment for environment in environments}
 
 
+def find(name: str, root: Path = ROOT) -> Environment:
+    """The environment of that name.
+
+    Raises:
+        ManifestError: the list lacks it, or cannot be read.
+    """
+    environments = read_list(root)
+    if name not in environments:
+        raise ManifestError(f"there is no environment {name!r}; {FILE} lists {', '.join(environments)}")
+    return environments[name]
+
+
 def _environment(number: int, entry: Any) -> Environment:
     place = f"{FILE}: entry {number}"
     fields = dict(entry) if isinstance(entry, dict) else {}

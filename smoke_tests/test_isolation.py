@@ -10,6 +10,7 @@ import pytest
 from delivery.shell import kubectl
 from delivery.site import Site
 from delivery.traffic import traffic
+from policy_tests.environment import find
 from smoke_tests.environment import COMPONENT, Environment
 
 
@@ -26,7 +27,7 @@ def pods(environment: Environment) -> dict[str, int]:
 def test_deleting_the_neighbour_goes_unnoticed(
     environment: Environment, site: Site, pytestconfig: pytest.Config
 ) -> None:
-    neighbour = f"school-scheduler-{pytestconfig.getoption('--delete-neighbour')}"
+    neighbour = find(pytestconfig.getoption("--delete-neighbour")).namespace
     assert neighbour != environment.namespace
     there = ("deployments", f"--selector={COMPONENT}=web", "--for=condition=Available")
     kubectl("-n", neighbour, "wait", *there, "--timeout=60s")

@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 
-from delivery.render import ENVIRONMENTS
 from delivery.rollout import read, web
 from delivery.shell import ROOT, kubectl
+from policy_tests.environment import read_list
 
 ROWS = [
     tuple(cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1])
@@ -34,7 +34,7 @@ def test_a_line_that_works_names_a_test_and_every_test_is_there(row: tuple[str, 
     assert [test for file, test in named if test not in functions(file)] == []
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", read_list())
 def test_what_serves_the_pages_has_the_document_s_name(environment: str) -> None:
     objects = read(kubectl("kustomize", f"overlays/{environment}"))
     (container,) = web(objects)["spec"]["template"]["spec"]["containers"]

@@ -8,8 +8,9 @@ import yaml
 
 from delivery.backup import schema
 from delivery.image import Image
-from delivery.render import ENVIRONMENTS, render, write_overlay
+from delivery.render import render, write_overlay
 from delivery.site import url_of
+from policy_tests.environment import read_list
 
 IMAGE = Image("localhost:5001/school-scheduler", "dev-17", "sha256:" + "0" * 64)
 
@@ -24,7 +25,7 @@ def workloads(manifests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {each["metadata"]["name"]: each["spec"] for each in manifests if each["kind"] == "Deployment"}
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", read_list())
 def test_the_image_and_what_says_its_name_are_replaced_everywhere(environment: str, tmp_path: Path) -> None:
     manifests = rendered(environment, tmp_path)
     pods = [each["template"]["spec"] for each in workloads(manifests).values()]
@@ -52,7 +53,7 @@ def test_what_components_add_belongs_to_the_environment(tmp_path: Path) -> None:
         assert each["metadata"]["labels"]["environment"] == "homolog"
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", read_list())
 def test_the_web_says_which_schema_it_migrates_to(environment: str, tmp_path: Path) -> None:
     folder = Path(__file__).parents[2] / "app" / "migrations" / "versions"
     newest = sorted(file.name for file in folder.glob("[0-9]*.py"))[-1].partition("_")[0]

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from delivery.render import ENVIRONMENTS
 from delivery.shell import ROOT, kubectl
+from policy_tests.environment import read_list
 
 Right = tuple[str, str, str, str]
 
@@ -24,7 +24,7 @@ def rights(environment: str, account: str) -> Iterator[Right]:
                             yield from ((group, resource, name, verb) for verb in rule["verbs"])
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", read_list())
 def test_the_account_that_adds_credentials_would_give_the_deployer_nothing_new(environment: str) -> None:
     # So that nothing is lost where admission/, which keeps it from a deployer, is not installed.
     deployer = set(rights(environment, "deployer"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from policy_tests.environment import FILE, ROOT, read_list
+from policy_tests.environment import FILE, ROOT, find, read_list
 from policy_tests.manifests import ManifestError
 from policy_tests.rule import RULES
 
@@ -60,3 +60,8 @@ def test_the_readme_lists_the_environments_in_order() -> None:
     rows = re.findall(r"(?m)^\| (\w+) \| `([\w-]+)` \|.*`(overlays/\w+)` \|$", (ROOT / "README.md").read_text())
     listed = read_list().values()
     assert rows == [(environment.name, environment.namespace, environment.overlay) for environment in listed]
+
+
+def test_an_environment_that_is_not_listed_is_named_beside_those_that_are() -> None:
+    with pytest.raises(ManifestError, match=r"there is no environment 'uat'; environments\.yaml lists dev, homolog, "):
+        find("uat")

@@ -21,6 +21,7 @@ import requests
 
 from delivery import credentials, deploy, image, render
 from delivery.shell import kubectl, run
+from policy_tests.environment import find
 from tests.workflows.act import ROOT, Act, Run
 
 ENVIRONMENTS = ("homolog", "preprod", "prod")
@@ -94,9 +95,7 @@ def first(commit: Callable[[], str]) -> str:
 
 def running(environment: str) -> str:
     """The digest that the web pods of an environment run."""
-    pods = json.loads(
-        kubectl("-n", f"school-scheduler-{environment}", "get", "deployment", "school-scheduler", "-o", "json")
-    )
+    pods = json.loads(kubectl("-n", find(environment).namespace, "get", "deployment", "school-scheduler", "-o", "json"))
     return str(pods["spec"]["template"]["spec"]["containers"][0]["image"]).partition("@")[2]
 
 
