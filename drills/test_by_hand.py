@@ -49,7 +49,7 @@ def test_undo_finds_the_configuration_of_the_release_before(stage: Stage) -> Non
     assert configuration(stage) != before
     with stage.traffic() as answers, stage.as_deployer():
         typed(stage, "rollout", "undo", DEPLOYMENT)
-        typed(stage, "rollout", "status", DEPLOYMENT, "--timeout=60s")
+        typed(stage, "rollout", "status", DEPLOYMENT)
     assert failed(answers) == []
     assert configuration(stage) == before
     stage.deploy(stage.good)
