@@ -177,9 +177,9 @@ def chosen(options: argparse.Namespace) -> deploy.Options:
 def main() -> int:
     """Parses the command line; an error of ours becomes its message and exit code 1."""
     # A pipeline that is cancelled sends SIGTERM, a terminal that is closed SIGHUP: what was stopped
-    # is to be started, and the lease to be given back, all the same.
+    # is to be started, and the lease to be given back, all the same. What nohup ignores stays ignored.
     for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:
             signal.signal(getattr(signal, name), _interrupt)
     try:
         run(parser().parse_args())
