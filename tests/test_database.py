@@ -95,7 +95,7 @@ def test_an_older_schema_has_to_be_migrated(
 
 
 def test_a_server_that_is_not_there_is_an_error() -> None:
-    nowhere = database.connect(Settings(db_host="127.0.0.1", db_port=1))
+    nowhere = database.connect(Settings(db_host="127.0.0.1", db_port=1, db_password="x"))
     with pytest.raises(DatabaseError, match=r"the database does not answer: .*127\.0\.0\.1"):
         database.migrate(nowhere)
 
