@@ -29,7 +29,7 @@ LARGE = """INSERT INTO generation (instance_id, state, seconds, seed, attempts, 
 # of 5 MB. Says how many statements were done, and how many were refused because all connections
 # together had no more memory.
 LOAD = """
-import sys, threading, time
+import json, sys, threading, time
 from collections import Counter
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
@@ -37,8 +37,8 @@ from app import database, settings
 
 REFUSED = 4081
 STATEMENTS = (
-    "SELECT id, error FROM generation ORDER BY error LIMIT 30000, 5",
-    "SELECT COUNT(*) FROM (SELECT DISTINCT error, id, requested_at FROM generation) AS rows_",
+    "SELECT error FROM (SELECT id, error FROM generation LIMIT 3000) AS few ORDER BY error LIMIT 2900, 5",
+    "SELECT COUNT(*) FROM (SELECT DISTINCT error, requested_at FROM generation WHERE id % 13 = 1) AS few",
     "SELECT timetable FROM generation WHERE id = (SELECT MIN(id) FROM generation WHERE worker = 'large')",
 )
 outcomes = Counter()
@@ -47,7 +47,7 @@ began = time.monotonic()
 def work():
     engine = database.connect(settings.load())
     while (elapsed := time.monotonic() - began) < float(sys.argv[2]):
-        statement = STATEMENTS[int(elapsed / 10) % len(STATEMENTS)]
+        statement = STATEMENTS[int(elapsed / 15) % len(STATEMENTS)]
         try:
             with engine.connect() as connection:
                 connection.execute(text(statement)).all()
@@ -61,7 +61,7 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-print(dict(outcomes))
+print(json.dumps(outcomes))
 """
 MIB = 2**20
 
@@ -111,9 +111,9 @@ def kept(stage: Stage, before: Server, what: str) -> None:
 def test_a_warm_database_with_every_connection_busy_keeps_within_its_memory(stage: Stage, filled: Server) -> None:
     query(stage, "SELECT SUM(LENGTH(timetable)) FROM generation")
     load = program(stage, f"load-{secrets.token_hex(4)}", LOAD, "80", "60")
-    print(outcomes := job.follow(stage.namespace, load, 300))
+    print(said := job.follow(stage.namespace, load, 300))
     kept(stage, filled, "load")
-    assert "done" in outcomes
+    assert json.loads(said)["done"] > 80
 
 
 @pytest.mark.slow
