@@ -138,6 +138,7 @@ def _missing(manifests: ManifestSet, kind: str, expected: Collection[str]) -> It
                 continue
             keys = keys_of(manifests, kind, mention.name, namespace)
             elsewhere = kind == "Secret" and named_elsewhere(manifests, mention.name, namespace)
+            elsewhere = elsewhere or (mention.optional and mention.name in _brought(manifests))
             if keys is None and mention.name not in expected and not elsewhere:
                 yield pod.finding(mention.path, mention.name, f"there is no such {kind}")
             elif keys is not None and mention.key is not None and mention.key not in keys:
@@ -169,16 +170,18 @@ def secret(manifests: ManifestSet) -> Iterator[Finding]:
     pulled = {each.name for pod in manifests.pods for each in mentions(pod) if each.path.startswith("imagePull")}
     kept_elsewhere = pulled if made & mentioned else {name for _, name in mentioned}
     expected = set() if manifests.is_environment else kept_elsewhere
-    yield from _missing(manifests, "Secret", expected | {name for _, name in made} | _brought(manifests))
+    yield from _missing(manifests, "Secret", expected | {name for _, name in made})
 
 
 def _brought(manifests: ManifestSet) -> set[str]:
-    """The Secrets that a Role of the set lets somebody make, by their names."""
+    """The Secrets that come later: those that a Role lets somebody make by name, and those of Ingresses."""
     rules = [mapping(rule) for role in manifests.of("Role") for rule in items(role.body.get("rules"))]
     made = [
         rule for rule in rules if "secrets" in items(rule.get("resources")) and "create" in items(rule.get("verbs"))
     ]
-    return {str(name) for rule in made for name in items(rule.get("resourceNames"))}
+    served = [mapping(entry) for ingress in manifests.of("Ingress") for entry in items(ingress.spec.get("tls"))]
+    named = {str(name) for rule in made for name in items(rule.get("resourceNames"))}
+    return named | {str(entry.get("secretName")) for entry in served}
 
 
 def secrets_made(manifests: ManifestSet) -> Iterator[tuple[str, str]]:
