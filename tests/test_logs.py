@@ -29,7 +29,8 @@ def told() -> tuple[list[dict[str, object]], str]:
     """The log, and the metrics, of a server that was asked for a page while its database was away."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    settings = {"LOG_FORMAT": "json", "DB_HOST": "127.0.0.1", "DB_PORT": "1", "METRICS_PORT": str(port)}
+    settings = {"LOG_FORMAT": "json", "DB_HOST": "127.0.0.1", "DB_PORT": "1", "DB_PASSWORD": "x"}
+    settings |= {"METRICS_PORT": str(port)}
     command = [sys.executable, "-m", "app.school_schedule", "serve", "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=PIPE, stderr=PIPE, text=True) as server:
         url, request_id = f"{address(server)}/schools/7", {"X-Request-ID": "from-ingress.1"}

@@ -74,7 +74,7 @@ def test_the_server_of_the_restore_drill_is_sized_as_the_database_is(prod: Manif
     drill = container(prod, "CronJob/restore-drill", "mysql")
     same: list[dict[str, Any]] = [
         {
-            "command": each.body["command"],
+            "starts": "/etc/mysql/conf.d/mysqld.sh" in str(each.body["command"]),
             "memory": each.body["resources"]["limits"]["memory"],
             "variable": [entry for entry in each.body["env"] if entry["name"] == "MEMORY_LIMIT"],
             "files": files(each) & {"server.cnf", "mysqld.sh"},
@@ -82,6 +82,7 @@ def test_the_server_of_the_restore_drill_is_sized_as_the_database_is(prod: Manif
         for each in (database, drill)
     ]
     assert same[0] == same[1]
+    assert same[0]["starts"]
     assert same[0]["files"] == {"server.cnf", "mysqld.sh"}
 
 

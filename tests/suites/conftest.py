@@ -38,7 +38,7 @@ def stranger(tmp_path: Path) -> Stranger:
 
 @pytest.fixture(scope="session")
 def overlay() -> list[Manifest]:
-    return list(yaml.safe_load_all(render("dev")))
+    return list(yaml.safe_load_all(render("overlays/dev")))
 
 
 @pytest.fixture

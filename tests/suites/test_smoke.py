@@ -268,4 +268,4 @@ def test_the_application_s_own_account_is_used(secret: dict[str, str], user: str
 
 def test_a_missing_key_of_the_account_is_named() -> None:
     with pytest.raises(NotThere, match=r"db-credentials lacks app-password$"):
-        account({"app-user": "school_schedule", "password": "a"})
+        account({"app-user": "another", "password": "a"})
