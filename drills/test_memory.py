@@ -64,6 +64,8 @@ for thread in threads:
 print(json.dumps(outcomes))
 """
 MIB = 2**20
+# Filling and emptying the tables takes some minutes.
+pytestmark = pytest.mark.slow
 
 
 @dataclass
@@ -116,7 +118,6 @@ def test_a_warm_database_with_every_connection_busy_keeps_within_its_memory(stag
     assert json.loads(said.splitlines()[-1])["done"] > 80
 
 
-@pytest.mark.slow
 def test_a_database_larger_than_its_pool_is_migrated_backed_up_and_restored(stage: Stage, filled: Server) -> None:
     query(stage, "ALTER TABLE generation FORCE, ALGORITHM = COPY")
     kept(stage, filled, "migration")

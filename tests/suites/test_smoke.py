@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import re
 import socket
 import time
 from pathlib import Path
@@ -29,7 +30,7 @@ def test_the_documents_packages_and_kubectl_are_enough(
     variables = web(deployed)["spec"]["template"]["spec"]["containers"][0]["env"]
     variables[0]["value"] = IMAGE
     outcome = stranger.run(f"{SMOKE} {ASKING}", checkout, KUBECONFIG=str(cluster(deployed)), INGRESS=ingress)
-    assert "2 passed, 24 deselected" in outcome.output, outcome.output + outcome.errors
+    assert re.search(r"\b2 passed, \d+ deselected", outcome.output), outcome.output + outcome.errors
     assert outcome.code == 0
     # The plugin that the package `testinfra` brings deplores its own name.
     assert outcome.errors == ""
