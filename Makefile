@@ -44,7 +44,7 @@ policy: .venv/test .venv-checkov/ready ## the rules over the manifests of every 
 	$(BIN)/python -m pytest policy_tests $(OPTIONS)
 
 unit: .venv/test ## the application's tests, on SQLite and in a real browser
-	$(BIN)/python -m pytest tests $(OPTIONS)
+	$(BIN)/python -m pytest tests --numprocesses=auto --dist=loadfile $(OPTIONS)
 
 test-mysql: .venv/test ## the application's database tests on a throw-away MySQL in docker
 	$(BIN)/python -m tests.mysql $(BIN)/python -m pytest tests -m mysql

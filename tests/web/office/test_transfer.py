@@ -206,7 +206,7 @@ def test_an_xhstt_archive_is_shown_and_then_fills_an_empty_school_only(
     before = now(sessions, stored)
     assert "bad.xml:1: a document type" in give(ana, at, b"<!DOCTYPE x><x/>", "bad.xml").text
     page = give(ana, at, SAMPLE.read_bytes())
-    assert "32 lessons take the place of the 0" in page.text and "No máximo três dias na escola" in page.text
+    assert "32 are new" in page.text and "No máximo três dias na escola" in page.text
     assert now(sessions, stored) == before
     packed = re.findall(r'name="archive" value="([^"]*)"', page.text)[0]
     answer = ana.post(f"{at}/import/xhstt", {"archive": packed, "confirmed": "yes"}, f"{at}/import")
