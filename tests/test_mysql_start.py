@@ -55,17 +55,18 @@ class Server:
             configuration,
         ]
 
-    def prepare(self, *, seconds: float | None = None) -> None:
-        """The init container; given `seconds`, killed after as many."""
+    def prepare(self, *, killed: bool = False) -> None:
+        """The init container, to its end or `killed` while it makes the data."""
         container = f"{self.name}-init"
         command = ["docker", "run", "--rm", "--name", container, *self.options(), self.image]
         running = subprocess.Popen([*command, "sh", "/etc/mysql/conf.d/accounts.sh"], stderr=subprocess.PIPE, text=True)
-        try:
-            _, said = running.communicate(timeout=seconds)
-            assert running.returncode == 0, said
-        except subprocess.TimeoutExpired:
+        if killed:
+            while not (self.folder / "data" / "new").exists():
+                assert running.poll() is None, "it ended before it made anything"
+                time.sleep(0.01)
             docker("kill", container)
-            running.communicate()
+        _, complaints = running.communicate(timeout=300)
+        assert killed or running.returncode == 0, complaints
 
     def start(self) -> None:
         self.prepare()
@@ -158,7 +159,7 @@ def test_a_start_ends_accounts_that_need_no_password(server: Server) -> None:
 
 
 def test_a_first_start_that_is_killed_begins_anew(server: Server) -> None:
-    server.prepare(seconds=3)
+    server.prepare(killed=True)
     assert not (server.folder / "data" / "data").exists()
     server.start()
     assert server.accounts() == OURS
