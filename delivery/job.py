@@ -19,7 +19,6 @@ from delivery.shell import DeliveryError, kubectl, say
 
 # A label of the Job and of its pods; the value is the Job's name.
 LABEL = "school-scheduler/job"
-COMPONENT = "app.kubernetes.io/component"
 NAME_OF_POD = "batch.kubernetes.io/job-name"
 # Seconds: how long a Job stays after its end, and how much longer than whoever follows it it may run.
 KEPT, SPARE = 600, 120
@@ -142,7 +141,7 @@ def with_variables(job: Manifest, variables: Mapping[str, str]) -> Manifest:
 
 def alone(job: Manifest, name: str, arguments: Sequence[str] = ()) -> Manifest:
     """The Job with no container but one, and the sidecars before it; it counts as none of its component."""
-    job["metadata"]["labels"] = {**job["metadata"].get("labels", {}), COMPONENT: name}
+    job["metadata"]["labels"] = {**job["metadata"].get("labels", {}), rollout.COMPONENT: name}
     pod = job["spec"]["template"]["spec"]
     before, found = [], None
     for each in (*pod["initContainers"], *pod["containers"]):
@@ -159,7 +158,7 @@ def alone(job: Manifest, name: str, arguments: Sequence[str] = ()) -> Manifest:
 
 def unfinished(namespace: str, component: str) -> list[str]:
     """The names of the Jobs of a component that have not ended, a CronJob's own among them."""
-    selector = f"--selector={COMPONENT}={component}"
+    selector = f"--selector={rollout.COMPONENT}={component}"
     items = json.loads(kubectl("-n", namespace, "get", "jobs", selector, "-o", "json"))["items"]
     return [item["metadata"]["name"] for item in items if _condition(item) is None]
 

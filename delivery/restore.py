@@ -178,7 +178,7 @@ def _look(namespace: str, before: State | None, variables: dict[str, str]) -> No
 def _has_database(target: Release) -> bool:
     """Whether the database is one of the release's own, rather than one outside the cluster."""
     objects = (each for each in rollout.read(target.manifests) if each["kind"] == "StatefulSet")
-    return any(each["metadata"]["labels"].get(job.COMPONENT) == "database" for each in objects)
+    return any(each["metadata"]["labels"].get(rollout.COMPONENT) == "database" for each in objects)
 
 
 def _stop(plan: Plan) -> None:

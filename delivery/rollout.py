@@ -16,7 +16,8 @@ WORKLOADS = ("StatefulSet", "Deployment")
 # These are an administrator's: the deployer has no right to change them. What base/credentials adds to a Secret,
 # credentials.py does here.
 NOT_DELIVERED = ("namespace", "credentials")
-NOT_THE_NAMESPACE = f"--selector=app.kubernetes.io/component notin ({','.join(NOT_DELIVERED)})"
+COMPONENT = "app.kubernetes.io/component"
+NOT_THE_NAMESPACE = f"--selector={COMPONENT} notin ({','.join(NOT_DELIVERED)})"
 # What is deleted when a render no longer has it. Nothing that holds data or secrets is among these.
 PRUNED = (
     "Ingress",
@@ -89,10 +90,15 @@ def difference(manifests: str) -> str:
     return kubectl("diff", *ours, "-f", "-", stdin=lasting, good=(0, 1))
 
 
+def delivered(manifest: Manifest) -> bool:
+    """Whether a delivery applies the object, and so may delete it."""
+    return manifest["metadata"].get("labels", {}).get(COMPONENT) not in NOT_DELIVERED
+
+
 def surplus(wanted: Iterable[Manifest], others: Iterable[Manifest]) -> list[str]:
     """KIND/NAME of what `others` have and `wanted` lacks, in the order in which it may be deleted."""
     kept = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in wanted}
-    names = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in others} - kept
+    names = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in others if delivered(manifest)} - kept
     ordered = sorted((PRUNED.index(kind), kind, name) for kind, name in names if kind in PRUNED)
     return [f"{kind.lower()}/{name}" for _, kind, name in ordered]
 

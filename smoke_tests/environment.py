@@ -24,7 +24,6 @@ from policy_tests.manifests import ManifestError
 from policy_tests.packages import KUBECTL
 from policy_tests.render import render
 
-COMPONENT = "app.kubernetes.io/component"
 # What is looked for, by the names that the API has for it; all of it a deployer may list.
 KINDS = {
     "deployments": "Deployment",
@@ -89,7 +88,7 @@ class Environment:
 
         Where there is none, the test fails.
         """
-        options = ("-l", f"{COMPONENT}={component}", "--field-selector=status.phase=Running", "-o", "json")
+        options = ("-l", f"{rollout.COMPONENT}={component}", "--field-selector=status.phase=Running", "-o", "json")
         pods = json.loads(self.kubectl("get", "pods", *options))["items"]
         names = [pod["metadata"]["name"] for pod in pods if not pod["metadata"].get("deletionTimestamp")]
         if not names:
@@ -217,8 +216,8 @@ def _complete(environment: Environment, live: Sequence[Manifest], unread: Sequen
     """Raises NotThere unless every object is there and, within PATIENCE, every pod is ready."""
     namespace = environment.namespace
     kinds = {kind for resource, kind in KINDS.items() if resource not in unread}
-    wanted = [(each["kind"], each["metadata"]["name"]) for each in environment.manifests if each["kind"] in kinds]
-    there = {(each["kind"], each["metadata"]["name"]) for each in live}
+    wanted = [_key(each) for each in environment.manifests if each["kind"] in kinds and rollout.delivered(each)]
+    there = set(map(_key, live))
     workloads = [each for each in wanted if each[0] in rollout.WORKLOADS]
     if not set(workloads) & there:
         raise NotThere(f"{namespace} is not deployed: the cluster has none of its Deployments and StatefulSets")
@@ -273,9 +272,12 @@ def _ailment(pod: Manifest) -> str:
 
 def _deployment(manifests: Iterable[Manifest], component: str) -> Manifest:
     for manifest in manifests:
-        if manifest["kind"] == "Deployment" and manifest["metadata"].get("labels", {}).get(COMPONENT) == component:
+        if (
+            manifest["kind"] == "Deployment"
+            and manifest["metadata"].get("labels", {}).get(rollout.COMPONENT) == component
+        ):
             return manifest
-    raise NotThere(f"the manifests have no Deployment with the label {COMPONENT}: {component}")
+    raise NotThere(f"the manifests have no Deployment with the label {rollout.COMPONENT}: {component}")
 
 
 def _containers(deployment: Manifest) -> list[Manifest]:

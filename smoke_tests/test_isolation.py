@@ -7,11 +7,12 @@ import time
 
 import pytest
 
+from delivery.rollout import COMPONENT
 from delivery.shell import kubectl
 from delivery.site import Site
 from delivery.traffic import traffic
 from policy_tests.environment import find
-from smoke_tests.environment import COMPONENT, Environment
+from smoke_tests.environment import Environment
 
 
 def pods(environment: Environment) -> dict[str, int]:

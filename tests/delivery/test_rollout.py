@@ -88,3 +88,9 @@ def test_only_a_started_container_can_be_late_in_becoming_ready() -> None:
     states = [("a", True, False), ("b", True, True), ("c", False, False)]
     statuses = [{"name": name, "started": started, "ready": ready} for name, started, ready in states]
     assert list(started_but_unready(body("Pod", "web-1", status={"containerStatuses": statuses}))) == ["web-1/a"]
+
+
+@pytest.mark.parametrize("component", ["namespace", "credentials"])
+def test_what_an_administrator_applies_is_not_deleted_by_a_release_without_it(component: str) -> None:
+    labels = {"app.kubernetes.io/component": component}
+    assert surplus([], [body("ServiceAccount", "theirs", metadata={"labels": labels})]) == []
