@@ -36,6 +36,7 @@ def rotate(environment: str) -> None:
             say(f"taking up what {' and '.join(makers)} put into Secret {namespace}/db-credentials")
             _take_up(namespace, objects)
             return
+        credentials.require_database(namespace)
         if STATE in metadata.get("annotations", {}):
             say("finishing the rotation before")
             _take_up(namespace, objects)

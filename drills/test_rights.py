@@ -122,8 +122,8 @@ def test_a_delivery_that_may_not_add_a_key_says_who_does(stage: Stage) -> None:
     patch("secret", "db-credentials", {"op": "remove", "path": "/data/exporter-user"})
     try:
         patch("rolebinding", "secrets", {"op": "remove", "path": "/subjects"})
-        told = "lacks exporter-user; an administrator's `make credentials ENV=.*` adds them"
-        with stage.as_deployer(), pytest.raises(DeliveryError, match=told):
+        missing = "lacks exporter-user; an administrator's `make credentials ENV=.*` adds them"
+        with pytest.raises(DeliveryError, match=missing):
             stage.deploy(stage.good)
     finally:
         patch("rolebinding", "secrets", {"op": "add", "path": "/subjects", "value": binding["subjects"]})
