@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from policy_tests.environment import ROOT, Environment, read_list
+from policy_tests.environment import ROOT, Environment, find, read_list
 from policy_tests.manifests import (
     KUBERNETES,
     Finding,
@@ -79,7 +79,7 @@ def as_environment(
     sets = list(given.values())
     if len(names) != 1 or len(sets) != 1 or isinstance(sets[0], ManifestError):
         raise ManifestError("--env with --manifests says whose render it is; give one environment and one file")
-    environment = read_list()[names[0]]
+    environment = find(names[0])
     declared = _into(environment.namespace, _declared(ROOT))
     environments: dict[str, ManifestSet] = {}
     environments[environment.name] = replace(
