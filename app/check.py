@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
@@ -10,6 +12,9 @@ from app.database import DatabaseError
 from app.engine.cost import evaluate
 from app.engine.timetable import Timetable
 from app.models import Generation, StoredInstance
+
+# Timetables that are in memory at a time; each may be as large as the largest file that is taken.
+FEW = 10
 
 
 def check(engine: Engine) -> tuple[int, int]:
@@ -26,16 +31,26 @@ def check(engine: Engine) -> tuple[int, int]:
         raise DatabaseError(reason)
     timetables = 0
     with Session(engine) as session:
-        stored = session.scalars(select(StoredInstance).order_by(StoredInstance.id)).all()
-        for each in stored:
-            instance = instances.load(each)
-            found = select(Generation).where(Generation.instance_id == each.id, Generation.timetable.is_not(None))
-            for generation in session.scalars(found):
-                cost = evaluate(instance, Timetable.from_json(generation.timetable or ""))
-                if (cost.hard, cost.soft) != (generation.hard, generation.soft):
+        numbers = session.scalars(select(StoredInstance.id).order_by(StoredInstance.id)).all()
+    for number in numbers:
+        # Whatever was read is let go of: a restore has less memory than a database may hold.
+        with Session(engine) as session:
+            stored = session.get_one(StoredInstance, number)
+            instance = instances.load(stored)
+            for identity, said, timetable in _timetables(session, number):
+                cost = evaluate(instance, Timetable.from_json(timetable))
+                if (cost.hard, cost.soft) != said:
                     raise DatabaseError(
-                        f"generation {generation.id} of {each.name!r} says that it costs {generation.hard} "
-                        f"{generation.soft}, but its timetable costs {cost.hard} {cost.soft}"
+                        f"generation {identity} of {stored.name!r} says that it costs {said[0]} "
+                        f"{said[1]}, but its timetable costs {cost.hard} {cost.soft}"
                     )
                 timetables += 1
-    return len(stored), timetables
+    return len(numbers), timetables
+
+
+def _timetables(session: Session, instance: int) -> Iterator[tuple[int, tuple[int, int], str]]:
+    """Number, cost and timetable of an instance's generations, a few at a time."""
+    columns = (Generation.id, Generation.hard, Generation.soft, Generation.timetable)
+    found = select(*columns).where(Generation.instance_id == instance, Generation.timetable.is_not(None))
+    for row in session.execute(found.execution_options(yield_per=FEW)):
+        yield row.id, (row.hard, row.soft), row.timetable

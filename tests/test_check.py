@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import commands, generation
@@ -42,3 +44,17 @@ def test_a_cost_that_is_not_its_timetables_is_amiss(engine: Engine, solved: sess
 def test_a_schema_that_is_not_there_is_amiss(engine: Engine) -> None:
     with pytest.raises(DatabaseError, match="has no schema yet"):
         check(engine)
+
+
+def test_a_database_that_memory_could_not_hold_is_read(engine: Engine, solved: sessionmaker[Session]) -> None:
+    size, count = 2**20, 60
+    columns = [column for column in Generation.__table__.columns if column.name != "id"]
+    with solved.begin() as session:
+        row = session.execute(select(*columns)).mappings().one()
+        session.execute(insert(Generation), [{**row, "timetable": "[]" + " " * size}] * count)
+    tracemalloc.start()
+    try:
+        assert check(engine) == (1, count + 1)
+        assert tracemalloc.get_traced_memory()[1] < count * size / 2
+    finally:
+        tracemalloc.stop()
