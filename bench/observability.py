@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 
+from delivery.kubectl import kubectl
 from delivery.observability import LOGS, NAMESPACE
-from delivery.shell import DeliveryError, kubectl
+from delivery.shell import DeliveryError
 
 CORES, MEMORY = 0.3, 1024
 # metrics-server tells the mean of the seconds since it last asked, which it does every fifteen.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -17,66 +16,81 @@ from delivery import (
     image,
     job,
     observability,
+    overlay,
     registry,
     release,
-    render,
     restore,
+    rollout,
     rotation,
     sops,
 )
-from delivery.shell import DeliveryError, kubectl
+from delivery.cluster import Cluster
+from delivery.kubectl import Kubectl
+from delivery.render import COMPONENT
+from delivery.shell import DeliveryError
 from delivery.site import url_of
+from delivery.suites import Suites
+from delivery.target import Target
 from policy_tests.environment import find, read_list
 from policy_tests.manifests import ManifestError
 
 
-def up(environment: str, registry: str, options: deploy.Options) -> None:
+def up(target: Target, registry: str, options: deploy.Options) -> None:
     """From nothing to a smoked environment on a cluster of one's own, and the way in."""
-    kubectl("version", "--request-timeout=10s")
+    # A cluster that does not answer is known before the image is built.
+    target.cluster.get(f"namespace/{target.environment.namespace}")
     built = image.build_and_push(registry)
-    manifests = render.render(render.write_overlay(environment, built, single_node=True))
-    deploy.deploy(environment, manifests, str(built), options)
-    print(account(environment))
+    folder = overlay.write(target.environment, built, single_node=True)
+    deploy.deploy(target, overlay.render(folder), options)
+    print(account(target))
 
 
-def account(environment: str) -> str:
-    """Makes a new link for the first account; asked for in a pod of the web, as what is answered is in no log."""
-    namespace = find(environment).namespace
-    ingresses = json.loads(kubectl("-n", namespace, "get", "ingresses", "-o", "json"))["items"]
-    if not ingresses:
-        raise DeliveryError(f"{namespace} has no Ingress; make up ENV={environment} brings it up")
-    command = ("python", "-m", "app.school_schedule", "account", "--url", url_of(ingresses[0]))
-    return kubectl("-n", namespace, "exec", "service/web", "--", *command).strip()
+def account(target: Target) -> str:
+    """Makes a new link for the first account; asked for in a pod, as the answer is in no log."""
+    environment, cluster = target.environment, target.cluster
+    ingresses = cluster.list("Ingress")
+    pods = cluster.list("Pod", selector=f"{COMPONENT}=web")
+    ready = [pod for pod in pods if rollout.ready(pod)]
+    if not ingresses or not ready:
+        lacks = "no Ingress" if not ingresses else "no web pod that is ready"
+        command = f"make up ENV={environment.name}"
+        raise DeliveryError(f"{environment.namespace} has {lacks}; {command} brings it up")
+    name, container = ready[0]["metadata"]["name"], ready[0]["spec"]["containers"][0]["name"]
+    inside = ("python", "-m", "app.school_schedule", "account", "--url", url_of(ingresses[0]))
+    return cluster.exec(name, container, *inside).strip()
 
 
-def in_turn(environment: str, cronjob: str) -> None:
-    """A Job as a CronJob makes it, when none of that sort runs any more; prints what it has said."""
-    namespace = find(environment).namespace
-    job.wait_for_others(namespace, cronjob)
-    print(job.run(namespace, cronjob), end="")
+def in_turn(cluster: Cluster, cronjob: str) -> None:
+    """A Job as a CronJob makes it, when none of that sort runs any more; prints what it printed."""
+    job.wait_for_others(cluster, cronjob)
+    print(job.run(cluster, cronjob), end="")
 
 
-def status(environment: str) -> None:
+def status(cluster: Cluster) -> None:
     """The recorded releases, newest first, and the pods."""
-    namespace = find(environment).namespace
-    for each in release.read(namespace):
-        print(f"{each.number:>4}  {each.phase:7}  {each.at}  {each.image}  {each.commit[:12]}  {each.by}")
-    print(kubectl("-n", namespace, "get", "pods"), end="")
+    for recorded in release.read(cluster):
+        print(
+            f"{recorded.number:>4}  {recorded.phase:7}  {recorded.at}  {recorded.image}  "
+            f"{recorded.commit[:12]}  {recorded.by}"
+        )
+    for line in rollout.table(cluster.list("Pod")):
+        print(line)
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="delivery", description="Delivers School Scheduler to a Kubernetes cluster.")
     commands = parser.add_subparsers(dest="command", required=True)
+    environments = tuple(read_list())
 
     def command(name: str, text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("environment", choices=read_list())
+        command.add_argument("environment", choices=environments)
         return command
 
     def through_ingress(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        told = "address of the ingress controller, where DNS does not know the host (default: $INGRESS)"
-        command.add_argument("--ingress", default=os.environ.get("INGRESS"), help=told)
+        text = "the ingress controller's address, where DNS does not know the host (default: $INGRESS)"
+        command.add_argument("--ingress", default=os.environ.get("INGRESS"), help=text)
         return command
 
     def delivering(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -88,9 +102,9 @@ def parser() -> argparse.ArgumentParser:
     deploying = delivering(command("deploy", "deliver an image; a release that fails goes back to the last good one"))
     deploying.add_argument("--image", required=True, help="NAME:TAG@sha256:DIGEST")
     deploying.add_argument("--single-node", action="store_true", help="at the sizes of `up`")
-    for each in (creating, deploying):
-        each.add_argument("--canary", type=float, default=0, metavar="MINUTES", help="watch one new pod first")
-        each.add_argument("--watch", type=float, default=0, metavar="MINUTES", help="watch the release after it")
+    for delivery in (creating, deploying):
+        delivery.add_argument("--canary", type=float, default=0, metavar="MINUTES", help="watch one new pod first")
+        delivery.add_argument("--watch", type=float, default=0, metavar="MINUTES", help="watch the release after it")
     returning = delivering(command("rollback", "go back to the last good release before the newest"))
     returning.add_argument("--to", type=int, metavar="NUMBER", help="or to this one")
     monitoring = through_ingress(command("monitor", "watch an environment; non-zero when something is wrong"))
@@ -100,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
     watching.add_argument("--webhook", metavar="URL", help="who is told of alerts; needed the first time")
     restoring = through_ingress(command("restore", "bring the data of a backup back"))
     restoring.add_argument("--backup", default="newest", metavar="NAME", help="which one (%(default)s)")
-    restoring.add_argument("--of", choices=read_list(), help="another environment's")
+    restoring.add_argument("--of", choices=environments, help="another environment's")
     restoring.add_argument(
         "--overwrite", action="store_true", help="replace a database that has tables, having backed it up"
     )
@@ -122,67 +136,75 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(options: argparse.Namespace) -> None:
-    """Runs the command that was asked for."""
+def run(options: argparse.Namespace, target: Target) -> None:
+    """Runs the command that was asked for, on the environment that it names."""
+    environment, cluster = target.environment, target.cluster
     match options.command:
         case "up":
-            up(options.environment, options.registry, replace(chosen(options), bootstrap=True))
+            up(target, options.registry, replace(chosen(options), bootstrap=True))
         case "deploy":
             pinned = image.Image.parse(options.image)
-            overlay = render.write_overlay(options.environment, pinned, single_node=options.single_node)
-            deploy.deploy(options.environment, render.render(overlay), str(pinned), chosen(options))
+            folder = overlay.write(environment, pinned, single_node=options.single_node)
+            deploy.deploy(target, overlay.render(folder), chosen(options))
         case "rollback":
-            deploy.rollback(options.environment, options.to, deploy.Options(options.ingress, wait=options.wait))
+            deploy.rollback(target, options.to, deploy.Options(wait=options.wait))
         case "monitor":
-            deploy.monitor_now(options.environment, options.minutes, options.ingress)
+            deploy.watch(target, release.running(cluster).render, options.minutes)
         case "smoke":
-            target = release.running(find(options.environment).namespace)
-            deploy.smoke_release(options.environment, target, options.ingress)
+            target.proofs.smoke(environment, release.running(cluster).render)
         case "observability":
-            observability.install(options.environment, options.webhook)
-        case "promote":
-            print(registry.promote(options.image, options.tag))
+            observability.install(target, options.webhook)
         case "restore":
-            source = options.of or options.environment
-            told = (options.overwrite, options.confirm)
-            chosen_backup = restore.Options(options.backup, source, *told, ingress=options.ingress)
-            print(restore.restore(options.environment, chosen_backup), end="")
+            source = find(options.of) if options.of else environment
+            words = (options.backup, source, options.overwrite, options.confirm)
+            print(restore.restore(target, restore.Options(*words)), end="")
         case "credentials":
-            credentials.ensure_database(find(options.environment).namespace)
+            credentials.ensure_database(cluster)
         case "secrets":
-            sops.make(options.environment, from_cluster=options.from_cluster)
+            sops.make(environment, cluster if options.from_cluster else None)
         case "rotate":
-            rotation.rotate(options.environment)
+            rotation.rotate(target)
         case "backup":
-            print(backup.make(options.environment), end="")
+            print(backup.make(cluster), end="")
         case "restore-drill":
-            in_turn(options.environment, options.command)
+            in_turn(cluster, options.command)
         case "backups":
-            print(backup.listing(options.environment), end="")
+            print(backup.listing(cluster), end="")
         case "account":
-            print(account(options.environment))
+            print(account(target))
         case "status":
-            status(options.environment)
+            status(cluster)
         case "generate":
-            in_turn(options.environment, "generation")
+            in_turn(cluster, "generation")
         case "down":
-            kubectl("delete", "namespace", find(options.environment).namespace, "--ignore-not-found")
+            cluster.delete(f"namespace/{environment.namespace}")
 
 
 def chosen(options: argparse.Namespace) -> deploy.Options:
     """The options of a delivery, from the command line."""
-    return deploy.Options(options.ingress, options.canary, options.watch, options.wait)
+    return deploy.Options(options.canary, options.watch, options.wait)
+
+
+def target_of(options: argparse.Namespace) -> Target:
+    """The environment that the command line names, where the current kubeconfig has it."""
+    environment = find(options.environment)
+    ingress = getattr(options, "ingress", None)
+    return Target(environment, Kubectl(environment.namespace), Suites(ingress))
 
 
 def main() -> int:
     """Parses the command line; an error of ours becomes its message and exit code 1."""
     # A pipeline that is cancelled sends SIGTERM, a terminal that is closed SIGHUP: what was stopped
-    # is to be started, and the lease to be given back, all the same. What nohup ignores stays ignored.
+    # is to be started, and the lease to be given back, all the same. What nohup ignores stays so.
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:
             signal.signal(getattr(signal, name), _interrupt)
+    options = parser().parse_args()
     try:
-        run(parser().parse_args())
+        if options.command == "promote":
+            print(registry.promote(options.image, options.tag))
+        else:
+            run(options, target_of(options))
     except (DeliveryError, ManifestError) as error:
         print(f"delivery: {error}", file=sys.stderr)
         return 1

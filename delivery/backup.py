@@ -3,43 +3,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 
-from delivery import database, job, lease, release, rollout
+from delivery import database, job, lease, release
+from delivery.cluster import Cluster
 from delivery.release import Release
-from delivery.rollout import Manifest
-from delivery.shell import DeliveryError, kubectl, say
-from policy_tests.environment import find
+from delivery.render import Render
+from delivery.shell import DeliveryError, say
+from policy_tests.environment import Environment
 
-SCHEMA = "school-scheduler/schema"
-# An annotation of CronJob restore while a restore is under way: the backup of what was there before.
+CRONJOB = "cronjob/restore"
+# An annotation of it while a restore is under way: the backup of what was there before.
 RECORD = "school-scheduler/restoring"
 
 
-def make(environment: str) -> str:
+def make(cluster: Cluster) -> str:
     """Makes a backup when whoever backs up, restores or delivers has ended; what it has printed."""
-    namespace = find(environment).namespace
-    with lease.held(namespace, wait=1800, work="backup"):
-        return now(namespace)
+    with lease.held(cluster, wait=1800, work="backup"):
+        return now(cluster)
 
 
-def now(namespace: str, *, prune: bool = True, seconds: float = 3600) -> str:
+def now(cluster: Cluster, *, prune: bool = True, seconds: float = 3600) -> str:
     """Makes a backup, as the holder of the lease; what it has printed.
 
     Raises:
         DeliveryError: there is none.
     """
-    job.wait_for_others(namespace, "backup")
+    job.wait_for_others(cluster, "backup")
     try:
-        printed = job.run(namespace, "backup", {} if prune else {"PRUNE": "no"}, seconds=seconds)
+        variables = {} if prune else {"PRUNE": "no"}
+        printed = job.run(cluster, "backup", variables, seconds=seconds)
     except job.VanishedError as error:
         # It may have stored the backup before.
-        listed = _listing(namespace)
+        listed = listing(cluster)
         if not listed or name(listed) < error.since:
             raise
         return listed.splitlines(keepends=True)[0]
-    return printed or _listing(namespace).splitlines(keepends=True)[0]
+    return printed or listing(cluster).splitlines(keepends=True)[0]
 
 
 def name(printed: str) -> str:
@@ -50,63 +51,57 @@ def name(printed: str) -> str:
     raise DeliveryError(f"no backup is named in: {printed}")
 
 
-def restoring(environment: str, backup: str, source: str | None = None) -> str:
+def restoring(environment: Environment, backup: str, source: Environment | None = None) -> str:
     """What is typed to restore a backup, whatever the environment has now."""
-    of = f" --of {source}" if source and source != environment else ""
-    options = f"--backup {backup}{of} --overwrite --confirm {environment}"
-    return f"make restore ENV={environment} OPTIONS='{options}'"
+    of = f" --of {source.name}" if source and source != environment else ""
+    options = f"--backup {backup}{of} --overwrite --confirm {environment.name}"
+    return f"make restore ENV={environment.name} OPTIONS='{options}'"
 
 
-def before_restore(namespace: str) -> str | None:
+def before_restore(cluster: Cluster) -> str | None:
     """The backup of what there was before a restore that has not ended, empty for nothing.
 
     None where all have ended.
     """
-    found = kubectl("-n", namespace, "get", "cronjob/restore", "--ignore-not-found", "-o", "json")
-    annotations = json.loads(found)["metadata"].get("annotations", {}) if found else {}
-    return annotations.get(RECORD)
+    found = cluster.get(CRONJOB) or {"metadata": {}}
+    record: str | None = found["metadata"].get("annotations", {}).get(RECORD)
+    return record
 
 
-def refuse_partial(environment: str) -> None:
-    """Raises DeliveryError where the database holds a part of a backup; one that does not answer is none's matter."""
-    namespace = find(environment).namespace
-    safety = before_restore(namespace)
+def note(cluster: Cluster, backup: str | None) -> None:
+    """Records that a restore is under way, and the backup of what there was; None where it ended."""
+    cluster.patch(CRONJOB, {"metadata": {"annotations": {RECORD: backup}}})
+
+
+def refuse_partial(environment: Environment, cluster: Cluster) -> None:
+    """Raises DeliveryError where the database holds a part of a backup.
+
+    One that does not answer is not its matter.
+    """
+    safety = before_restore(cluster)
     state = None
     with suppress(DeliveryError):
-        state = database.read(namespace)
+        state = database.read(cluster)
     if state and not state.whole and (state.partial or safety is not None):
         before = f"; what was there before: `{restoring(environment, safety)}`" if safety else ""
         raise DeliveryError(
-            f"a restore into the database of {environment} has not ended; nothing was changed. Type it again{before}"
+            f"a restore into the database of {environment.name} has not ended; nothing was changed. "
+            f"Type it again{before}"
         )
 
 
-def before_migration(namespace: str, objects: Sequence[Manifest], releases: Sequence[Release]) -> None:
+def before_migration(cluster: Cluster, render: Render, releases: Iterable[Release]) -> None:
     """Makes a backup where the new release has another schema than the last good one.
 
     Raises:
         DeliveryError: the backup failed; nothing was applied yet.
     """
-    good = release.last_good(list(releases))
-    old = rollout.read(good.manifests) if good else []
-    if not any((each["kind"], each["metadata"]["name"]) == ("CronJob", "backup") for each in old):
-        return
-    before, after = schema(old), schema(objects)
-    if before != after:
-        say(f"backing up before the schema changes from {before} to {after}")
-        now(namespace, seconds=1800)
+    good = release.last_good(releases)
+    if good and good.render.find("CronJob", "backup") and good.render.schema != render.schema:
+        say(f"backing up before the schema changes from {good.render.schema} to {render.schema}")
+        now(cluster, seconds=1800)
 
 
-def schema(objects: Sequence[Manifest]) -> str | None:
-    """The revision of the schema that the web of a render migrates to."""
-    schema: str | None = rollout.web(objects)["metadata"].get("annotations", {}).get(SCHEMA)
-    return schema
-
-
-def listing(environment: str) -> str:
+def listing(cluster: Cluster) -> str:
     """The environment's backups, newest first, one JSON object a line."""
-    return _listing(find(environment).namespace)
-
-
-def _listing(namespace: str) -> str:
-    return job.run(namespace, "restore", only="fetch", arguments=("list",))
+    return job.run(cluster, "restore", only="fetch", arguments=("list",))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from app import credentials as keys
 from app.credentials import CredentialsError
-from delivery.shell import DeliveryError, kubectl, say
+from delivery.cluster import Cluster, Manifest, RefusedError
+from delivery.shell import DeliveryError, say
+from policy_tests.environment import Environment
 
 STORE = """[store]
 type = s3
@@ -22,31 +22,40 @@ secret_access_key = any
 DATABASE = "db-credentials"
 
 
-def ensure_database(namespace: str) -> None:
-    """Creates Secret `db-credentials`, or adds what it lacks of accounts and of the server's certificate."""
-    found = _get(namespace, DATABASE)
-    more = additions(values(found), namespace)
+def ensure_database(cluster: Cluster) -> None:
+    """Creates Secret `db-credentials`, or adds what it lacks of accounts and of a certificate."""
+    found = cluster.get(f"secret/{DATABASE}")
+    more = additions(values(found), cluster.namespace)
     if found is None:
-        _create(secret(namespace, DATABASE, more))
+        _create(cluster, secret(cluster.namespace, DATABASE, more))
     elif more:
-        replace(namespace, DATABASE, more, found["metadata"]["resourceVersion"])
+        replace(cluster, DATABASE, more, found["metadata"]["resourceVersion"])
 
 
-def require_database(namespace: str) -> None:
-    """The same for a delivery, which may lack the right to it; DeliveryError says who has to do what then."""
-    command = f"`make credentials ENV={namespace.removeprefix('school-scheduler-')}`"
-    found = _get(namespace, DATABASE)
+def require_database(environment: Environment, cluster: Cluster) -> None:
+    """The same for a delivery, which may lack the right to it.
+
+    Raises:
+        DeliveryError: the Secret lacks something; the text tells who has to do what.
+    """
+    found = cluster.get(f"secret/{DATABASE}")
     if found is None:
-        raise DeliveryError(f"there is no Secret {namespace}/{DATABASE}; {command} makes it")
+        missing = f"there is no Secret {cluster.namespace}/{DATABASE}"
+        raise DeliveryError(f"{missing}; {remedy(environment)} makes it")
     try:
-        ensure_database(namespace)
-    except DeliveryError as error:
-        if "forbidden" not in str(error).lower():
-            raise
-        lacks = f"Secret {namespace}/{DATABASE} lacks {', '.join(sorted(keys.missing(values(found))))}"
+        ensure_database(cluster)
+    except RefusedError:
+        names = ", ".join(sorted(keys.missing(values(found))))
         makers = [owner["kind"] for owner in found["metadata"].get("ownerReferences", [])]
-        how = f"it comes from {makers[0]}" if makers else f"an administrator's {command} adds them"
+        by_hand = f"an administrator's {remedy(environment)} adds them"
+        how = f"it comes from {makers[0]}" if makers else by_hand
+        lacks = f"Secret {cluster.namespace}/{DATABASE} lacks {names}"
         raise DeliveryError(f"{lacks}; {how}") from None
+
+
+def remedy(environment: Environment) -> str:
+    """What an administrator types where the Secret lacks something."""
+    return f"`make credentials ENV={environment.name}`"
 
 
 def additions(there: Mapping[str, str], namespace: str) -> dict[str, str]:
@@ -57,66 +66,63 @@ def additions(there: Mapping[str, str], namespace: str) -> dict[str, str]:
         raise DeliveryError(f"Secret {namespace}/{DATABASE}: {error}") from None
 
 
-def ensure_backup(namespace: str) -> None:
-    """Creates Secret `backup` for the store of components/backup-store unless the namespace has it."""
+def ensure_backup(cluster: Cluster) -> None:
+    """Creates Secret `backup` for the store of components/backup-store where there is none."""
     # Whoever reads Secrets only, as the smoke tests do, need not have it.
     import pyrage
 
-    if not read(namespace, "backup"):
+    if not read(cluster, "backup"):
         identity = pyrage.x25519.Identity.generate()
-        content = {"rclone.conf": STORE, "recipients": f"{identity.to_public()}\n", "identity": f"{identity}\n"}
-        _create(secret(namespace, "backup", content))
+        content = {
+            "rclone.conf": STORE,
+            "recipients": f"{identity.to_public()}\n",
+            "identity": f"{identity}\n",
+        }
+        _create(cluster, secret(cluster.namespace, "backup", content))
 
 
-def ensure_tls(namespace: str, hosts: list[str]) -> None:
-    """Creates Secret `web-tls` with a self-signed certificate (90 days) for `hosts` unless the namespace has it.
+def ensure_tls(cluster: Cluster, hosts: Sequence[str]) -> None:
+    """Creates Secret `web-tls` with a self-signed certificate (90 days) where there is none.
 
     `ca.crt` repeats the certificate, where cert-manager too puts what a client must trust.
     """
-    if not hosts or read(namespace, "web-tls"):
+    if not hosts or read(cluster, "web-tls"):
         return
-    key, certificate = keys.self_signed(hosts, days=90)
+    key, certificate = keys.self_signed(list(hosts), days=90)
     content = {"tls.crt": certificate, "tls.key": key, "ca.crt": certificate}
-    _create(secret(namespace, "web-tls", content, "kubernetes.io/tls"))
+    _create(cluster, secret(cluster.namespace, "web-tls", content, "kubernetes.io/tls"))
 
 
-def replace(namespace: str, name: str, new: dict[str, str], version: str | None = None) -> None:
-    """Sets some keys of a Secret; the others stay. With a `version`, only where it is still that one."""
+def replace(cluster: Cluster, name: str, new: Mapping[str, str], version: str | None = None) -> None:
+    """Sets some keys of a Secret; the others stay. With a `version`, only where it still is that."""
     metadata = {"metadata": {"resourceVersion": version}} if version else {}
-    # By standard input: a command line can be read by every user of the machine.
-    patch = json.dumps({"stringData": new, **metadata})
-    kubectl("-n", namespace, "patch", "secret", name, "--type=merge", "--patch-file=/dev/stdin", stdin=patch)
-    say(f"set {', '.join(sorted(new))} of Secret {namespace}/{name}")
+    cluster.patch(f"secret/{name}", {"stringData": dict(new), **metadata})
+    say(f"set {', '.join(sorted(new))} of Secret {cluster.namespace}/{name}")
 
 
-def read(namespace: str, name: str) -> dict[str, str]:
-    """The decoded data of a Secret, none where there is no such Secret; values must not be logged."""
-    return values(_get(namespace, name))
+def read(cluster: Cluster, name: str) -> dict[str, str]:
+    """The decoded data of a Secret, none where there is none; values must not be logged."""
+    return values(cluster.get(f"secret/{name}"))
 
 
-def values(found: Mapping[str, Any] | None) -> dict[str, str]:
+def values(found: Manifest | None) -> dict[str, str]:
     """The decoded data of a Secret's object."""
     data = (found or {}).get("data") or {}
     return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
 
-def secret(namespace: str, name: str, content: Mapping[str, str], kind: str = "Opaque") -> dict[str, Any]:
+def secret(namespace: str, name: str, content: Mapping[str, str], kind: str = "Opaque") -> Manifest:
     """A Secret as it is written by hand."""
+    labels = {"app.kubernetes.io/part-of": "school-scheduler"}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": name, "namespace": namespace, "labels": {"app.kubernetes.io/part-of": "school-scheduler"}},
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
         "type": kind,
         "stringData": dict(content),
     }
 
 
-def _get(namespace: str, name: str) -> dict[str, Any] | None:
-    answer = kubectl("-n", namespace, "get", "secret", name, "--ignore-not-found", "-o", "json")
-    found: dict[str, Any] | None = json.loads(answer) if answer else None
-    return found
-
-
-def _create(body: Mapping[str, Any]) -> None:
-    kubectl("create", "-f", "-", stdin=json.dumps(body))
+def _create(cluster: Cluster, body: Manifest) -> None:
+    cluster.create(body)
     say(f"created Secret {body['metadata']['namespace']}/{body['metadata']['name']}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import time
 from dataclasses import dataclass
 
-from delivery.shell import DeliveryError, kubectl
+from delivery.cluster import Cluster
+from delivery.render import COMPONENT
+from delivery.shell import DeliveryError
 
 # How many tables the schema has, whether a restore into it has not ended (base/backup/load.sh),
 # when its first table was made, and how many bytes it takes; the account is one that the pod knows.
@@ -45,30 +45,28 @@ class State:
         return self.tables > 0 and not self.partial
 
 
-def read(namespace: str, wait: float = 0) -> State | None:
+def read(cluster: Cluster, wait: float = 0) -> State | None:
     """The state of the live database; None where the environment has no pod of one.
 
     Raises:
         DeliveryError: it has, and the database does not answer, not within `wait` seconds either.
     """
-    selector = "app.kubernetes.io/component=database"
-    answer = kubectl("-n", namespace, "get", "pods", "-l", selector, "-o", "json")
-    metadata = [item["metadata"] for item in json.loads(answer)["items"]]
-    names = [each["name"] for each in metadata if not each.get("deletionTimestamp")]
+    pods = [pod["metadata"] for pod in cluster.list("Pod", selector=f"{COMPONENT}=database")]
+    names = [metadata["name"] for metadata in pods if not metadata.get("deletionTimestamp")]
     if not names:
         return None
-    deadline = time.monotonic() + wait
+    deadline = cluster.now() + wait
     while True:
         try:
-            answer = kubectl("-n", namespace, "exec", names[0], "-c", "mysql", "--", "sh", "-c", QUERY)
+            answer = cluster.exec(names[0], "mysql", "sh", "-c", QUERY)
         except DeliveryError as error:
-            if time.monotonic() > deadline:
-                reason = str(error).splitlines()[-1]
+            if cluster.now() > deadline:
                 raise DeliveryError(
-                    f"the database of {namespace} is there and does not answer ({reason}); one that "
-                    "never will is given up by deleting its StatefulSet and its claim"
+                    f"the database of {cluster.namespace} is there and does not answer "
+                    f"({str(error).splitlines()[-1]}); one that never will is given up by deleting "
+                    "its StatefulSet and its claim"
                 ) from error
-            time.sleep(2)
+            cluster.pause(2)
         else:
             tables, partial, made, size, _, free = answer.split()
             return State(int(tables), partial != "0", made, int(size), int(free))

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from delivery import rollout
-from delivery.rollout import Manifest
-from delivery.shell import DeliveryError, kubectl, say
+from delivery.cluster import Cluster, Manifest
+from delivery.render import COMPONENT
+from delivery.shell import DeliveryError, say
 
 # A label of the Job and of its pods; the value is the Job's name.
 LABEL = "school-scheduler/job"
@@ -46,7 +46,7 @@ class VanishedError(JobError):
 
 
 def run(
-    namespace: str,
+    cluster: Cluster,
     cronjob: str,
     variables: Mapping[str, str] | None = None,
     *,
@@ -56,48 +56,58 @@ def run(
 ) -> str:
     """Makes a Job as `cronjob` does and waits for its end; what its last container has printed.
 
-    `variables` take the place of values that the template gives to environment variables. Where `only` is given, that
-    container runs alone, with other `arguments` if there are any, and the sidecars before it.
+    `variables` take the place of values that the template gives to environment variables. Where
+    `only` is given, that container runs alone, with other `arguments` if there are any, and the
+    sidecars before it.
 
     Raises:
         VanishedError: somebody deleted the Job; what it did is not known.
-        JobError: the Job failed, did not begin or did not end in time; with the words of all its containers.
+        JobError: the Job failed, did not begin or did not end in time; with the words of all its
+            containers.
     """
-    template = json.loads(kubectl("-n", namespace, "get", f"cronjob/{cronjob}", "-o", "json"))
-    manifest = with_variables(from_template(namespace, template), variables or {})
+    template = cluster.get(f"cronjob/{cronjob}")
+    if template is None:
+        raise DeliveryError(f"{cluster.namespace} has no CronJob {cronjob}; deliver a release")
+    manifest = with_variables(from_template(template), variables or {})
     if only:
         manifest = alone(manifest, only, arguments)
-    return follow(namespace, manifest, seconds)
+    return follow(cluster, manifest, seconds)
 
 
-def from_template(namespace: str, cronjob: Manifest) -> Manifest:
+def from_template(cronjob: Manifest) -> Manifest:
     """A Job as a CronJob makes it, under a name of its own and without the CronJob as its owner."""
     template = cronjob["spec"]["jobTemplate"]
-    name = f"{cronjob['metadata']['name']}-{secrets.token_hex(4)}"
-    labels = template.get("metadata", {}).get("labels", {})
-    metadata = {"name": name, "namespace": namespace, "labels": dict(labels)}
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": template["spec"]}
+    metadata = {
+        "name": f"{cronjob['metadata']['name']}-{secrets.token_hex(4)}",
+        "namespace": cronjob["metadata"]["namespace"],
+        "labels": dict(template.get("metadata", {}).get("labels", {})),
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": template["spec"],
+    }
 
 
-def follow(namespace: str, manifest: Manifest, seconds: float) -> str:
+def follow(cluster: Cluster, manifest: Manifest, seconds: float) -> str:
     """Creates a Job and waits for its end; returns and raises as `run`."""
     manifest = owned_by_nobody(manifest, seconds)
     name = manifest["metadata"]["name"]
     # Unlike create, it may be repeated when the answer was lost.
-    ours = ("--server-side", "--field-manager=delivery")
-    kubectl("-n", namespace, "apply", *ours, "-f", "-", stdin=json.dumps(manifest))
+    cluster.apply([manifest])
     say(f"waiting for job/{name}")
     try:
-        outcome, seen = _end(namespace, name, seconds)
+        outcome, seen = _end(cluster, name, seconds)
     except JobError:
-        end(namespace, [name])
+        end(cluster, [name])
         raise
     if outcome is None:
-        begun = (item["metadata"]["creationTimestamp"] for item in seen if item["kind"] == "Job")
+        begun = (body["metadata"]["creationTimestamp"] for body in seen if body["kind"] == "Job")
         raise VanishedError(name, next(begun, "").translate({ord("-"): None, ord(":"): None}))
     if outcome != "Complete":
-        raise JobError(name, f"failed: {_reason(namespace, seen)}", _logs(namespace, name))
-    return _printed(namespace, name, seen)
+        raise JobError(name, f"failed: {_reason(cluster, seen)}", _logs(cluster, name))
+    return _printed(cluster, name)
 
 
 def owned_by_nobody(manifest: Manifest, seconds: float) -> Manifest:
@@ -115,7 +125,10 @@ def owned_by_nobody(manifest: Manifest, seconds: float) -> Manifest:
             **spec,
             "activeDeadlineSeconds": round(deadline),
             "ttlSecondsAfterFinished": KEPT,
-            "template": {**template, "metadata": {**pod, "labels": {**pod.get("labels", {}), **label}}},
+            "template": {
+                **template,
+                "metadata": {**pod, "labels": {**pod.get("labels", {}), **label}},
+            },
         },
     }
 
@@ -131,7 +144,8 @@ def with_variables(job: Manifest, variables: Mapping[str, str]) -> Manifest:
     ]
     missing = variables.keys() - {entry["name"] for entry in entries}
     if missing:
-        raise DeliveryError(f"no container of {job['metadata']['name']} has the variable {', '.join(sorted(missing))}")
+        names = ", ".join(sorted(missing))
+        raise DeliveryError(f"no container of {job['metadata']['name']} has the variable {names}")
     for entry in entries:
         if entry["name"] in variables:
             entry.pop("valueFrom", None)
@@ -140,15 +154,15 @@ def with_variables(job: Manifest, variables: Mapping[str, str]) -> Manifest:
 
 
 def alone(job: Manifest, name: str, arguments: Sequence[str] = ()) -> Manifest:
-    """The Job with no container but one, and the sidecars before it; it counts as none of its component."""
-    job["metadata"]["labels"] = {**job["metadata"].get("labels", {}), rollout.COMPONENT: name}
+    """The Job with one container and the sidecars before it; it counts as none of its component."""
+    job["metadata"]["labels"] = {**job["metadata"].get("labels", {}), COMPONENT: name}
     pod = job["spec"]["template"]["spec"]
     before, found = [], None
-    for each in (*pod["initContainers"], *pod["containers"]):
-        if each["name"] == name:
-            found = each
+    for container in (*pod["initContainers"], *pod["containers"]):
+        if container["name"] == name:
+            found = container
             break
-        before += [each] if each.get("restartPolicy") == "Always" else []
+        before += [container] if container.get("restartPolicy") == "Always" else []
     if found is None:
         raise DeliveryError(f"{job['metadata']['name']} has no container {name}")
     instead = {"args": list(arguments)} if arguments else {}
@@ -156,48 +170,48 @@ def alone(job: Manifest, name: str, arguments: Sequence[str] = ()) -> Manifest:
     return job
 
 
-def unfinished(namespace: str, component: str) -> list[str]:
-    """The names of the Jobs of a component that have not ended, a CronJob's own among them."""
-    selector = f"--selector={rollout.COMPONENT}={component}"
-    items = json.loads(kubectl("-n", namespace, "get", "jobs", selector, "-o", "json"))["items"]
-    return [item["metadata"]["name"] for item in items if _condition(item) is None]
+def unfinished(cluster: Cluster, component: str) -> list[str]:
+    """The names of a component's Jobs that have not ended, a CronJob's own among them."""
+    jobs = cluster.list("Job", selector=f"{COMPONENT}={component}")
+    return [job["metadata"]["name"] for job in jobs if _condition(job) is None]
 
 
-def wait_for_others(namespace: str, component: str, seconds: float = 3600) -> None:
+def wait_for_others(cluster: Cluster, component: str, seconds: float = 3600) -> None:
     """Waits until no Job of a component runs; says once which one it waits for."""
-    deadline, seen = time.monotonic() + seconds, ""
-    while others := unfinished(namespace, component):
+    deadline, seen = cluster.now() + seconds, ""
+    while others := unfinished(cluster, component):
         if others[0] != seen:
             seen = others[0]
             say(f"job/{seen} is running; waiting for its end")
-        if time.monotonic() > deadline:
-            raise DeliveryError(f"job/{seen} has not ended for {seconds:.0f} s; nothing was begun")
-        time.sleep(1)
+        if cluster.now() > deadline:
+            late = f"job/{seen} has not ended for {seconds:.0f} s"
+            raise DeliveryError(f"{late}; nothing was begun")
+        cluster.pause(1)
 
 
-def end(namespace: str, names: Sequence[str]) -> None:
-    """Deletes Jobs and waits until their pods are gone, so that none of them does anything any more."""
+def end(cluster: Cluster, names: Sequence[str]) -> None:
+    """Deletes Jobs and waits until their pods are gone, so that none does anything any more."""
+    cluster.delete(*(f"job/{name}" for name in names))
     for name in names:
-        kubectl("-n", namespace, "delete", "--ignore-not-found", "--wait", f"job/{name}")
-        selector = f"{NAME_OF_POD}={name}"
-        kubectl("-n", namespace, "wait", "pod", "-l", selector, "--for=delete", "--timeout=120s")
+        rollout.gone(cluster, f"{NAME_OF_POD}={name}", seconds=120)
 
 
-def _end(namespace: str, name: str, seconds: float) -> tuple[str | None, list[Manifest]]:
-    """How a Job ended, None where that cannot be known; and it and its pods as they were last seen."""
-    deadline, free, obstacle = time.monotonic() + seconds, time.monotonic(), ""
+def _end(cluster: Cluster, name: str, seconds: float) -> tuple[str | None, list[Manifest]]:
+    """How a Job ended, None where that cannot be known; and it and its pods as last seen."""
+    patient = cluster.patient(PATIENCE)
+    deadline, free, obstacle = cluster.now() + seconds, cluster.now(), ""
     last: dict[str, Manifest] = {}
     while True:
-        command = ("-n", namespace, "get", "jobs,pods", "-l", f"{LABEL}={name}", "-o", "json")
-        items = json.loads(kubectl(*command, patience=PATIENCE))["items"]
+        items = patient.list("Job", "Pod", selector=f"{LABEL}={name}")
         last |= {item["metadata"]["name"]: item for item in items}
         ended, outcome = verdict(items, list(last.values()))
         if ended:
             return outcome, list(last.values())
-        now, pods = time.monotonic(), _pods(last.values())
+        now, pods = cluster.now(), _pods(last.values())
         if problem := next((line for pod in pods for line in rollout.hopeless(pod)), None):
-            raise JobError(name, f"cannot begin: {problem}", _logs(namespace, name))
-        before, obstacle = obstacle, "" if any(map(_begun, pods)) else _obstacle(namespace, last.keys())
+            raise JobError(name, f"cannot begin: {problem}", _logs(cluster, name))
+        before = obstacle
+        obstacle = "" if any(map(_begun, pods)) else _obstacle(cluster, last.keys())
         if not obstacle:
             free = now
         elif obstacle != before:
@@ -205,15 +219,16 @@ def _end(namespace: str, name: str, seconds: float) -> tuple[str | None, list[Ma
         if now > free + (CROWDED if obstacle.startswith("FailedScheduling") else STUCK):
             raise JobError(name, f"has not begun for {now - free:.0f} s: {obstacle}")
         if now > deadline:
-            raise JobError(name, f"did not end within {seconds:.0f} s", _logs(namespace, name))
-        time.sleep(1)
+            raise JobError(name, f"did not end within {seconds:.0f} s", _logs(cluster, name))
+        cluster.pause(1)
 
 
 def verdict(items: Sequence[Manifest], seen: Sequence[Manifest]) -> tuple[bool, str | None]:
     """Whether a Job has ended, and in which condition as far as that can be known.
 
-    `items` has the Job and its pods as they are now, `seen` as they were last seen. Where the Job itself is gone its
-    pods tell: one that succeeded has done the work, and nothing has ended as long as one is at work.
+    `items` has the Job and its pods as they are now, `seen` as they were last seen. Where the Job
+    itself is gone its pods tell: one that succeeded has done the work, and nothing has ended as
+    long as one is at work.
     """
     for item in items:
         if item["kind"] == "Job":
@@ -233,71 +248,74 @@ def _pods(items: Iterable[Manifest]) -> list[Manifest]:
 
 def _condition(job: Manifest) -> Manifest | None:
     conditions = job.get("status", {}).get("conditions", [])
-    return next((each for each in conditions if each["status"] == "True" and each["type"] in ENDED), None)
-
-
-def _statuses(pod: Manifest) -> list[Manifest]:
-    status = pod["status"]
-    return [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+    ended = (condition for condition in conditions if condition["status"] == "True" and condition["type"] in ENDED)
+    return next(ended, None)
 
 
 def _begun(pod: Manifest) -> bool:
-    return any({"running", "terminated"} & container["state"].keys() for container in _statuses(pod))
+    return any({"running", "terminated"} & container["state"].keys() for container in rollout.statuses(pod))
 
 
-def _obstacle(namespace: str, names: Collection[str]) -> str:
-    """The newest event about a Job and its pods in one line, where it is a warning; empty otherwise."""
-    items = json.loads(kubectl("-n", namespace, "get", "events", "-o", "json"))["items"]
-    events = [item for item in items if item["involvedObject"]["name"] in names]
-    events.sort(key=lambda item: str(item.get("lastTimestamp") or item.get("eventTime")))
-    newest = events[-1] if events else {}
+def _obstacle(cluster: Cluster, names: Collection[str]) -> str:
+    """The newest event about a Job and its pods, where it is a warning, in one line; or nothing."""
+    events = [item for item in cluster.list("Event") if item["involvedObject"]["name"] in names]
+    newest = max(events, key=rollout.moment, default={})
     if newest.get("type") != "Warning":
         return ""
     return f"{newest['reason']}: {newest['message']}".replace("\n", " ")
 
 
-def _reason(namespace: str, seen: Sequence[Manifest]) -> str:
-    """Why a Job failed, in one line: what the cluster says of its pods, or the last line of the container that did."""
+def _reason(cluster: Cluster, seen: Sequence[Manifest]) -> str:
+    """Why a Job failed, in one line.
+
+    What the cluster says of its pods, or the last line of the container that did.
+    """
     for pod in reversed(_pods(seen)):
         if pod["status"].get("reason"):
-            return f"{pod['status']['reason']}: {pod['status'].get('message', '')}".replace("\n", " ")
+            reason = f"{pod['status']['reason']}: {pod['status'].get('message', '')}"
+            return reason.replace("\n", " ")
         containers = pod.get("spec", {}).get("initContainers", [])
         # Whatever failed, these are ended with the pod, and some end with an error then.
-        sidecars = {each["name"] for each in containers if each.get("restartPolicy") == "Always"}
-        for container in _statuses(pod):
+        sidecars = {part["name"] for part in containers if part.get("restartPolicy") == "Always"}
+        for container in rollout.statuses(pod):
             ended = container["state"].get("terminated", {})
             if container["name"] in sidecars or not ended.get("exitCode"):
                 continue
             if ended.get("reason") not in ("Error", None):
                 return f"{container['name']}: {ended['reason']}"
             with suppress(DeliveryError):
-                names = (f"pod/{pod['metadata']['name']}", "-c", container["name"])
-                lines = kubectl("-n", namespace, "logs", *names, "--tail=20").splitlines()
-                return f"{container['name']}: {_message(lines)}"
+                text = cluster.logs(pod["metadata"]["name"], container["name"], tail=20)
+                return f"{container['name']}: {_message(text.splitlines())}"
     conditions = (_condition(item) for item in seen if item["kind"] == "Job")
-    return next((condition.get("message", "") for condition in conditions if condition), "its pods are gone")
+    messages = (condition.get("message", "") for condition in conditions if condition)
+    return next(messages, "its pods are gone")
 
 
 def _message(lines: Sequence[str]) -> str:
     """The last line, without the fields around it where it is one of our own."""
-    last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
+    last = next((line for line in reversed(lines) if line.strip()), "it printed nothing")
     with suppress(ValueError, TypeError, KeyError):
         return str(json.loads(last)["message"])
     return last
 
 
-def _printed(namespace: str, name: str, seen: Sequence[Manifest]) -> str:
-    done = next((pod for pod in _pods(seen) if pod["status"].get("phase") == "Succeeded"), None)
+def _printed(cluster: Cluster, name: str) -> str:
+    """What the last container of the Job's pod that succeeded has printed, if it is still there."""
     try:
-        return kubectl("-n", namespace, "logs", f"pod/{done['metadata']['name']}" if done else f"job/{name}")
-    except DeliveryError as error:
-        say(f"job/{name} has done its work, and its log cannot be read: {error}")
-        return ""
+        for pod in cluster.list("Pod", selector=f"{LABEL}={name}"):
+            if pod["status"].get("phase") == "Succeeded":
+                return cluster.logs(pod["metadata"]["name"], pod["spec"]["containers"][0]["name"])
+        error = "its pods are gone"
+    except DeliveryError as problem:
+        error = str(problem)
+    say(f"job/{name} has done its work, and its log cannot be read: {error}")
+    return ""
 
 
-def _logs(namespace: str, name: str) -> str:
-    options = ("--all-containers", "--prefix", "--ignore-errors", "--tail=20")
+def _logs(cluster: Cluster, name: str) -> str:
+    """The last words of all containers of a Job's pods."""
     try:
-        return kubectl("-n", namespace, "logs", "-l", f"{LABEL}={name}", *options)
+        pods = cluster.list("Pod", selector=f"{LABEL}={name}")
+        return "".join(cluster.logs(pod["metadata"]["name"], tail=20) for pod in pods)
     except DeliveryError as error:
         return f"its log cannot be read: {error}"

@@ -6,17 +6,17 @@ What cannot be seen is a failure: no requests answered, no metrics, or too few o
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from delivery.shell import DeliveryError, kubectl, say
-from delivery.site import Site
-from delivery.traffic import Answer, traffic
+from delivery import rollout
+from delivery.cluster import Cluster, Manifest
+from delivery.render import COMPONENT
+from delivery.shell import DeliveryError, say
+from delivery.traffic import Answer
 
 # Seconds that a judgement looks back on, and between two of them.
 WINDOW = 30.0
@@ -101,9 +101,9 @@ def _judge_pods(looks: list[Look]) -> Iterable[str]:
             yield f"{name} was restarted"
         history = [look.pods[name] for look in good if name in look.pods]
         # One failed scrape or probe may be chance; all of a window are not.
-        if before and not any(each.ready for each in history):
+        if before and not any(past.ready for past in history):
             yield f"{name} was not ready for {WINDOW:.0f} s"
-        counted = [each for each in history if each.requests is not None and each.errors is not None]
+        counted = [past for past in history if past.requests is not None and past.errors is not None]
         if before and not counted:
             yield f"{name} gave no metrics for {WINDOW:.0f} s"
         elif len(counted) > 1:
@@ -115,45 +115,59 @@ def _judge_pods(looks: list[Look]) -> Iterable[str]:
                 yield f"{name} answered {failed:.0f} of {answered:.0f} requests with an error of its own"
 
 
-def watch(environment: str, namespace: str, site: Site, minutes: float, track: str | None = None) -> Report:
-    """Watches for `minutes`, or until something is wrong; of the web pods only those of `track`, if given."""
-    began = time.monotonic()
+def watch(
+    environment: str,
+    cluster: Cluster,
+    answers: Sequence[Answer],
+    minutes: float,
+    track: str | None = None,
+) -> Report:
+    """Watches for `minutes`, or until something is wrong.
+
+    `answers` grows meanwhile; of the web pods only those of `track` are looked at, if given.
+    """
+    began = cluster.now()
+    until = began + max(60 * minutes, WINDOW + EVERY)
     report = Report(environment, datetime.now(UTC).isoformat(timespec="seconds"))
     looks: list[Look] = []
     say(f"watching {environment} for {minutes:g} min")
-    with traffic(site) as answers:
-        while not report.problems and time.monotonic() < began + max(60 * minutes, WINDOW + EVERY):
-            time.sleep(EVERY)
-            looks.append(_look(namespace, track))
-            now = time.monotonic()
-            if now >= began + WINDOW:
-                moment = datetime.now(UTC).isoformat(timespec="seconds")
-                report.problems = [f"{moment} {problem}" for problem in judge(list(answers), looks, now)]
-    report.seconds = round(time.monotonic() - began, 1)
-    report.answers, report.errors = len(answers), sum(answer.error is not None for answer in answers)
+    while not report.problems and cluster.now() < until:
+        cluster.pause(EVERY)
+        looks.append(_look(cluster, track))
+        now = cluster.now()
+        if now >= began + WINDOW:
+            moment = datetime.now(UTC).isoformat(timespec="seconds")
+            problems = judge(list(answers), looks, now)
+            report.problems = [f"{moment} {problem}" for problem in problems]
+    report.seconds = round(cluster.now() - began, 1)
+    report.answers = len(answers)
+    report.errors = sum(answer.error is not None for answer in answers)
     return report
 
 
-def _look(namespace: str, track: str | None) -> Look:
-    selector = "app.kubernetes.io/component=web" + (f",track={track}" if track else "")
+def _look(cluster: Cluster, track: str | None) -> Look:
+    # What does not answer now is looked at again in a moment.
+    hurried = cluster.patient(0, timeout=20)
+    selector = f"{COMPONENT}=web" + (f",track={track}" if track else "")
     try:
-        pods = json.loads(kubectl("-n", namespace, "get", "pods", "-l", selector, "-o", "json", timeout=20))["items"]
+        pods = hurried.list("Pod", selector=selector)
     except DeliveryError as error:
-        return Look(time.monotonic(), problem=str(error).splitlines()[-1])
+        return Look(cluster.now(), problem=str(error).splitlines()[-1])
     watched = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
     if not watched:
-        return Look(time.monotonic(), problem=f"there is no pod with {selector}")
-    return Look(time.monotonic(), {pod["metadata"]["name"]: _state(namespace, pod) for pod in watched})
+        return Look(cluster.now(), problem=f"there is no pod with {selector}")
+    states = {pod["metadata"]["name"]: _state(hurried, pod) for pod in watched}
+    return Look(cluster.now(), states)
 
 
-def _state(namespace: str, pod: dict[str, Any]) -> PodState:
+def _state(cluster: Cluster, pod: Manifest) -> PodState:
     containers = pod["status"].get("containerStatuses", [])
-    ready = bool(containers) and all(container["ready"] for container in containers)
+    ready = rollout.ready(pod)
     restarts = sum(container["restartCount"] for container in containers)
     container = pod["spec"]["containers"][0]["name"]
-    command = ("exec", pod["metadata"]["name"], "-c", container, "--", "python", "-c", SCRAPE)
     try:
-        counted = list(requests_by_status(kubectl("-n", namespace, *command, timeout=20)))
+        metrics = cluster.exec(pod["metadata"]["name"], container, "python", "-c", SCRAPE)
+        counted = list(requests_by_status(metrics))
     except (DeliveryError, ValueError):
         return PodState(ready, restarts)
     if not counted:

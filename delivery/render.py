@@ -1,50 +1,106 @@
-"""An overlay with another image: `build/<env>`, a Kustomization on top of `overlays/<env>`."""
+"""A render: the manifests of one environment, as kustomize prints them."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 
 import yaml
 
-from delivery.image import NAME, Image
-from delivery.shell import ROOT, kubectl
-from policy_tests.environment import find
+from delivery.cluster import Manifest
+from delivery.shell import DeliveryError
+
+COMPONENT = "app.kubernetes.io/component"
+SCHEMA = "school-scheduler/schema"
 
 
-def overlay_image(environment: str) -> str:
-    """The name under which `overlays/<env>` knows the application's image after its own version Component."""
-    version = yaml.safe_load((ROOT / find(environment).overlay / "version" / "kustomization.yaml").read_text())
-    return str(next(image["newName"] for image in version["images"] if image["name"] == NAME))
+@dataclass(frozen=True)
+class Render:
+    """Manifests in the order in which they are applied: the `text` that they were rendered to, and its objects."""
+
+    text: str
+
+    @classmethod
+    def of(cls, objects: Iterable[Manifest]) -> Render:
+        """The render of some objects."""
+        return cls(yaml.safe_dump_all(objects, sort_keys=False))
+
+    @property
+    def objects(self) -> tuple[Manifest, ...]:
+        """Every object, not to be changed: a text is parsed once, whoever holds it.
+
+        Raises:
+            DeliveryError: it is not YAML, or has something that is not a Kubernetes object.
+        """
+        return _parsed(self.text)
+
+    def kind(self, *kinds: str) -> list[Manifest]:
+        """The objects of some kinds."""
+        return [body for body in self.objects if body["kind"] in kinds]
+
+    @property
+    def web(self) -> Manifest:
+        """The Deployment that serves the pages, by its label: up to v0.1.0 its name was `web`."""
+        return self._only("Deployment", lambda body: component(body) == "web")
+
+    @property
+    def image(self) -> str:
+        """The reference of the application's image."""
+        return str(self.web["spec"]["template"]["spec"]["containers"][0]["image"])
+
+    @property
+    def schema(self) -> str | None:
+        """The revision of the database's schema that the web migrates to."""
+        schema: str | None = self.web["metadata"].get("annotations", {}).get(SCHEMA)
+        return schema
+
+    @property
+    def ingress(self) -> Manifest:
+        """The Ingress, which says by what host the environment is reached."""
+        return self._only("Ingress")
+
+    @property
+    def tls_hosts(self) -> list[str]:
+        """The hosts that are served by TLS, in order."""
+        entries = [entry for body in self.kind("Ingress") for entry in body["spec"].get("tls", [])]
+        return [host for entry in entries for host in entry["hosts"]]
+
+    @property
+    def has_database(self) -> bool:
+        """Whether the database is one of its own, rather than one outside the cluster."""
+        return any(component(body) == "database" for body in self.kind("StatefulSet"))
+
+    def find(self, kind: str, name: str) -> Manifest | None:
+        """The object of that kind and name."""
+        named = (body for body in self.kind(kind) if body["metadata"]["name"] == name)
+        return next(named, None)
+
+    def _only(self, kind: str, wanted: Callable[[Manifest], bool] = lambda body: True) -> Manifest:
+        found = [body for body in self.kind(kind) if wanted(body)]
+        if len(found) != 1:
+            count = f"the render has {len(found)} of kind {kind} where an environment has exactly one"
+            raise DeliveryError(count)
+        return found[0]
 
 
-def write_overlay(environment: str, image: Image, *, single_node: bool, build: Path = ROOT / "build") -> Path:
-    """Writes `build/<env>` (not in Git) and returns its folder; `overlays/<env>` stays as it is."""
-    folder = build / environment
-    (folder / "version").mkdir(parents=True, exist_ok=True)
-    # Kustomize takes no absolute path.
-    root = os.path.relpath(ROOT, folder)
-    renamed = {"name": overlay_image(environment), "newName": image.name, "newTag": image.tag, "digest": image.digest}
-    _write(folder / "version", "v1alpha1", "Component", images=[renamed])
-    # The environment variable IMAGE repeats the reference, so it is filled in again after the image has changed.
-    components = ["version", f"{root}/components/version-env"]
-    if single_node:
-        components += [f"{root}/components/{name}" for name in ("backup-store", "single-node")]
-    # What the components add belongs to the environment too.
-    own = {"namespace": find(environment).namespace}
-    labels = [{"pairs": {"environment": environment}, "includeTemplates": True}]
-    resources = [f"{root}/{find(environment).overlay}"]
-    _write(folder, "v1beta1", "Kustomization", **own, resources=resources, components=components, labels=labels)
-    return folder
+# A delivery reads the releases that are kept several times over.
+@lru_cache(maxsize=32)
+def _parsed(text: str) -> tuple[Manifest, ...]:
+    try:
+        # libyaml takes a seventh of the time.
+        bodies = tuple(yaml.load_all(text, yaml.CSafeLoader))
+    except yaml.YAMLError as error:
+        raise DeliveryError(f"the render is not YAML: {error}") from None
+    for body in bodies:
+        match body:
+            case None | {"kind": str(), "metadata": {"name": str()}}:
+                continue
+        raise DeliveryError(f"the render has what is not a Kubernetes object: {body!r:.60}")
+    return tuple(body for body in bodies if body)
 
 
-def render(overlay: Path) -> Path:
-    """Renders an overlay once; returns the file that has its manifests, beside it."""
-    file = overlay / "manifests.yaml"
-    file.write_text(kubectl("kustomize", str(overlay)))
-    return file
-
-
-def _write(folder: Path, version: str, kind: str, **fields: object) -> None:
-    content = {"apiVersion": f"kustomize.config.k8s.io/{version}", "kind": kind, **fields}
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+def component(body: Manifest) -> str | None:
+    """What an object is a part of: `web`, `database`, `backup`."""
+    name: str | None = body["metadata"].get("labels", {}).get(COMPONENT)
+    return name

@@ -6,16 +6,19 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from delivery import backup, database, deploy, job, lease, release, rollout, rotation
+from delivery import backup, database, job, lease, release, rollout, rotation
+from delivery.cluster import Cluster
 from delivery.database import State
 from delivery.release import Release
-from delivery.shell import DeliveryError, kubectl, say
-from policy_tests.environment import find
+from delivery.render import COMPONENT
+from delivery.shell import DeliveryError, say
+from delivery.target import Target
+from policy_tests.environment import Environment
 
 NEWEST = "newest"
 # What a load may take of the volume, as a multiple of the dump: the tables, and the binary log.
 GROWTH = 3
-WRITERS = "app.kubernetes.io/component in (web,worker,generation)"
+WRITERS = f"{COMPONENT} in (web,worker,generation)"
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,18 @@ class Options:
     Attributes:
         backup: the name of the backup, or `newest`.
         source: the environment whose backup it is.
-        overwrite, confirm: both are needed where there is data; `confirm` is the environment's name once more.
-        ingress: as for a delivery.
+        overwrite, confirm: both are needed where there is data; `confirm` is the environment's name
+            once more.
     """
 
     backup: str
-    source: str
+    source: Environment
     overwrite: bool
     confirm: str | None
-    ingress: str | None
+
+    def replaces(self, environment: Environment) -> bool:
+        """Whether the data of that environment may be replaced."""
+        return self.overwrite and self.confirm == environment.name
 
 
 @dataclass(frozen=True)
@@ -41,124 +47,125 @@ class Plan:
     """A restore that may begin.
 
     Attributes:
-        target: the release that is started again.
+        earlier: the release that is started again.
         before: what the database held, None where there was none.
         safety: the backup of that, empty where there was nothing to back up.
         variables: of the Job that restores.
     """
 
-    environment: str
-    target: Release
+    target: Target
+    earlier: Release
     options: Options
     before: State | None
     safety: str
     variables: dict[str, str]
 
     @property
-    def namespace(self) -> str:
-        return find(self.environment).namespace
+    def environment(self) -> Environment:
+        return self.target.environment
+
+    @property
+    def cluster(self) -> Cluster:
+        return self.target.cluster
 
     @property
     def remedy(self) -> str:
-        """What is typed to bring the application back on the data from before, or else on the backup."""
+        """What is typed to run on the data from before, or else on the backup."""
         if self.safety:
             return backup.restoring(self.environment, self.safety)
         return backup.restoring(self.environment, self.options.backup, self.options.source)
 
 
-def restore(environment: str, options: Options) -> str:
+def restore(target: Target, options: Options) -> str:
     """Stops the application, brings the data back by a Job, and starts the last good release on it.
 
-    Everything that can be known before is looked at before anything stops. A database that was destroyed, its claim
-    too, is made anew. What is there is replaced only where `options` say so twice, and only after it has been backed up
-    itself; whatever goes wrong then, the application is brought back on what was there before.
+    Everything that can be known before is looked at before anything stops. A database that was
+    destroyed, its claim too, is made anew. What is there is replaced only where `options` say so
+    twice, and only after it has been backed up itself; whatever goes wrong then, the application is
+    brought back on what was there before.
 
     Returns:
         What the Job has printed; nothing where it was lost after its work.
 
     Raises:
-        DeliveryError: the data is not back; the text says on what data the application runs, or names the command that
-            brings it back.
+        DeliveryError: the data is not back; the text says on what data the application runs, or
+            names the command that brings it back.
     """
-    if (options.overwrite or options.confirm) and not confirmed(environment, options):
-        raise DeliveryError(
-            f"to replace the data of {environment} say both: --overwrite --confirm {environment}; nothing was changed"
-        )
-    with lease.held(find(environment).namespace, work="restore"):
-        plan, report = _prepared(environment, options), ""
-        say(f"stopping {environment}; should this command be killed, type it again, or `{plan.remedy}`")
-        note = f"{backup.RECORD}={plan.safety}"
-        kubectl("-n", plan.namespace, "annotate", "cronjob/restore", note, "--overwrite")
+    name = target.environment.name
+    if (options.overwrite or options.confirm) and not options.replaces(target.environment):
+        both = f"--overwrite --confirm {name}"
+        raise DeliveryError(f"to replace the data of {name} say both: {both}; nothing was changed")
+    with lease.held(target.cluster, work="restore"):
+        plan, report = _prepared(target, options), ""
+        say(f"stopping {name}; should this command be killed, type it again, or `{plan.remedy}`")
+        backup.note(target.cluster, plan.safety)
         try:
             _stop(plan)
             plan = _seen(plan)
-            report = job.run(plan.namespace, "restore", plan.variables)
+            report = job.run(target.cluster, "restore", plan.variables)
             _start(plan)
         except (Exception, KeyboardInterrupt) as error:
             _return(plan, error)
-        _forget(plan)
-    say(f"{environment} runs release {plan.target.number} on the restored data")
+        backup.note(target.cluster, None)
+    say(f"{name} runs release {plan.earlier.number} on the restored data")
     return report
 
 
-def confirmed(environment: str, options: Options) -> bool:
-    return options.overwrite and options.confirm == environment
-
-
-def _prepared(environment: str, options: Options) -> Plan:
+def _prepared(target: Target, options: Options) -> Plan:
     try:
-        return prepare(environment, options)
+        return prepare(target, options)
     except DeliveryError as error:
-        if safety := backup.before_restore(find(environment).namespace):
-            remedy = backup.restoring(environment, safety)
-            raise DeliveryError(f"{error}; a restore before has not ended, this ends it: `{remedy}`") from error
+        if safety := backup.before_restore(target.cluster):
+            remedy = backup.restoring(target.environment, safety)
+            unfinished = f"a restore before has not ended, this ends it: `{remedy}`"
+            raise DeliveryError(f"{error}; {unfinished}") from error
         raise
 
 
-def prepare(environment: str, options: Options) -> Plan:
+def prepare(target: Target, options: Options) -> Plan:
     """Looks whether the restore can succeed, and backs up what there is.
 
     Raises:
         DeliveryError: it cannot; nothing was changed.
     """
-    namespace = find(environment).namespace
-    target = release.running(namespace)
-    if left := job.unfinished(namespace, "restore"):
+    environment, cluster = target.environment, target.cluster
+    earlier = release.running(cluster)
+    if left := job.unfinished(cluster, "restore"):
         say(f"ending what a restore that was interrupted has left: {', '.join(left)}")
-        job.end(namespace, left)
-    before = database.read(namespace, wait=60)
-    safety = (backup.before_restore(namespace) or "") if before else ""
-    live = before.whole if before else not _has_database(target)
-    if before and before.whole and not confirmed(environment, options):
+        job.end(cluster, left)
+    before = database.read(cluster, wait=60)
+    safety = (backup.before_restore(cluster) or "") if before else ""
+    live = before.whole if before else not earlier.render.has_database
+    if before and before.whole and not options.replaces(environment):
         raise DeliveryError(
-            f"{environment} has a database of {before.tables} tables; nothing was changed. Say twice that it is to be "
-            f"replaced: --overwrite --confirm {environment}"
+            f"{environment.name} has a database of {before.tables} tables; nothing was changed. Say "
+            f"twice that it is to be replaced: --overwrite --confirm {environment.name}"
         )
     if options.backup == NEWEST and before and (before.whole or safety):
         raise DeliveryError("what is there is backed up first, and would be the newest; name a backup (backups)")
     variables = {
         "BACKUP_NAME": options.backup,
-        "BACKUP_ENVIRONMENT": find(options.source).namespace,
+        "BACKUP_ENVIRONMENT": options.source.namespace,
         "OVERWRITE": "nothing",
     }
-    _look(namespace, before, variables)
-    if live and confirmed(environment, options):
-        say(f"backing up what {environment} has now")
+    _look(cluster, before, variables)
+    if live and options.replaces(environment):
+        say(f"backing up what {environment.name} has now")
         # Pruning could take away the very one that is to come back.
-        safety = backup.name(backup.now(namespace, prune=False))
-        variables["OVERWRITE"] = namespace
-    return Plan(environment, target, options, before, safety, variables)
+        safety = backup.name(backup.now(cluster, prune=False))
+        variables["OVERWRITE"] = environment.namespace
+    return Plan(target, earlier, options, before, safety, variables)
 
 
-def _look(namespace: str, before: State | None, variables: dict[str, str]) -> None:
+def _look(cluster: Cluster, before: State | None, variables: dict[str, str]) -> None:
     """Fetches and opens the backup as the restore will, beside the running application."""
     say(f"looking at backup {variables['BACKUP_NAME']}")
     try:
-        printed = job.run(namespace, "restore", variables, only="fetch", seconds=1800)
+        printed = job.run(cluster, "restore", variables, only="fetch", seconds=1800)
     except job.JobError as error:
         raise DeliveryError(f"{error.reason}; nothing was changed") from error
     found = {}
-    # A release from before these were told does without.
+    # A release from before these were printed does without.
     with suppress(ValueError, IndexError):
         found = json.loads(printed.splitlines()[-1])
     size, revision = found.get("bytes", 0), found.get("revision")
@@ -167,49 +174,46 @@ def _look(namespace: str, before: State | None, variables: dict[str, str]) -> No
             f"a dump of {size} bytes may take {GROWTH} times that, and the database's volume has "
             f"{before.free + before.size}; nothing was changed"
         )
-    known = [backup.schema(rollout.read(each.manifests)) for each in release.read(namespace)]
+    known = [recorded.render.schema for recorded in release.read(cluster)]
     if revision and revision > max(filter(None, known), default=revision):
         raise DeliveryError(
-            f"the backup is of schema {revision}, newer than any release here knows; deliver one that does first; "
-            "nothing was changed"
+            f"the backup is of schema {revision}, newer than any release here knows; deliver one "
+            "that does first; nothing was changed"
         )
 
 
-def _has_database(target: Release) -> bool:
-    """Whether the database is one of the release's own, rather than one outside the cluster."""
-    objects = (each for each in rollout.read(target.manifests) if each["kind"] == "StatefulSet")
-    return any(each["metadata"]["labels"].get(rollout.COMPONENT) == "database" for each in objects)
-
-
 def _stop(plan: Plan) -> None:
-    """Takes the application away, so that nobody writes, and has the database and its accounts there."""
-    namespace = plan.namespace
-    kubectl("-n", namespace, "delete", "--wait", "deployments,cronjobs,jobs", "-l", WRITERS)
-    kubectl("-n", namespace, "wait", "pod", "-l", WRITERS, "--for=delete", "--timeout=180s")
-    objects = rollout.read(plan.target.manifests)
-    away = [
-        each for each in objects if each["kind"] in ("Deployment", "Job") or each["metadata"]["name"] == "generation"
+    """Takes the application away, so that nobody writes, and has the database and its accounts."""
+    cluster, render = plan.cluster, plan.earlier.render
+    writers = cluster.list("Deployment", "CronJob", "Job", selector=WRITERS)
+    cluster.delete(*map(rollout.name, writers))
+    rollout.gone(cluster, WRITERS, seconds=180)
+    rest = [
+        body
+        for body in render.objects
+        if body["kind"] not in ("Deployment", "Job") and body["metadata"]["name"] != "generation"
     ]
-    rest = [each for each in objects if each not in away]
-    rollout.apply(rollout.write(rest), rollout.NOT_THE_NAMESPACE)
-    rollout.wait(namespace, rest)
-    if any(each["kind"] == "Job" for each in away):
-        rotation.accounts(namespace, objects, "--wait=300")
+    rollout.apply(cluster, rest)
+    rollout.wait(cluster, rest)
+    if render.find("Job", "accounts"):
+        rotation.accounts(cluster, render, "--wait=300")
 
 
 def _start(plan: Plan) -> None:
-    rollout.apply(plan.target.manifests, rollout.NOT_THE_NAMESPACE)
-    rollout.wait(plan.namespace, rollout.read(plan.target.manifests))
-    deploy.smoke_release(plan.environment, plan.target, plan.options.ingress)
+    render = plan.earlier.render
+    rollout.apply(plan.cluster, render.objects)
+    rollout.wait(plan.cluster, render.objects)
+    plan.target.proofs.smoke(plan.environment, render)
 
 
 def _seen(plan: Plan) -> Plan:
     """The plan with what the database holds that could not be asked before, as it did not run."""
     if plan.before:
         return plan
-    before = database.read(plan.namespace, wait=60)
+    before = database.read(plan.cluster, wait=60)
     if before and before.whole:
-        raise DeliveryError(f"{plan.environment} has a database of {before.tables} tables after all")
+        tables = f"a database of {before.tables} tables"
+        raise DeliveryError(f"{plan.environment.name} has {tables} after all")
     return replace(plan, before=before)
 
 
@@ -218,37 +222,34 @@ def _return(plan: Plan, error: BaseException) -> None:
 
     It returns where the data of the backup turns out to be there all the same.
     """
+    name = plan.environment.name
     reason = str(error).splitlines()[0] if str(error) else "the restore was interrupted"
     remedy, restored = plan.remedy, False
-    say(f"{reason}; bringing {plan.environment} back; should that be killed too: `{remedy}`")
+    say(f"{reason}; bringing {name} back; should that be killed too: `{remedy}`")
     try:
-        job.end(plan.namespace, job.unfinished(plan.namespace, "restore"))
-        state = database.read(plan.namespace, wait=180)
+        job.end(plan.cluster, job.unfinished(plan.cluster, "restore"))
+        state = database.read(plan.cluster, wait=180)
         if state and state.whole:
             restored = plan.before is not None and state.made != plan.before.made
         elif plan.safety:
             say(f"loading {plan.safety}, the backup of what was there before")
-            job.run(plan.namespace, "restore", _of_safety(plan))
+            job.run(plan.cluster, "restore", _of_safety(plan))
         else:
-            raise DeliveryError(f"{plan.environment} has no whole data to run on")
-        remedy = f"make rollback ENV={plan.environment} OPTIONS='--to {plan.target.number}'"
+            raise DeliveryError(f"{name} has no whole data to run on")
+        remedy = f"make rollback ENV={name} OPTIONS='--to {plan.earlier.number}'"
         _start(plan)
     except (DeliveryError, KeyboardInterrupt) as second:
         raise DeliveryError(
-            f"the restore did not succeed, and {plan.environment} does not run; this brings it back: "
-            f"`{remedy}`\n{error}\n{second}"
+            f"the restore did not succeed, and {name} does not run; this brings it back: `{remedy}`\n{error}\n{second}"
         ) from error
     if restored and isinstance(error, Exception):
         return
-    _forget(plan)
+    backup.note(plan.cluster, None)
     data = f"the data of {plan.options.backup}" if restored else "the data from before"
-    raise DeliveryError(f"the restore did not succeed; {plan.environment} runs on {data}: {reason}\n{error}") from error
+    runs = f"the restore did not succeed; {name} runs on {data}"
+    raise DeliveryError(f"{runs}: {reason}\n{error}") from error
 
 
 def _of_safety(plan: Plan) -> dict[str, str]:
-    own = {"BACKUP_NAME": plan.safety, "BACKUP_ENVIRONMENT": plan.namespace}
-    return {**plan.variables, **own, "OVERWRITE": plan.namespace}
-
-
-def _forget(plan: Plan) -> None:
-    kubectl("-n", plan.namespace, "annotate", "cronjob/restore", f"{backup.RECORD}-")
+    own = {"BACKUP_NAME": plan.safety, "BACKUP_ENVIRONMENT": plan.environment.namespace}
+    return {**plan.variables, **own, "OVERWRITE": plan.environment.namespace}

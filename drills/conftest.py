@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,13 +15,19 @@ import pytest
 import yaml
 
 from bench.delivery import TIMES as FOR_BENCH
-from delivery import deploy, image, release, render, rollout
+from delivery import deploy, image, overlay, release
+from delivery.cluster import Manifest
 from delivery.image import Image
-from delivery.shell import kubectl
+from delivery.kubectl import Kubectl, kubectl
+from delivery.render import COMPONENT, Render
 from delivery.site import Site, connect
-from delivery.traffic import Answer, traffic
+from delivery.suites import Suites
+from delivery.target import Target
+from delivery.traffic import Answer
 from drills.watching import watch as watch
-from policy_tests.environment import find, read_list
+from policy_tests.environment import Environment, find, read_list
+
+pytest.register_assert_rewrite("tests.delivery.contract")
 
 HERE = Path(__file__).parent
 TIMES, TOLD = (pytest.StashKey[dict[str, tuple[float, float]]]() for _ in range(2))
@@ -83,20 +89,22 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 class Stage:
     """An environment of a cluster of one's own, brought up with the application as it is in the working tree."""
 
-    def __init__(self, environment: str, registry: str, options: deploy.Options) -> None:
-        self.environment, self.registry, self.options = environment, registry, options
-        self.namespace = find(environment).namespace
+    def __init__(self, environment: Environment, registry: str, ingress: str) -> None:
+        self.environment, self.registry, self.ingress = environment, registry, ingress
+        self.namespace = environment.namespace
+        self.cluster = Kubectl(self.namespace)
+        self.target = Target(environment, self.cluster, Suites(ingress))
         self.good = image.build_and_push(registry)
         self.deploy(self.good, bootstrap=True)
 
-    def render(self, built: Image, setting: str | None = None) -> Path:
+    def render(self, built: Image, setting: str | None = None) -> Render:
         """Renders the environment with an image and, if given, a line of configuration in place of its own."""
-        overlay = render.write_overlay(self.environment, built, single_node=True)
+        folder = overlay.write(self.environment, built, single_node=True)
         if setting:
-            file = overlay / "kustomization.yaml"
+            file = folder / "kustomization.yaml"
             more = [{"name": "app-config", "behavior": "merge", "literals": [setting]}]
             file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "configMapGenerator": more}))
-        return render.render(overlay)
+        return overlay.render(folder)
 
     def faulty(self, fault: str, after: int = 0) -> Image:
         """An image of the application that has this fault some seconds after its start; `none` is a good one."""
@@ -107,7 +115,7 @@ class Stage:
         """Delivers as a pipeline does, with no rights but the deployer's, at the sizes for one node."""
         rights = nullcontext() if options.get("bootstrap") else self.as_deployer()
         with rights:
-            deploy.deploy(self.environment, self.render(built, setting), str(built), replace(self.options, **options))
+            deploy.deploy(self.target, self.render(built, setting), deploy.Options(**options))
 
     @contextmanager
     def as_deployer(self) -> Iterator[None]:
@@ -122,31 +130,33 @@ class Stage:
             there.setenv("KUBECONFIG", str(file))
             yield
 
-    @contextmanager
-    def traffic(self) -> Iterator[list[Answer]]:
+    def traffic(self) -> AbstractContextManager[list[Answer]]:
         """Requests through the ingress, as users send them."""
-        with traffic(self.site()) as answers:
-            yield answers
+        return self.target.proofs.traffic(self.cluster, self.render(self.good))
 
     def site(self) -> Site:
         """Where users reach it."""
-        return connect(self.namespace, rollout.read(self.render(self.good).read_text()), self.options.ingress)
+        return connect(self.cluster, self.render(self.good), self.ingress)
+
+    def find(self, name: str) -> Manifest:
+        """An object that has to be there."""
+        found = self.cluster.get(name)
+        assert found, f"{self.namespace} has no {name}"
+        return found
 
     def pods(self) -> dict[str, str]:
         """The image of each web pod."""
-        selector = "app.kubernetes.io/component=web"
-        pods = json.loads(kubectl("-n", self.namespace, "get", "pods", "-l", selector, "-o", "json"))["items"]
         return {
             pod["metadata"]["name"]: pod["spec"]["containers"][0]["image"]
-            for pod in pods
+            for pod in self.cluster.list("Pod", selector=f"{COMPONENT}=web")
             if not pod["metadata"].get("deletionTimestamp")
         }
 
     def releases(self) -> list[release.Release]:
-        return release.read(self.namespace)
+        return release.read(self.cluster)
 
 
 @pytest.fixture(scope="session")
 def stage(pytestconfig: pytest.Config) -> Stage:
-    options = deploy.Options(ingress=pytestconfig.getoption("--ingress"))
-    return Stage(pytestconfig.getoption("--env"), pytestconfig.getoption("--registry"), options)
+    option = pytestconfig.getoption
+    return Stage(find(option("--env")), option("--registry"), option("--ingress"))

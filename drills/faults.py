@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from delivery import job, rollout
-from delivery.shell import DeliveryError, kubectl
+from delivery.cluster import Manifest
+from delivery.kubectl import kubectl
+from delivery.shell import DeliveryError
 from drills.conftest import Fault, Stage
 from drills.watching import until
 
@@ -70,11 +72,10 @@ class Saves:
         return Fault(name, seen, f"{lost} of {len(self.acknowledged)} saves", seconds)
 
 
-def program(stage: Stage, name: str, source: str, *arguments: str) -> dict[str, Any]:
+def program(stage: Stage, name: str, source: str, *arguments: str) -> Manifest:
     """A Job that runs a Python program beside the application's code, with the application's account."""
-    command = ("create", "job", name, "--from=cronjob/generation", "--dry-run=client", "-o", "json")
-    manifest: dict[str, Any] = json.loads(kubectl("-n", stage.namespace, *command))
-    manifest["spec"]["ttlSecondsAfterFinished"] = 60
+    manifest = job.from_template(stage.find("cronjob/generation"))
+    manifest["metadata"]["name"] = name
     container = manifest["spec"]["template"]["spec"]["containers"][0]
     container |= {"command": ["python", "-c", source], "args": list(arguments)}
     return manifest
@@ -86,7 +87,7 @@ def writing(stage: Stage, seconds: float) -> Iterator[Saves]:
     marker, saves = secrets.token_hex(4), Saves()
     manifest = program(stage, f"writer-{marker}", WRITER, marker, str(seconds))
     with ThreadPoolExecutor(1) as thread:
-        ended = thread.submit(job.follow, stage.namespace, manifest, seconds + 120)
+        ended = thread.submit(job.follow, stage.cluster, manifest, seconds + 120)
         until(lambda: log(stage, f"job/writer-{marker}") or ended.done(), seconds=60)
         yield saves
         for line in ended.result().splitlines():
@@ -106,12 +107,12 @@ def log(stage: Stage, name: str) -> str:
 def settle(stage: Stage) -> None:
     """Waits until every workload runs again, its controller having seen what happened."""
     time.sleep(2)
-    rollout.wait(stage.namespace, rollout.read(stage.render(stage.good).read_text()))
+    rollout.wait(stage.cluster, stage.render(stage.good).objects)
 
 
 def database_crashes(stage: Stage) -> None:
     """Ends mysqld on the spot, with nothing written back. As the first process of its container it ignores signal 9."""
-    kubectl("-n", stage.namespace, "exec", "mysql-0", "-c", "mysql", "--", "sh", "-c", "kill -ABRT 1")
+    stage.cluster.exec("mysql-0", "mysql", "sh", "-c", "kill -ABRT 1")
 
 
 def database_deleted(stage: Stage) -> None:
@@ -139,7 +140,7 @@ def kill(stage: Stage, pod: str) -> None:
 
 def network_cut(stage: Stage) -> None:
     """For a minute nobody reaches the database: new connections are dropped, and those that there are end."""
-    there = json.loads(kubectl("-n", stage.namespace, "get", "networkpolicy/mysql", "-o", "json"))["spec"]["ingress"]
+    there = stage.find("networkpolicy/mysql")["spec"]["ingress"]
     patch(stage, "networkpolicy/mysql", {"spec": {"ingress": []}})
     try:
         time.sleep(2)
@@ -159,7 +160,7 @@ def disk_stalls(stage: Stage) -> None:
 def small_disk(stage: Stage, size: str = "512Mi") -> Iterator[str]:
     """The database, with all its data, on a volume of that size; the name of its pod. Afterwards it is as it was."""
     namespace = ("-n", stage.namespace)
-    template = json.loads(kubectl(*namespace, "get", "statefulset/mysql", "-o", "json"))["spec"]["template"]
+    template = stage.find("statefulset/mysql")["spec"]["template"]
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",

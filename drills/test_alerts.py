@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from delivery.image import Image
-from delivery.shell import kubectl
+from delivery.kubectl import kubectl
 from drills.conftest import TOLD, Stage
 from drills.watching import Watch, until
 

@@ -15,8 +15,9 @@ import requests
 
 from bench import observability
 from delivery import deploy, rollout
+from delivery.kubectl import kubectl
 from delivery.observability import LOGS
-from delivery.shell import ROOT, DeliveryError, kubectl
+from delivery.shell import ROOT, DeliveryError
 from delivery.site import Site
 from drills.conftest import Stage
 from drills.drawing import draw
@@ -82,7 +83,7 @@ def test_panel_has_data(watch: Watch, busy: None, panel: dict[str, Any]) -> None
 @pytest.mark.slow
 def test_a_delivery_and_its_rollback_are_marked(stage: Stage, watch: Watch) -> None:
     stage.deploy(stage.good)
-    deploy.rollback(stage.environment, None, stage.options)
+    deploy.rollback(stage.target, None, deploy.Options())
     asked = {watch.of_environment(mark) for mark in marks()}
     until(lambda: all(map(watch.query, asked)), seconds=60)
 
@@ -108,7 +109,7 @@ def test_a_request_is_followed_from_the_ingress_to_the_error_of_the_database(sta
         # The ingress soon refuses by itself; then the answer lacks the id that the application gives back.
         request_id = until(lambda: _refused(site), seconds=30)
         lines = until(lambda: watch.lines(_followed(stage, request_id)), seconds=60)
-    rollout.wait(stage.namespace, rollout.read(stage.render(stage.good).read_text()))
+    rollout.wait(stage.cluster, stage.render(stage.good).objects)
     told = [json.loads(line) for line in lines]
     assert any(each["level"] == "error" and "the database does not answer" in each["message"] for each in told)
 

@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from delivery import backup, job, restore
+from delivery.kubectl import kubectl
 from delivery.restore import Options
 from delivery.shell import ROOT as REPOSITORY
-from delivery.shell import DeliveryError, kubectl
+from delivery.shell import DeliveryError
 from drills.conftest import FAULTS, Fault, Stage
 from drills.faults import ROOT, query
 
@@ -53,11 +54,16 @@ def in_store(stage: Stage, *arguments: str, stdin: bytes = b"") -> bytes:
 
 def newest(stage: Stage) -> str:
     """The newest backup's name."""
-    return str(json.loads(backup.listing(stage.environment).splitlines()[0])["backup"]).rpartition("/")[2]
+    return backup.name(backup.listing(stage.cluster))
 
 
 def options(stage: Stage, name: str = "newest", confirm: str | None = None) -> Options:
-    return Options(name, stage.environment, confirm is not None, confirm, stage.options.ingress)
+    return Options(name, stage.environment, confirm is not None, confirm)
+
+
+def confirmed(stage: Stage, name: str) -> Options:
+    """Of a restore that replaces what there is."""
+    return options(stage, name, confirm=stage.environment.name)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +71,7 @@ def saved(stage: Stage) -> str:
     """The rows of a database that has been filled and backed up, and that nobody writes to."""
     query(stage, FILL)
     before = query(stage, ROWS)
-    job.run(stage.namespace, "backup")
+    job.run(stage.cluster, "backup")
     assert query(stage, ROWS) == before
     return before
 
@@ -77,7 +83,7 @@ def test_a_database_that_was_destroyed_with_its_claim_comes_back_every_row_equal
     kubectl("-n", stage.namespace, "delete", "pvc/data-mysql-0", "--wait")
     began = time.monotonic()
     with ThreadPoolExecutor(1) as thread:
-        restored = thread.submit(restore.restore, stage.environment, options(stage))
+        restored = thread.submit(restore.restore, stage.target, options(stage))
         # Jobs beside it, of the same CronJob.
         while not restored.done():
             assert newest(stage)
@@ -92,22 +98,22 @@ def test_a_database_that_was_destroyed_with_its_claim_comes_back_every_row_equal
 
 def test_a_live_database_is_left_alone_unless_that_is_said_twice(stage: Stage, saved: str) -> None:
     pods = stage.pods()
-    for told in (options(stage), options(stage, confirm="another")):
+    for refused in (options(stage), options(stage, confirm="another")):
         with pytest.raises(DeliveryError, match="nothing was changed"):
-            restore.restore(stage.environment, told)
+            restore.restore(stage.target, refused)
     assert (query(stage, ROWS), stage.pods()) == (saved, pods)
 
 
 def test_the_restore_job_itself_leaves_a_live_database_alone(stage: Stage, saved: str) -> None:
     with pytest.raises(DeliveryError, match="tables; nothing was changed"):
-        job.run(stage.namespace, "restore")
+        job.run(stage.cluster, "restore")
     assert query(stage, ROWS) == saved
 
 
 def test_a_backup_that_is_not_there_is_refused_without_a_lost_request(stage: Stage, saved: str) -> None:
     pods, name = stage.pods(), newest(stage)
     with stage.traffic() as answers, pytest.raises(DeliveryError, match=f"names most like it: {name}"):
-        restore.restore(stage.environment, options(stage, name[:-2] + "Z", confirm=stage.environment))
+        restore.restore(stage.target, confirmed(stage, name[:-2] + "Z"))
     assert len(answers) > 20
     assert [answer for answer in answers if answer.error] == []
     assert (query(stage, ROWS), stage.pods()) == (saved, pods)
@@ -116,13 +122,14 @@ def test_a_backup_that_is_not_there_is_refused_without_a_lost_request(stage: Sta
 @pytest.mark.slow
 def test_two_backups_at_once_both_succeed_and_none_is_the_cronjobs(stage: Stage, saved: str) -> None:
     with ThreadPoolExecutor(2) as threads:
-        names = set(map(backup.name, threads.map(backup.make, [stage.environment] * 2)))
+        names = set(map(backup.name, threads.map(backup.make, [stage.cluster] * 2)))
     assert len(names) == 2
-    assert names <= {line.rpartition("/")[2].rstrip('"}') for line in backup.listing(stage.environment).splitlines()}
-    jobs = json.loads(kubectl("-n", stage.namespace, "get", "jobs", "-l", job.LABEL, "-o", "json"))["items"]
+    listed = backup.listing(stage.cluster).splitlines()
+    assert names <= {line.rpartition("/")[2].rstrip('"}') for line in listed}
+    jobs = stage.cluster.list("Job", selector=job.LABEL)
     assert len(jobs) > 2
-    assert [each for each in jobs if "ownerReferences" in each["metadata"]] == []
-    assert {each["spec"]["ttlSecondsAfterFinished"] for each in jobs} == {job.KEPT}
+    assert [body for body in jobs if "ownerReferences" in body["metadata"]] == []
+    assert {body["spec"]["ttlSecondsAfterFinished"] for body in jobs} == {job.KEPT}
 
 
 def test_a_restore_that_fails_in_the_middle_brings_back_what_was_there(
@@ -142,7 +149,7 @@ def test_a_restore_that_fails_in_the_middle_brings_back_what_was_there(
     monkeypatch.setattr(restore, "_of_safety", unlimited)
     query(stage, limit.format(300), client=ROOT)
     with stage.as_deployer(), pytest.raises(DeliveryError, match="runs on the data from before") as error:
-        restore.restore(stage.environment, options(stage, name, confirm=stage.environment))
+        restore.restore(stage.target, confirmed(stage, name))
     assert "load: ERROR 1226" in str(error.value)
     assert query(stage, ROWS) == before
     query(stage, "DELETE FROM generation WHERE error = 'later'")
@@ -151,8 +158,9 @@ def test_a_restore_that_fails_in_the_middle_brings_back_what_was_there(
 @contextmanager
 def restoring(stage: Stage, name: str) -> Iterator[subprocess.Popen[bytes]]:
     """The command in a process of its own, when its Job has just begun."""
-    command = [sys.executable, "-m", "delivery", "restore", stage.environment, f"--backup={name}", "--overwrite"]
-    command += [f"--confirm={stage.environment}", f"--ingress={stage.options.ingress}"]
+    environment = stage.environment.name
+    command = [sys.executable, "-m", "delivery", "restore", environment, f"--backup={name}"]
+    command += ["--overwrite", f"--confirm={environment}", f"--ingress={stage.ingress}"]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.stderr
         for marker in (b"stopping", b"waiting for job/restore"):
@@ -180,7 +188,7 @@ def test_a_restore_that_is_killed_is_finished_by_the_same_command(stage: Stage, 
     query(stage, "DELETE FROM generation WHERE id > 1")
     with restoring(stage, name) as process:
         process.kill()
-    restore.restore(stage.environment, options(stage, name, confirm=stage.environment))
+    restore.restore(stage.target, confirmed(stage, name))
     assert (query(stage, ROWS), len(stage.pods())) == (saved, 2)
 
 
@@ -201,24 +209,25 @@ def test_a_quota_that_leaves_no_room_is_told_and_the_job_ends(
     kubectl("-n", stage.namespace, "create", "quota", "none", "--hard=pods=0")
     try:
         with pytest.raises(DeliveryError, match="exceeded quota: none") as error:
-            job.run(stage.namespace, "backup")
+            job.run(stage.cluster, "backup")
     finally:
         kubectl("-n", stage.namespace, "delete", "quota", "none")
     assert "has not begun" in capfd.readouterr().err
-    assert str(error.value).split()[0].removeprefix("job/") not in job.unfinished(stage.namespace, "backup")
+    name = str(error.value).split()[0].removeprefix("job/")
+    assert name not in job.unfinished(stage.cluster, "backup")
 
 
 @pytest.mark.slow
 def test_a_live_database_is_replaced_where_that_is_said_twice(stage: Stage, saved: str) -> None:
     name = newest(stage)
     query(stage, "DELETE FROM generation WHERE id > 1")
-    restore.restore(stage.environment, options(stage, name, confirm=stage.environment))
+    restore.restore(stage.target, confirmed(stage, name))
     assert query(stage, ROWS) == saved
     assert newest(stage) > name
 
 
 def test_the_weekly_drill_restores_the_newest_backup(stage: Stage, saved: str) -> None:
-    report = json.loads(job.run(stage.namespace, "restore-drill").splitlines()[-1])
+    report = json.loads(job.run(stage.cluster, "restore-drill").splitlines()[-1])
     assert report["tables"] >= 3
     assert report["rows"] > 0
     assert report["age"] >= 0
@@ -246,31 +255,31 @@ def test_the_drill_notices_damage(stage: Stage, saved: str, damage: Callable[[by
     in_store(stage, "rcat", path, stdin=damage(sealed))
     try:
         with pytest.raises(DeliveryError, match=r"is not what was saved|has 0 bytes"):
-            job.run(stage.namespace, "restore-drill")
+            job.run(stage.cluster, "restore-drill")
     finally:
         in_store(stage, "rcat", path, stdin=sealed)
 
 
 @pytest.mark.slow
 def test_a_store_that_is_away_costs_no_backup_and_the_job_fails(stage: Stage, saved: str) -> None:
-    before = backup.listing(stage.environment)
+    before = backup.listing(stage.cluster)
     kubectl("-n", stage.namespace, "scale", "statefulset/backup-store", "--replicas=0")
     try:
         with pytest.raises(DeliveryError, match="the store store:"):
-            job.run(stage.namespace, "backup")
+            job.run(stage.cluster, "backup")
     finally:
         kubectl("-n", stage.namespace, "scale", "statefulset/backup-store", "--replicas=1")
         kubectl("-n", stage.namespace, "rollout", "status", "statefulset/backup-store", "--timeout=120s")
-    assert backup.listing(stage.environment) == before
+    assert backup.listing(stage.cluster) == before
 
 
 @pytest.mark.slow
 def test_a_dump_that_cannot_log_in_stores_nothing_and_the_job_fails(stage: Stage, saved: str) -> None:
-    before = backup.listing(stage.environment)
+    before = backup.listing(stage.cluster)
     query(stage, "ALTER USER 'backup'@'%' ACCOUNT LOCK")
     try:
         with pytest.raises(DeliveryError, match="mysqldump: Got error"):
-            job.run(stage.namespace, "backup")
+            job.run(stage.cluster, "backup")
     finally:
         query(stage, "ALTER USER 'backup'@'%' ACCOUNT UNLOCK")
-    assert backup.listing(stage.environment) == before
+    assert backup.listing(stage.cluster) == before

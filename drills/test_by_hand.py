@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from delivery.shell import DeliveryError, kubectl
+from delivery.kubectl import kubectl
+from delivery.shell import DeliveryError
 from drills.conftest import Stage
 from drills.test_interruptions import configuration
 from drills.test_zero_downtime import failed

@@ -15,7 +15,9 @@ import yaml
 from app import credentials as keys
 from app.cluster import Cluster
 from delivery import credentials
-from delivery.shell import DeliveryError, kubectl
+from delivery.kubectl import Kubectl, kubectl
+from delivery.render import Render
+from delivery.shell import DeliveryError
 from drills.conftest import Stage
 from drills.test_rights import may
 from smoke_tests.environment import Environment
@@ -38,12 +40,10 @@ patch ingresses.networking.k8s.io/web, create rolebindings.rbac.authorization.k8
 def typed(stage: Stage) -> Iterator[str]:
     """A namespace in which a person has typed what the document says, without any Secret but this one."""
     name = f"drill-credentials-{secrets.token_hex(3)}"
-    text = stage.render(stage.good).read_text().replace(stage.namespace, name)
-    hosts = {
-        rule["host"] for each in yaml.safe_load_all(text) if each["kind"] == "Ingress" for rule in each["spec"]["rules"]
-    }
-    for host in hosts:
-        text = text.replace(host, f"{name}.example.org")
+    render = stage.render(stage.good)
+    text = render.text.replace(stage.namespace, name)
+    for rule in render.ingress["spec"]["rules"]:
+        text = text.replace(rule["host"], f"{name}.example.org")
     kubectl("create", "namespace", name)
     try:
         values = ("--from-literal=user=root", f"--from-literal=rootpassword={PASSWORD}")
@@ -52,6 +52,11 @@ def typed(stage: Stage) -> Iterator[str]:
         yield name
     finally:
         kubectl("delete", "namespace", name, "--wait=false")
+
+
+def decoded(typed: str, name: str) -> dict[str, str]:
+    """The data of a Secret, none where there is none."""
+    return credentials.read(Kubectl(typed), name)
 
 
 @pytest.fixture
@@ -70,19 +75,19 @@ def test_it_serves_with_two_keys_typed(stage: Stage, typed: str) -> None:
     began = time.monotonic()
     kubectl("-n", typed, "wait", "deployment", "--all", "--for=condition=Available", "--timeout=600s")
     print(f"{time.monotonic() - began:.0f} s from the apply until it serves")
-    there = credentials.read(typed, "db-credentials")
+    there = decoded(typed, "db-credentials")
     assert (there["user"], there["rootpassword"]) == ("root", PASSWORD)
     assert keys.missing(there) == set()
     tls = bool(kubectl("-n", typed, "get", "ingress", "web", "-o", "jsonpath={.spec.tls}"))
-    assert bool(credentials.read(typed, "web-tls")) == tls
+    assert bool(decoded(typed, "web-tls")) == tls
 
 
 def test_nobody_gets_in_without_a_password(typed: str) -> None:
-    nobody_without_a_password(Environment(typed, [], version="", source=""))
+    nobody_without_a_password(Environment(typed, Render(""), version="", source=""))
 
 
 def test_what_the_job_says_has_no_value(typed: str) -> None:
-    there = credentials.read(typed, "db-credentials")
+    there = decoded(typed, "db-credentials")
     said = kubectl("-n", typed, "logs", "--all-containers", "--ignore-errors", "--tail=-1", "-l", "environment")
     assert [key for key in keys.PASSWORDS if there[key] in said] == []
 
@@ -100,19 +105,19 @@ def test_a_secret_that_was_edited_meanwhile_is_not_overwritten(typed: str, accou
     found = account.get(account.path("v1", "secrets", "db-credentials"))
     assert found
     kubectl("-n", typed, "annotate", "secret", "db-credentials", f"edited={time.time()}", "--overwrite")
-    before = credentials.read(typed, "db-credentials")
+    before = decoded(typed, "db-credentials")
     assert not account.change("db-credentials", {"app-password": "another"}, found["metadata"]["resourceVersion"])
-    assert credentials.read(typed, "db-credentials") == before
+    assert decoded(typed, "db-credentials") == before
 
 
 def test_a_certificate_that_somebody_made_stays(typed: str, account: Cluster) -> None:
     content = {"tls.crt": "a", "tls.key": "b"}
-    if not credentials.read(typed, "web-tls"):
+    if not decoded(typed, "web-tls"):
         body = credentials.secret(typed, "web-tls", content, "kubernetes.io/tls")
         kubectl("-n", typed, "create", "-f", "-", stdin=json.dumps(body))
-    before = credentials.read(typed, "web-tls")
+    before = decoded(typed, "web-tls")
     assert not account.create("web-tls", {"tls.crt": "c", "tls.key": "d"}, "kubernetes.io/tls")
-    assert credentials.read(typed, "web-tls") == before
+    assert decoded(typed, "web-tls") == before
 
 
 def test_a_backup_without_its_secret_says_which_command_makes_it(typed: str) -> None:
@@ -120,7 +125,7 @@ def test_a_backup_without_its_secret_says_which_command_makes_it(typed: str) -> 
     kubectl("-n", typed, "wait", "job/backup-without", "--for=condition=Failed", "--timeout=180s")
     said = kubectl("-n", typed, "logs", "job/backup-without", "-c", "save")
     assert f"kubectl -n {typed} create secret generic backup" in said
-    assert not credentials.read(typed, "backup")
+    assert not decoded(typed, "backup")
 
 
 def test_a_missing_key_is_named_by_a_pod_that_lacks_it(typed: str) -> None:

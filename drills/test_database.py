@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from delivery.shell import kubectl
+from delivery.kubectl import kubectl
 from drills import faults
 from drills.conftest import FAULTS, Stage
 from drills.faults import ROOT, query, settle, small_disk, writing
@@ -50,7 +50,7 @@ def test_a_full_disk_loses_no_acknowledged_row_and_goes_on_when_there_is_room(
     stage: Stage, request: pytest.FixtureRequest
 ) -> None:
     def shell(command: str) -> str:
-        return kubectl("-n", stage.namespace, "exec", pod, "-c", "mysql", "--", "sh", "-c", command)
+        return stage.cluster.exec(pod, "mysql", "sh", "-c", command)
 
     with small_disk(stage) as pod, stage.traffic() as answers:
         with writing(stage, 75) as saves:
@@ -77,7 +77,7 @@ def test_a_full_disk_loses_no_acknowledged_row_and_goes_on_when_there_is_room(
 def test_the_database_stops_within_its_grace_period_and_a_crash_alone_needs_recovery(stage: Stage) -> None:
     def recovered() -> bool:
         settle(stage)
-        return "Starting XA crash recovery" in kubectl("-n", stage.namespace, "logs", "mysql-0", "-c", "mysql")
+        return "Starting XA crash recovery" in stage.cluster.logs("mysql-0", "mysql")
 
     faults.database_crashes(stage)
     assert recovered()

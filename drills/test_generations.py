@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from delivery import image, job, rollout
-from delivery.shell import DeliveryError, kubectl
+from delivery import image, job
+from delivery.cluster import Manifest
+from delivery.kubectl import kubectl
+from delivery.shell import DeliveryError
 from drills import faults
 from drills.conftest import FAULTS, Fault, Stage
 from drills.faults import ROOT, query, settle, writing
@@ -127,7 +129,7 @@ def test_two_migrations_at_once_make_one_schema(stage: Stage, request: pytest.Fi
     began = time.monotonic()
     try:
         with stage.traffic() as answers, ThreadPoolExecutor(2) as threads:
-            list(threads.map(lambda _: job.follow(stage.namespace, migration(stage), 120), range(2)))
+            list(threads.map(lambda _: job.follow(stage.cluster, migration(stage), 120), range(2)))
         took = time.monotonic() - began
         tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = '{}' ORDER BY 1"
         made, live = (query(stage, tables.format(each), client=ROOT) for each in (SCHEMA, "school_schedule"))
@@ -142,15 +144,14 @@ def test_two_migrations_at_once_make_one_schema(stage: Stage, request: pytest.Fi
     assert errors == 0
 
 
-def migration(stage: Stage) -> rollout.Manifest:
+def migration(stage: Stage) -> Manifest:
     """A Job of the web's own migration, on another schema; it may speak to the database as the Job `accounts` may."""
-    objects = rollout.read(stage.render(stage.good).read_text())
-    pod = copy.deepcopy(rollout.web(objects)["spec"]["template"]["spec"])
+    pod = copy.deepcopy(stage.render(stage.good).web["spec"]["template"]["spec"])
     (container,) = pod.pop("initContainers")
     container["env"] = [{"name": "DB_NAME", "value": SCHEMA}]
     pod |= {"containers": [container], "restartPolicy": "Never"}
     labels = {"app.kubernetes.io/name": "school-scheduler", "app.kubernetes.io/component": "accounts"}
     template = {"metadata": {"labels": labels}, "spec": pod}
-    spec = {"backoffLimit": 0, "ttlSecondsAfterFinished": 60, "template": template}
-    name = f"migration-{secrets.token_hex(3)}"
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+    spec = {"backoffLimit": 0, "template": template}
+    metadata = {"name": f"migration-{secrets.token_hex(3)}", "namespace": stage.namespace}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}

@@ -10,10 +10,11 @@ import pytest
 
 from delivery import deploy, lease
 from delivery.deploy import ReleaseError
+from delivery.kubectl import kubectl
 from delivery.release import last_good
-from delivery.shell import ROOT, DeliveryError, kubectl
+from delivery.shell import ROOT, DeliveryError
 from drills.conftest import Stage
-from drills.slow_api import slow_api
+from drills.line import line
 
 
 def configuration(stage: Stage) -> str:
@@ -31,7 +32,7 @@ def test_a_release_that_breaks_only_its_configuration_returns_with_the_old_one(s
 
 def test_a_second_delivery_does_not_begin_beside_the_first(stage: Stage) -> None:
     before = [each.number for each in stage.releases()]
-    with lease.held(stage.namespace), pytest.raises(DeliveryError, match="is in use: delivery by"):
+    with lease.held(stage.cluster), pytest.raises(DeliveryError, match="is in use: delivery by"):
         stage.deploy(stage.good, wait=3)
     assert [each.number for each in stage.releases()] == before
 
@@ -39,8 +40,8 @@ def test_a_second_delivery_does_not_begin_beside_the_first(stage: Stage) -> None
 @pytest.mark.slow
 def test_a_killed_delivery_is_finished_by_running_it_again(stage: Stage) -> None:
     other = stage.faulty("none")
-    command = [sys.executable, "-m", "delivery", "deploy", stage.environment, f"--image={other}", "--single-node"]
-    command += ["--ingress", str(stage.options.ingress)]
+    command = [sys.executable, "-m", "delivery", "deploy", stage.environment.name]
+    command += [f"--image={other}", "--single-node", "--ingress", stage.ingress]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) as first:
         assert first.stderr
         while b"waiting for" not in first.stderr.readline():
@@ -59,14 +60,14 @@ def test_a_rollback_works_while_the_api_answers_late(
     stage.deploy(stage.faulty("none", after=2))
     before = last_good(stage.releases(), before=stage.releases()[0].number)
     assert before
-    with slow_api(tmp_path) as kubeconfig, monkeypatch.context() as there:
-        there.setenv("KUBECONFIG", str(kubeconfig))
-        deploy.rollback(stage.environment, None, stage.options)
+    with line(tmp_path, delay=0.3) as late, monkeypatch.context() as there:
+        there.setenv("KUBECONFIG", str(late.kubeconfig))
+        deploy.rollback(stage.target, None, deploy.Options())
     assert set(stage.pods().values()) == {before.image}
 
 
 def test_a_rollback_to_a_release_that_is_not_there_changes_nothing(stage: Stage) -> None:
     before = stage.pods()
     with pytest.raises(DeliveryError, match="has no release 9999; nothing was changed"):
-        deploy.rollback(stage.environment, 9999, stage.options)
+        deploy.rollback(stage.target, 9999, deploy.Options())
     assert stage.pods() == before

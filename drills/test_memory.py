@@ -11,19 +11,30 @@ import pytest
 
 from delivery import backup, job, restore
 from delivery.restore import Options
-from delivery.shell import kubectl
 from drills.conftest import Stage
 from drills.faults import program, query, settle
 
-# A thousand rows of 26 KB; forty times of it are a GiB.
-FILL = """INSERT INTO generation (instance_id, state, seconds, seed, attempts, requested_at, worker, error, timetable)
-  WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 1000)
-  SELECT (SELECT MIN(id) FROM instance), 'failed', 1, n, 1, UTC_TIMESTAMP(6), 'fill', HEX(RANDOM_BYTES(200)),
-    REPEAT(HEX(RANDOM_BYTES(1000)), 13) FROM number;
+# The cost of a timetable without a lesson, and the id of the instance.
+COST = """
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from app import database, instances, settings
+from app.engine.cost import evaluate
+from app.engine.timetable import Timetable
+from app.models import StoredInstance
+
+with Session(database.connect(settings.load())) as session:
+    stored = session.scalars(select(StoredInstance).order_by(StoredInstance.id)).first()
+    cost = evaluate(instances.load(stored), Timetable.from_json("[]"))
+    print(stored.id, cost.hard, cost.soft)
 """
-# As large as the largest file that a visitor may send.
-LARGE = """INSERT INTO generation (instance_id, state, seconds, seed, attempts, requested_at, worker, timetable)
-  SELECT MIN(id), 'failed', 1, 1, 1, UTC_TIMESTAMP(6), 'large', REPEAT('0123456789', 500000) FROM instance;
+# Timetables without a lesson, of {rows} rows and {size} bytes each: a restore reads all of them.
+FILL = """SET cte_max_recursion_depth = {rows};
+INSERT INTO generation (instance_id, state, seconds, seed, attempts, requested_at, worker, error,
+    hard, soft, timetable)
+  WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {rows})
+  SELECT {instance}, 'failed', 1, n, 1, UTC_TIMESTAMP(6), '{worker}', HEX(RANDOM_BYTES(200)),
+    {hard}, {soft}, RPAD('[]', {size}, ' ') FROM number;
 """
 # Opens connections, and has them all do the same at a time: sort, make temporary tables, read rows
 # of 5 MB. Says how many statements were done, and how many were refused because all connections
@@ -79,10 +90,9 @@ class Server:
 
     @classmethod
     def read(cls, stage: Stage) -> Server:
-        pod = json.loads(kubectl("-n", stage.namespace, "get", "pod/mysql-0", "-o", "json"))
-        (state,) = pod["status"]["containerStatuses"]
-        command = ("exec", "mysql-0", "-c", "mysql", "--", "sh", "-c", "echo $MEMORY_LIMIT; grep VmHWM /proc/1/status")
-        limit, _, most, _ = kubectl("-n", stage.namespace, *command).split()
+        (state,) = stage.find("pod/mysql-0")["status"]["containerStatuses"]
+        command = ("sh", "-c", "echo $MEMORY_LIMIT; grep VmHWM /proc/1/status")
+        limit, _, most, _ = stage.cluster.exec("mysql-0", "mysql", *command).split()
         pool = query(stage, "SELECT @@innodb_buffer_pool_size")
         return cls(int(limit), int(pool), int(most) * 1024, state["restartCount"])
 
@@ -91,9 +101,14 @@ class Server:
 def filled(stage: Stage) -> Iterator[Server]:
     """The server once the application's schema has a GiB, several times what its buffer pool holds."""
     before = Server.read(stage)
+    cost = program(stage, f"cost-{secrets.token_hex(4)}", COST)
+    instance, hard, soft = job.follow(stage.cluster, cost, 300).split()
+    about = {"instance": instance, "hard": hard, "soft": soft}
+    # Forty times a thousand of 26 kB are a GiB.
     for _ in range(40):
-        query(stage, FILL)
-    query(stage, LARGE)
+        query(stage, FILL.format(rows=1000, size=26_000, worker="fill", **about))
+    # As large as the largest file that a visitor may send.
+    query(stage, FILL.format(rows=1, size=5_000_000, worker="large", **about))
     data = query(stage, "SELECT SUM(data_length) FROM information_schema.tables WHERE table_schema = 'school_schedule'")
     assert int(data) > 2 * before.pool
     yield before
@@ -113,9 +128,9 @@ def kept(stage: Stage, before: Server, what: str) -> None:
 def test_a_warm_database_with_every_connection_busy_keeps_within_its_memory(stage: Stage, filled: Server) -> None:
     query(stage, "SELECT SUM(LENGTH(timetable)) FROM generation")
     load = program(stage, f"load-{secrets.token_hex(4)}", LOAD, "80", "60")
-    print(said := job.follow(stage.namespace, load, 300))
+    print(printed := job.follow(stage.cluster, load, 300))
     kept(stage, filled, "load")
-    assert json.loads(said.splitlines()[-1])["done"] > 80
+    assert json.loads(printed.splitlines()[-1])["done"] > 80
 
 
 def test_a_database_larger_than_its_pool_is_migrated_backed_up_and_restored(stage: Stage, filled: Server) -> None:
@@ -123,12 +138,12 @@ def test_a_database_larger_than_its_pool_is_migrated_backed_up_and_restored(stag
     kept(stage, filled, "migration")
     counting = "SELECT COUNT(*), SUM(CRC32(timetable)) FROM generation"
     before = query(stage, counting)
-    job.run(stage.namespace, "backup")
+    job.run(stage.cluster, "backup")
     kept(stage, filled, "backup")
-    report = json.loads(job.run(stage.namespace, "restore-drill").splitlines()[-1])
+    report = json.loads(job.run(stage.cluster, "restore-drill").splitlines()[-1])
     assert report["rows"] > 40_000
-    name = str(json.loads(backup.listing(stage.environment).splitlines()[0])["backup"]).rpartition("/")[2]
+    name = backup.name(backup.listing(stage.cluster))
     query(stage, "DELETE FROM generation WHERE worker = 'large'")
-    restore.restore(stage.environment, Options(name, stage.environment, True, stage.environment, stage.options.ingress))
+    restore.restore(stage.target, Options(name, stage.environment, True, stage.environment.name))
     assert query(stage, counting) == before
     kept(stage, filled, "restore")

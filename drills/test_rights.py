@@ -7,7 +7,8 @@ import json
 import pytest
 
 from delivery import credentials
-from delivery.shell import DeliveryError, kubectl
+from delivery.kubectl import kubectl
+from delivery.shell import DeliveryError
 from drills.conftest import Stage
 from smoke_tests.test_admission import UNPINNED, verdict
 
@@ -68,7 +69,7 @@ def test_no_other_account_of_the_environment_has_a_right(stage: Stage) -> None:
 
 
 def test_an_unpinned_image_is_refused_to_a_bare_pod_and_to_a_debugger(stage: Stage) -> None:
-    template = json.loads(kubectl("-n", stage.namespace, "get", "deployment/worker", "-o", "json"))["spec"]["template"]
+    template = stage.find("deployment/worker")["spec"]["template"]
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "never-made"}, "spec": template["spec"]}
     assert verdict(stage.namespace, pod) == ""
     pod["spec"]["containers"][0]["image"] = UNPINNED
@@ -89,7 +90,7 @@ def test_an_unpinned_image_is_refused_to_a_bare_pod_and_to_a_debugger(stage: Sta
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "Job", "CronJob"])
 def test_the_account_that_adds_credentials_is_refused_to_the_deployer(stage: Stage, kind: str) -> None:
-    template = json.loads(kubectl("-n", stage.namespace, "get", "deployment/worker", "-o", "json"))["spec"]["template"]
+    template = stage.find("deployment/worker")["spec"]["template"]
     spec = {"selector": {"matchLabels": template["metadata"]["labels"]}, "template": template}
     if kind in ("Job", "CronJob"):
         template["spec"]["restartPolicy"] = "Never"
@@ -118,7 +119,7 @@ def test_a_delivery_that_may_not_add_a_key_says_who_does(stage: Stage) -> None:
     def patch(kind: str, name: str, change: dict[str, object]) -> None:
         kubectl("-n", stage.namespace, "patch", kind, name, "--type=json", f"--patch={json.dumps([change])}")
 
-    binding = json.loads(kubectl("-n", stage.namespace, "get", "rolebinding", "secrets", "-o", "json"))
+    binding = stage.find("rolebinding/secrets")
     patch("secret", "db-credentials", {"op": "remove", "path": "/data/exporter-user"})
     try:
         patch("rolebinding", "secrets", {"op": "remove", "path": "/subjects"})
@@ -128,5 +129,5 @@ def test_a_delivery_that_may_not_add_a_key_says_who_does(stage: Stage) -> None:
     finally:
         patch("rolebinding", "secrets", {"op": "add", "path": "/subjects", "value": binding["subjects"]})
     with stage.as_deployer():
-        credentials.require_database(stage.namespace)
-    assert credentials.read(stage.namespace, "db-credentials")["exporter-user"] == "exporter"
+        credentials.require_database(stage.environment, stage.cluster)
+    assert credentials.read(stage.cluster, "db-credentials")["exporter-user"] == "exporter"

@@ -6,7 +6,7 @@ import time
 
 from app import credentials as keys
 from delivery import credentials, rotation
-from delivery.shell import kubectl
+from delivery.kubectl import kubectl
 from drills.conftest import Stage
 from drills.watching import Watch, until
 
@@ -29,10 +29,10 @@ def login(stage: Stage, password: str) -> str:
 
 
 def test_a_rotation_loses_no_request_and_ends_the_old_passwords(stage: Stage, watch: Watch) -> None:
-    before = credentials.read(stage.namespace, "db-credentials")
+    before = credentials.read(stage.cluster, "db-credentials")
     with stage.traffic() as answers:
-        rotation.rotate(stage.environment)
-    after = credentials.read(stage.namespace, "db-credentials")
+        rotation.rotate(stage.target)
+    after = credentials.read(stage.cluster, "db-credentials")
     up = f'mysql_up{{namespace="{stage.namespace}"}}'
     seen = f"{up} == 1 and timestamp({up}) > {time.time():.0f}"
     until(lambda: watch.query(seen), seconds=60)

@@ -11,9 +11,11 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from delivery import credentials, job, release, rotation, sops
-from delivery.shell import ROOT, DeliveryError, kubectl
+from delivery import credentials, job, rotation, sops
+from delivery.kubectl import kubectl
+from delivery.shell import ROOT, DeliveryError
 from drills.conftest import Stage
+from policy_tests.environment import Environment
 
 # What is kept of a delivery, and could keep a secret: Secrets alone are meant to.
 KINDS = "pods,jobs,cronjobs,deployments,statefulsets,replicasets,services,ingresses,configmaps,events,leases"
@@ -28,14 +30,14 @@ def file(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / ".sops.yaml").write_text(rules.replace("REPLACE_ME", str(key.to_public())))
     monkeypatch.setattr(sops, "FOLDER", tmp_path / "secrets")
     monkeypatch.setenv("SOPS_AGE_KEY", str(key))
-    sops.make(stage.environment, from_cluster=True)
-    values = credentials.read(stage.namespace, "backup") | {"note": PLANTED}
+    sops.make(stage.environment, stage.cluster)
+    values = credentials.read(stage.cluster, "backup") | {"note": PLANTED}
     backup = credentials.secret(stage.namespace, "backup", values)
     sops.write(stage.environment, [*sops.read(stage.environment), backup])
     return sops.path(stage.environment)
 
 
-def hidden(environment: str) -> set[str]:
+def hidden(environment: Environment) -> set[str]:
     """Each line of a value that is to show nowhere, as it is and as Kubernetes writes it."""
     values = [
         value
@@ -73,12 +75,12 @@ def command_lines() -> Iterator[set[str]]:
 def left_behind(stage: Stage) -> str:
     """All that the namespace and the working tree keep of what was done, Secrets aside."""
     texts = [kubectl("-n", stage.namespace, "get", KINDS, "-o", "yaml")]
-    texts += [each.manifests for each in stage.releases()]
-    for pod in kubectl("-n", stage.namespace, "get", "pods", "-o", "name").split():
+    texts += [recorded.render.text for recorded in stage.releases()]
+    for pod in stage.cluster.list("Pod"):
         # One that a rollout has ended may go before it is asked.
         with suppress(DeliveryError):
-            texts.append(kubectl("-n", stage.namespace, "logs", pod, "--all-containers", "--ignore-errors"))
-    written = (ROOT / "build" / stage.environment).rglob("*")
+            texts.append(stage.cluster.logs(pod["metadata"]["name"]))
+    written = (ROOT / "build" / stage.environment.name).rglob("*")
     return "\n".join([*texts, *(each.read_text() for each in written if each.is_file())])
 
 
@@ -88,11 +90,12 @@ def test_a_delivery_a_drill_and_a_rotation_show_no_secret(
     secret = hidden(stage.environment)
     with command_lines() as commands:
         stage.deploy(stage.good)
-        said = [job.run(stage.namespace, "backup"), job.run(stage.namespace, "restore-drill")]
-        rotation.rotate(stage.environment)
+        printed = [job.run(stage.cluster, name) for name in ("backup", "restore-drill")]
+        rotation.rotate(stage.target)
     secret |= hidden(stage.environment)
     assert len(secret) > 4 * len(rotation.ROTATED)
-    texts = {"output": "".join(capfd.readouterr()), "jobs": "".join(said), "left": left_behind(stage)}
+    texts = {"output": "".join(capfd.readouterr()), "jobs": "".join(printed)}
+    texts["left"] = left_behind(stage)
     texts["command lines"] = "\n".join(commands)
     assert "is good" in texts["output"] and "sops" in texts["command lines"]
     assert {(place, each[:4]) for each in secret for place, text in texts.items() if each in text} == set()
@@ -104,12 +107,12 @@ def test_a_delivery_a_drill_and_a_rotation_show_no_secret(
 @pytest.mark.slow
 def test_the_file_is_the_truth_after_a_rotation(stage: Stage, file: Path) -> None:
     before = file.read_text()
-    rotation.rotate(stage.environment)
-    there = credentials.read(stage.namespace, "db-credentials")
+    rotation.rotate(stage.target)
+    there = credentials.read(stage.cluster, "db-credentials")
     assert sops.database(sops.read(stage.environment)) == there
-    sops.apply(stage.environment)
+    sops.apply(stage.environment, stage.cluster)
     file.write_text(before)
     with pytest.raises(DeliveryError, match=r"differ in .*password"):
         stage.deploy(stage.good)
-    assert release.read(stage.namespace)[0].phase == "good"
-    assert credentials.read(stage.namespace, "db-credentials") == there
+    assert stage.releases()[0].phase == "good"
+    assert credentials.read(stage.cluster, "db-credentials") == there

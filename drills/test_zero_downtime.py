@@ -8,8 +8,9 @@ import time
 import pytest
 
 from delivery import deploy, rollout
+from delivery.kubectl import kubectl
 from delivery.release import last_good
-from delivery.shell import DeliveryError, kubectl
+from delivery.shell import DeliveryError
 from delivery.traffic import Answer
 from drills.conftest import Stage
 
@@ -34,7 +35,7 @@ def test_rollback_loses_no_request_and_brings_the_release_before(stage: Stage) -
     before = last_good(stage.releases(), before=newest.number)
     assert before
     with stage.traffic() as answers:
-        deploy.rollback(stage.environment, None, stage.options)
+        deploy.rollback(stage.target, None, deploy.Options())
     assert failed(answers) == []
     assert set(stage.pods().values()) == {before.image} != {newest.image}
 
@@ -54,7 +55,7 @@ def test_evictions_of_a_drain_lose_no_request(stage: Stage) -> None:
     with stage.traffic() as answers:
         for pod in before:
             evict(stage.namespace, pod)
-        rollout.wait(stage.namespace, rollout.read(stage.render(stage.good).read_text()))
+        rollout.wait(stage.cluster, stage.render(stage.good).objects)
     assert failed(answers) == []
     assert not before.keys() & stage.pods().keys()
 
@@ -68,7 +69,7 @@ def test_a_rollout_without_the_precautions_loses_requests(stage: Stage) -> None:
     with stage.traffic() as answers:
         change = ("patch", "deployment/school-scheduler", "--patch", json.dumps({"spec": careless}))
         kubectl("-n", stage.namespace, *change)
-        rollout.wait(stage.namespace, rollout.read(stage.render(stage.good).read_text()))
+        rollout.wait(stage.cluster, stage.render(stage.good).objects)
     stage.deploy(stage.good)
     assert failed(answers) != []
 

@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from delivery import observability
+from delivery.kubectl import kubectl
 from delivery.observability import NAMESPACE
-from delivery.shell import ROOT, kubectl
+from delivery.shell import ROOT
 
 if TYPE_CHECKING:
     from drills.conftest import Stage
@@ -30,7 +31,7 @@ class Watch:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        observability.install(stage.environment, "http://alert-receiver:8080/", _without_grafana())
+        observability.install(stage.target, "http://alert-receiver:8080/", _without_grafana())
         self._receive()
         # Prometheus itself, Alertmanager, Loki, kube-state-metrics and a collector.
         until(lambda: self.query(f"min({PARTS}) == 1 and count({PARTS}) >= 5"), seconds=120)

@@ -54,7 +54,7 @@ def pytest_configure() -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--env` says what to test; the others, how the deployed environment differs from its overlay."""
     group = parser.getgroup("smoke tests")
-    group.addoption("--env", help="the deployed environment: dev, homolog, preprod or prod")
+    group.addoption("--env", help="the deployed environment, one of environments.yaml")
     recorded = "(default: what its newest good release recorded, else overlays/ENV with the images that run)"
     group.addoption("--manifests", type=Path, help=f"the file that was deployed {recorded}")
     resolved = "address of the ingress controller (default: $INGRESS; without it the host's own, by DNS)"
@@ -89,7 +89,7 @@ def _site(environment: Environment, address: str | None) -> tuple[Site, list[str
     """The site and notes about it; a DeliveryError where nothing answers."""
     trusted = environment.may(*CERTIFICATE)
     notes = [] if trusted else ["these credentials may not get Secret web-tls, so that public authorities are trusted"]
-    site = connect(environment.namespace, environment.manifests, address, authority=trusted)
+    site = connect(environment.cluster, environment.render, address, authority=trusted)
     answers: list[str] = []
 
     def ask() -> None:
@@ -137,7 +137,7 @@ def database(environment: Environment) -> Iterator[pymysql.Connection[Any]]:
     environment.need(*PORT_FORWARD)
     environment.need(*CREDENTIALS)
     try:
-        user, password = account(credentials.read(environment.namespace, "db-credentials"))
+        user, password = account(credentials.read(environment.cluster, "db-credentials"))
     except DeliveryError as error:
         pytest.fail(str(error), pytrace=False)
     with socket.socket() as probe:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
 import pytest
-import yaml
 
 from app.credentials import adopted
 from delivery import release, rollout
-from delivery.rollout import Manifest
-from delivery.shell import DeliveryError, kubectl, program
+from delivery.cluster import Manifest, RefusedError
+from delivery.kubectl import Kubectl, kubectl
+from delivery.render import COMPONENT, Render, component
+from delivery.shell import DeliveryError, program
 from policy_tests.environment import Environment as Listed
 from policy_tests.environment import read_list
 from policy_tests.manifests import ManifestError
 from policy_tests.packages import KUBECTL
-from policy_tests.render import render
+from policy_tests.render import render as kustomize
 
 # What is looked for, by the names that the API has for it; all of it a deployer may list.
 KINDS = {
@@ -56,23 +58,27 @@ class NotThere(DeliveryError):
 
 @dataclass(frozen=True)
 class Environment:
-    """A namespace, the manifests it was deployed from, and the image that it says it runs.
+    """A namespace, the render it was deployed from, and the image that it says it runs.
 
     `source` says whence these are known, and `notes` what is odd about it.
     """
 
     namespace: str
-    manifests: list[Manifest] = field(repr=False)
+    render: Render = field(repr=False)
     version: str
     source: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def cluster(self) -> Kubectl:
+        return Kubectl(self.namespace)
 
     def kubectl(self, *arguments: str) -> str:
         return kubectl("-n", self.namespace, *arguments)
 
     def deployment(self, component: str) -> Manifest:
         """The manifest of the component's Deployment, whatever its name."""
-        return _deployment(self.manifests, component)
+        return _deployment(self.render, component)
 
     def image(self, component: str) -> str:
         """The reference of the image that the component's pods have to run."""
@@ -88,9 +94,12 @@ class Environment:
 
         Where there is none, the test fails.
         """
-        options = ("-l", f"{rollout.COMPONENT}={component}", "--field-selector=status.phase=Running", "-o", "json")
-        pods = json.loads(self.kubectl("get", "pods", *options))["items"]
-        names = [pod["metadata"]["name"] for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+        pods = self.cluster.list("Pod", selector=f"{COMPONENT}={component}")
+        names = [
+            pod["metadata"]["name"]
+            for pod in pods
+            if pod["status"].get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
+        ]
         if not names:
             pytest.fail(f"no pod of {component} runs in {self.namespace}", pytrace=False)
         return names
@@ -111,7 +120,7 @@ def _may(namespace: str, *right: str) -> bool:
 
 
 def _ask(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """What kubectl says; unlike delivery.shell.kubectl it does not ask again for a minute."""
+    """What kubectl says; unlike delivery.kubectl it does not ask again, and what came in spite of a refusal counts."""
     command = [program("kubectl"), f"--request-timeout={ANSWER}s", *arguments]
     try:
         return subprocess.run(
@@ -168,67 +177,75 @@ def _wanted(listed: Listed, file: Path | None, live: Sequence[Manifest]) -> Envi
     namespace = listed.namespace
     if file:
         try:
-            manifests = rollout.read(file.read_text())
-        except (OSError, ValueError, yaml.YAMLError) as error:
+            deployed = Render(file.read_text())
+            return Environment(namespace, deployed, deployed.image, str(file))
+        except (OSError, ValueError, DeliveryError) as error:
             raise NotThere(f"--manifests: {error}") from None
-        return Environment(namespace, manifests, _image(manifests), str(file))
     notes = []
     try:
-        recorded = release.last_good(release.read(namespace))
-    except DeliveryError as error:
-        if 'cannot list resource "configmaps"' not in str(error):
-            raise
+        recorded = release.last_good(release.read(Kubectl(namespace)))
+    except RefusedError:
         recorded = None
         notes.append("these credentials may not list configmaps, so that no record of a release was read")
     if recorded:
-        manifests = rollout.read(recorded.manifests)
-        return Environment(namespace, manifests, _image(manifests), f"its release {recorded.number}")
+        source = f"its release {recorded.number}"
+        return Environment(namespace, recorded.render, recorded.render.image, source)
     try:
-        manifests = rollout.read(render(listed.overlay))
+        overlay = Render(kustomize(listed.overlay))
     except ManifestError as error:
         raise NotThere(str(error)) from None
-    take_images(manifests, live)
-    image, version = _image(manifests), _said_image(manifests, live)
+    deployed = with_images(overlay, live)
+    image, version = deployed.image, _image_variable(deployed, live)
     if version != image:
         notes.append(f"what serves the pages is {image}, and its variable IMAGE says {version}")
-    return Environment(namespace, manifests, version, "its Deployments, as no good release is recorded", tuple(notes))
+    source = "its Deployments, as no good release is recorded"
+    return Environment(namespace, deployed, version, source, tuple(notes))
 
 
-def take_images(manifests: Iterable[Manifest], live: Iterable[Manifest]) -> None:
-    """Puts the images that Deployments have in the cluster into their manifests."""
-    there = {_key(each): each for each in live if each["kind"] == "Deployment"}
-    for manifest in manifests:
-        if _key(manifest) in there:
-            images = {each["name"]: each["image"] for each in _containers(there[_key(manifest)])}
-            for container in _containers(manifest):
+def with_images(overlay: Render, live: Iterable[Manifest]) -> Render:
+    """The render with the images that its Deployments have in the cluster."""
+    objects = copy.deepcopy(overlay.objects)
+    there = {rollout.name(body): body for body in live if body["kind"] == "Deployment"}
+    for body in objects:
+        if rollout.name(body) in there:
+            images = {part["name"]: part["image"] for part in _containers(there[rollout.name(body)])}
+            for container in _containers(body):
                 container["image"] = images.get(container["name"], container["image"])
+    return Render.of(objects)
 
 
-def _said_image(manifests: Iterable[Manifest], live: Iterable[Manifest]) -> str:
+def _image_variable(deployed: Render, live: Iterable[Manifest]) -> str:
     """What the variable IMAGE of the pods says, which `kubectl set image` leaves as it is."""
-    web = _deployment(manifests, "web")
-    there = next((each for each in live if _key(each) == _key(web)), web)
-    variables = {each["name"]: each.get("value", "") for each in _containers(there)[0].get("env", [])}
-    return str(variables.get("IMAGE", ""))
+    web = deployed.web
+    there = next((body for body in live if rollout.name(body) == rollout.name(web)), web)
+    variables = _containers(there)[0].get("env", [])
+    values = {variable["name"]: variable.get("value", "") for variable in variables}
+    return str(values.get("IMAGE", ""))
 
 
 def _complete(environment: Environment, live: Sequence[Manifest], unread: Sequence[str]) -> None:
     """Raises NotThere unless every object is there and, within PATIENCE, every pod is ready."""
     namespace = environment.namespace
     kinds = {kind for resource, kind in KINDS.items() if resource not in unread}
-    wanted = [_key(each) for each in environment.manifests if each["kind"] in kinds and rollout.delivered(each)]
-    there = set(map(_key, live))
-    workloads = [each for each in wanted if each[0] in rollout.WORKLOADS]
-    if not set(workloads) & there:
+    wanted = [body for body in environment.render.kind(*kinds) if rollout.delivered(body)]
+    there = set(map(rollout.name, live))
+    workloads = {rollout.name(body) for body in wanted if body["kind"] in rollout.WORKLOADS}
+    if not workloads & there:
         raise NotThere(f"{namespace} is not deployed: the cluster has none of its Deployments and StatefulSets")
-    if missing := [f"{kind}/{name}" for kind, name in wanted if (kind, name) not in there]:
+    missing = [f"{body['kind']}/{body['metadata']['name']}" for body in wanted if rollout.name(body) not in there]
+    if missing:
         raise NotThere(f"{namespace} is deployed in part only: there is no {', no '.join(missing)}")
     deadline = time.monotonic() + PATIENCE
-    while lacking := [text for each in live if _key(each) in workloads and (text := shortfall(each, live))]:
+    while lacking := _shortfalls(workloads, live):
         if time.monotonic() > deadline:
             raise NotThere(f"{namespace} is deployed in part only: {'; '.join(lacking)}")
         time.sleep(1)
         live, _ = _live(namespace)
+
+
+def _shortfalls(workloads: Container[str], live: Sequence[Manifest]) -> list[str]:
+    texts = (shortfall(body, live) for body in live if rollout.name(body) in workloads)
+    return [text for text in texts if text]
 
 
 def shortfall(workload: Manifest, objects: Iterable[Manifest]) -> str:
@@ -244,7 +261,7 @@ def shortfall(workload: Manifest, objects: Iterable[Manifest]) -> str:
     ]
     if replicas and pods and rollout.complete(workload):
         return ""
-    name = "/".join(_key(workload))
+    name = f"{workload['kind']}/{workload['metadata']['name']}"
     if not replicas:
         return f"{name} is scaled to 0"
     reasons = [each["message"] for each in status.get("conditions", []) if each["type"] == "ReplicaFailure"]
@@ -270,27 +287,16 @@ def _ailment(pod: Manifest) -> str:
     return f"{pod['status'].get('phase')}: {reasons[0]}" if reasons else ""
 
 
-def _deployment(manifests: Iterable[Manifest], component: str) -> Manifest:
-    for manifest in manifests:
-        if (
-            manifest["kind"] == "Deployment"
-            and manifest["metadata"].get("labels", {}).get(rollout.COMPONENT) == component
-        ):
-            return manifest
-    raise NotThere(f"the manifests have no Deployment with the label {rollout.COMPONENT}: {component}")
+def _deployment(deployed: Render, wanted: str) -> Manifest:
+    for body in deployed.kind("Deployment"):
+        if component(body) == wanted:
+            return body
+    raise NotThere(f"the manifests have no Deployment with the label {COMPONENT}: {wanted}")
 
 
 def _containers(deployment: Manifest) -> list[Manifest]:
     containers: list[Manifest] = deployment["spec"]["template"]["spec"]["containers"]
     return containers
-
-
-def _image(manifests: Iterable[Manifest]) -> str:
-    return str(_containers(_deployment(manifests, "web"))[0]["image"])
-
-
-def _key(manifest: Manifest) -> tuple[str, str]:
-    return manifest["kind"], manifest["metadata"]["name"]
 
 
 def _last_line(text: str) -> str:

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from delivery.rollout import Manifest
-from delivery.shell import DeliveryError, kubectl
+from delivery.cluster import Manifest
+from delivery.kubectl import kubectl
+from delivery.shell import DeliveryError
 from policy_tests.paths import copied, put
 from smoke_tests.environment import SERVICES, WORKLOADS, Environment
 

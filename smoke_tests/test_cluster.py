@@ -11,8 +11,9 @@ import pymysql
 import pytest
 from testinfra.host import Host
 
-from delivery.rollout import WORKLOADS
-from delivery.shell import DeliveryError, kubectl
+from delivery.kubectl import kubectl
+from delivery.rollout import WORKLOADS, name
+from delivery.shell import DeliveryError
 from smoke_tests.environment import EXEC, Environment
 
 # Says "open" or "closed" for each HOST:PORT argument; a dropped packet is a time-out.
@@ -29,11 +30,10 @@ for target in sys.argv[1:]:
 
 
 def test_every_rollout_is_complete(environment: Environment) -> None:
-    workloads = [each for each in environment.manifests if each["kind"] in WORKLOADS]
+    workloads = environment.render.kind(*WORKLOADS)
     assert workloads
     for workload in workloads:
-        name = f"{workload['kind'].lower()}/{workload['metadata']['name']}"
-        environment.kubectl("rollout", "status", name, "--timeout=120s")
+        environment.kubectl("rollout", "status", name(workload), "--timeout=120s")
 
 
 def test_running_pods_have_the_deployed_digest(environment: Environment) -> None:

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from delivery.rollout import COMPONENT
-from delivery.shell import kubectl
+from delivery.kubectl import kubectl
+from delivery.render import COMPONENT
 from delivery.site import Site
 from delivery.traffic import traffic
 from policy_tests.environment import find

@@ -8,9 +8,10 @@ import subprocess
 
 import pytest
 
-from delivery.rollout import read, web
-from delivery.shell import ROOT, kubectl
-from policy_tests.environment import read_list
+from delivery.render import Render
+from delivery.shell import ROOT
+from policy_tests.environment import find, read_list
+from policy_tests.render import render as kustomize
 
 ROWS = [
     tuple(cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1])
@@ -36,10 +37,11 @@ def test_a_line_that_works_names_a_test_and_every_test_is_there(row: tuple[str, 
 
 @pytest.mark.parametrize("environment", read_list())
 def test_what_serves_the_pages_has_the_document_s_name(environment: str) -> None:
-    objects = read(kubectl("kustomize", f"overlays/{environment}"))
-    (container,) = web(objects)["spec"]["template"]["spec"]["containers"]
-    assert (web(objects)["metadata"]["name"], container["name"]) == ("school-scheduler", "school-scheduler")
-    kept = {(each["kind"], each["metadata"]["name"]) for each in objects}
+    render = Render(kustomize(find(environment).overlay))
+    (container,) = render.web["spec"]["template"]["spec"]["containers"]
+    names = (render.web["metadata"]["name"], container["name"])
+    assert names == ("school-scheduler", "school-scheduler")
+    kept = {(body["kind"], body["metadata"]["name"]) for body in render.objects}
     assert kept >= {(kind, "web") for kind in ("Service", "Ingress", "ServiceAccount")}
 
 

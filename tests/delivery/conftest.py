@@ -1,22 +1,28 @@
-"""A cluster that is scripted, where a real one could not be made to fail at every moment."""
-
 from __future__ import annotations
 
-import time
-from functools import lru_cache
+from pathlib import Path
 
 import pytest
 
-from delivery import deploy, rollout, shell
-from tests.delivery.scripted import Cluster
+from delivery import deploy, image
+from tests.delivery.small import Stage
+
+pytest.register_assert_rewrite("tests.delivery.contract")
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    there = Cluster()
-    monkeypatch.setattr(shell, "run", there.run)
-    monkeypatch.setattr(time, "sleep", there.sleep)
-    monkeypatch.setattr(time, "monotonic", there.monotonic)
-    monkeypatch.setattr(rollout, "read", lru_cache(rollout.read))
-    monkeypatch.setattr(deploy, "smoke_release", lambda *arguments: None)
-    return there
+def empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
+    """A namespace with its Secret."""
+    monkeypatch.setattr(deploy, "ROOT", tmp_path)
+    # Asking Git takes longer than a delivery to a cluster in memory.
+    monkeypatch.setattr(image, "commit", lambda: "0" * 40)
+    stage = Stage()
+    stage.begin()
+    return stage
+
+
+@pytest.fixture
+def stage(empty: Stage) -> Stage:
+    """Release 1 runs."""
+    empty.deploy("1")
+    return empty

@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from delivery.shell import ROOT, kubectl
 from policy_tests.check import check
 from policy_tests.manifests import ManifestSet, matches
 from policy_tests.reader import read_manifests
+from policy_tests.render import render
 from policy_tests.rule import explain
 
 
 def rendered(folder: str) -> ManifestSet:
-    return ManifestSet(folder, read_manifests(kubectl("kustomize", str(ROOT / folder)), folder))
+    return ManifestSet(folder, read_manifests(render(folder), folder))
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from delivery.shell import ROOT, kubectl
+from delivery.shell import ROOT
 from policy_tests.check import check
 from policy_tests.manifests import ManifestSet
 from policy_tests.reader import read_manifests
-from policy_tests.render import as_environment
+from policy_tests.render import as_environment, render
 from policy_tests.rule import explain
 from policy_tests.rules.references import secrets_made
 from policy_tests.waivers import read_waivers
@@ -33,7 +33,7 @@ def rendered(name: str, folder: Path, *patches: dict[str, Any]) -> str:
         "patches": [{"patch": yaml.safe_dump(patch)} for patch in patches],
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
-    return kubectl("kustomize", str(folder))
+    return render(str(folder))
 
 
 @pytest.fixture(scope="module")

@@ -1,38 +1,281 @@
+"""A release is delivered, or the one before it runs again; whatever happens, users are served."""
+
 from __future__ import annotations
 
-from delivery import rollout
-from delivery.deploy import forgotten, superfluous, tls_hosts
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from delivery import deploy, release
+from delivery.deploy import Options, ReleaseError, forgotten, rollback, superfluous
+from delivery.monitor import WINDOW
 from delivery.release import Release
+from delivery.render import Render, _parsed
+from delivery.shell import DeliveryError
+from tests.delivery.fake import FakeCluster, Killed
+from tests.delivery.faults import away, drawn, interrupted, killed, lost, mended, refused
+from tests.delivery.small import PROD, Stage, body, render
 
 
-def release(number: int, phase: str, *names: str) -> Release:
+def recorded(number: int, phase: str, *names: str) -> Release:
     """One that has put these objects, KIND/NAME, into the cluster."""
     objects = [{"kind": name.partition("/")[0], "metadata": {"name": name.partition("/")[2]}} for name in names]
-    return Release(number, phase, "", "", "", "", rollout.write(objects))
-
-
-def test_hosts_are_read_from_every_tls_entry() -> None:
-    ingresses = [
-        {"kind": "Ingress", "spec": {"tls": [{"hosts": ["a.example", "b.example"]}, {"hosts": ["c.example"]}]}},
-        {"kind": "Ingress", "spec": {"rules": [{"host": "plain.example"}]}},
-        {"kind": "Service", "spec": {}},
-    ]
-    assert tls_hosts(ingresses) == ["a.example", "b.example", "c.example"]
+    return Release(number, phase, "", "", "", "", Render.of(objects))
 
 
 def test_a_release_leaves_the_configuration_of_good_ones_for_rollout_undo() -> None:
-    good = release(1, "good", "ConfigMap/config-1", "Deployment/web")
-    failed = release(2, "failed", "ConfigMap/config-2", "Deployment/school-scheduler")
-    new = release(3, "pending", "ConfigMap/config-3", "Deployment/school-scheduler")
-    objects = rollout.read(new.manifests)
-    assert superfluous(objects, [failed, good]) == ["deployment/web", "configmap/config-2"]
+    good = recorded(1, "good", "ConfigMap/config-1", "Deployment/web")
+    failed = recorded(2, "failed", "ConfigMap/config-2", "Deployment/school-scheduler")
+    new = recorded(3, "pending", "ConfigMap/config-3", "Deployment/school-scheduler")
+    assert superfluous(new.render, [failed, good]) == ["deployment/web", "configmap/config-2"]
 
 
 def test_a_release_that_is_forgotten_takes_along_the_configuration_that_only_it_had() -> None:
     history = [
-        release(3, "good", "ConfigMap/config-2", "Deployment/school-scheduler"),
-        release(2, "good", "ConfigMap/config-2", "Deployment/web"),
-        release(1, "good", "ConfigMap/config-1", "Deployment/web"),
+        recorded(3, "good", "ConfigMap/config-2", "Deployment/school-scheduler"),
+        recorded(2, "good", "ConfigMap/config-2", "Deployment/web"),
+        recorded(1, "good", "ConfigMap/config-1", "Deployment/web"),
     ]
     assert forgotten(history, kept=2) == ["configmap/config-1", "configmap/release-1"]
-    assert forgotten(history, kept=1) == ["configmap/config-1", "configmap/release-2", "configmap/release-1"]
+    oldest = ["configmap/config-1", "configmap/release-2", "configmap/release-1"]
+    assert forgotten(history, kept=1) == oldest
+
+
+def phases(stage: Stage) -> list[tuple[int, str]]:
+    return [(entry.number, entry.phase) for entry in release.read(stage.cluster)]
+
+
+def test_the_first_release_runs_and_is_recorded(empty: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    empty.deploy("1")
+    assert empty.serving == {"1"}
+    (first,) = release.read(empty.cluster)
+    assert (first.phase, first.image, first.render) == ("good", render("1").image, render("1"))
+    assert "12 new objects" in capsys.readouterr().out
+
+
+def test_a_release_shows_what_it_is_about_to_change(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.deploy("2")
+    assert "+            name: app-config-2" in capsys.readouterr().out
+    stage.deploy("2")
+    assert capsys.readouterr().out == "nothing changes\n"
+
+
+def test_a_render_that_breaks_a_rule_changes_nothing(stage: Stage) -> None:
+    stage.proofs.illegal = {render("2").image}
+    before = stage.cluster.server.objects.copy()
+    with pytest.raises(DeliveryError, match="breaks the rules; nothing was applied"):
+        stage.deploy("2")
+    assert stage.cluster.server.objects == before
+
+
+def test_what_only_older_releases_had_goes_and_configuration_of_good_ones_stays(stage: Stage) -> None:
+    stage.deploy("2", "0001", body("v1", "Service", "old", "old"))
+    stage.deploy("3")
+    assert stage.cluster.get("service/old") is None
+    assert [stage.cluster.get(f"configmap/app-config-{number}") is not None for number in (1, 2, 3)] == [
+        True,
+        True,
+        True,
+    ]
+
+
+def test_the_history_has_room_for_ten(stage: Stage) -> None:
+    for version in range(2, 13):
+        stage.deploy(str(version))
+    assert [number for number, _ in phases(stage)] == list(range(12, 2, -1))
+    assert stage.cluster.get("configmap/app-config-2") is None
+    assert stage.cluster.get("configmap/app-config-3") is not None
+
+
+@pytest.mark.parametrize(
+    "illness", ["ImagePullBackOff", "CrashLoopBackOff", "CreateContainerConfigError", "unready", "unstarted"]
+)
+@pytest.mark.parametrize("options", [{}, {"canary": 1}])
+def test_a_release_whose_pods_do_not_come_goes_back(stage: Stage, illness: str, options: dict[str, float]) -> None:
+    stage.cluster.server.ill = {render("2").image: illness}
+    with pytest.raises(ReleaseError, match="release 2 failed, and release 1 runs again") as error:
+        stage.deploy("2", **options)
+    assert stage.serving == {"1"}
+    assert phases(stage) == [(2, "failed"), (1, "good")]
+    assert stage.cluster.get("configmap/app-config-2") is None
+    assert stage.cluster.get("deployment/web-canary") is None
+    assert error.value.noticed < error.value.ended
+    assert stage.proofs.smoked == [render("1").image] * 2
+
+
+def test_a_release_whose_smoke_tests_fail_goes_back(stage: Stage) -> None:
+    stage.proofs.unfit = {render("2").image}
+    with pytest.raises(ReleaseError, match="release 1 runs again") as error:
+        stage.deploy("2")
+    assert "its smoke tests fail" in str(error.value.__cause__)
+    assert stage.serving == {"1"}
+
+
+@pytest.mark.parametrize("options", [{"canary": 1}, {"watch": 1}])
+def test_a_release_that_answers_with_errors_goes_back(stage: Stage, options: dict[str, float]) -> None:
+    stage.proofs.failing = {render("2").image}
+    with pytest.raises(ReleaseError, match="release 1 runs again") as error:
+        stage.deploy("2", **options)
+    assert "requests with an error of its own" in str(error.value.__cause__)
+    assert stage.serving == {"1"}
+
+
+def test_a_bad_canary_leaves_the_pods_of_the_release_before_alone(stage: Stage) -> None:
+    stage.proofs.failing = {render("2").image}
+    before = stage.cluster.pods("track=stable")
+    with pytest.raises(ReleaseError):
+        stage.deploy("2", canary=1)
+    assert stage.cluster.pods("track=stable") == before
+
+
+def test_a_release_that_restarts_later_is_noticed_by_the_watch(stage: Stage) -> None:
+    stage.cluster.server.ill = {render("2").image: "restarting"}
+    with pytest.raises(ReleaseError) as error:
+        stage.deploy("2", watch=5)
+    assert "was restarted" in str(error.value.__cause__)
+
+
+def test_a_canary_is_not_started_where_nothing_good_runs(empty: Stage) -> None:
+    empty.cluster.server.ill = {render("1").image: "CrashLoopBackOff"}
+    with pytest.raises(ReleaseError, match="there is no good release to return to"):
+        empty.deploy("1", canary=1)
+    empty.deploy("2", canary=1)
+    assert empty.cluster.now() < 60 + WINDOW
+
+
+def test_a_watch_leaves_its_report(stage: Stage, tmp_path: Path) -> None:
+    stage.deploy("2", watch=1)
+    report = json.loads((tmp_path / "build" / "prod" / "report.json").read_text())
+    assert (report["environment"], report["errors"], report["problems"]) == ("prod", 0, [])
+    assert report["answers"] > 100
+    assert 60 <= report["seconds"] < 70
+
+
+def test_a_release_that_fails_without_a_good_one_is_left_as_it_is(empty: Stage) -> None:
+    empty.proofs.unfit = {render("1").image}
+    with pytest.raises(ReleaseError, match="no good release to return to: it is left as it is"):
+        empty.deploy("1")
+    assert phases(empty) == [(1, "failed")]
+    assert empty.serving == {"1"}
+
+
+def test_a_return_that_fails_too_names_both_reasons(stage: Stage) -> None:
+    stage.proofs.unfit = {render("1").image, render("2").image}
+    with pytest.raises(ReleaseError, match="so did the return to release 1: its smoke tests fail"):
+        stage.deploy("2")
+
+
+def test_a_namespace_without_its_secret_is_not_delivered_to(stage: Stage) -> None:
+    stage.cluster.delete("secret/db-credentials")
+    with pytest.raises(DeliveryError, match="`make credentials ENV=prod` makes it"):
+        stage.deploy("2")
+    assert phases(stage) == [(1, "good")]
+
+
+def test_an_administrator_begins_with_an_empty_cluster() -> None:
+    stage = Stage()
+    stage.deploy("1", bootstrap=True)
+    assert stage.serving == {"1"}
+    tls = stage.cluster.get("secret/web-tls") or {}
+    assert tls["data"]["ca.crt"] == tls["data"]["tls.crt"]
+    assert stage.cluster.get("secret/backup") is not None
+    assert stage.cluster.list("ValidatingAdmissionPolicy")
+
+
+def test_a_second_beginning_changes_no_secret() -> None:
+    stage = Stage()
+    stage.deploy("1", bootstrap=True)
+    before = stage.cluster.list("Secret")
+    stage.deploy("2", bootstrap=True)
+    assert stage.cluster.list("Secret") == before
+
+
+def test_without_tls_no_certificate_is_made(empty: Stage) -> None:
+    deploy.bootstrap(PROD, empty.cluster, render("1", hosts=False))
+    assert empty.cluster.get("secret/web-tls") is None
+
+
+def test_a_rollback_goes_to_the_good_release_before_the_newest(stage: Stage) -> None:
+    stage.deploy("2")
+    stage.proofs.unfit = {render("3").image}
+    with pytest.raises(ReleaseError):
+        stage.deploy("3")
+    stage.proofs.unfit = set()
+    stage.deploy("4")
+    rollback(stage.target, None, Options())
+    assert stage.serving == {"2"}
+    assert phases(stage) == [(4, "failed"), (3, "failed"), (2, "good"), (1, "good")]
+
+
+def test_a_rollback_to_a_number_takes_that_one(stage: Stage) -> None:
+    stage.deploy("2")
+    stage.deploy("3")
+    rollback(stage.target, 1, Options())
+    assert stage.serving == {"1"}
+    assert phases(stage) == [(3, "failed"), (2, "failed"), (1, "good")]
+
+
+@pytest.mark.parametrize(("number", "reason"), [(None, "no good release before the newest"), (7, "no release 7")])
+def test_a_rollback_to_what_is_not_there_changes_nothing(stage: Stage, number: int | None, reason: str) -> None:
+    with pytest.raises(DeliveryError, match=f"prod has {reason}; nothing was changed"):
+        rollback(stage.target, number, Options())
+    assert stage.serving == {"1"}
+
+
+def test_a_rollback_without_any_release_changes_nothing(empty: Stage) -> None:
+    with pytest.raises(DeliveryError, match="no good release before the newest; nothing was changed"):
+        rollback(empty.target, None, Options())
+
+
+def evicted(cluster: FakeCluster, operation: str, name: str) -> None:
+    cluster.evict(cluster.pods("app.kubernetes.io/component=web")[0])
+
+
+FAULTS = {
+    "interrupted": interrupted,
+    "killed": killed,
+    "answer lost": lost,
+    "refused": refused,
+    "API away for a moment": away(20),
+    "API away for long": away(400),
+    "pod evicted": evicted,
+}
+ILLNESSES = ("", "", "ImagePullBackOff", "CrashLoopBackOff", "unready", "restarting")
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_whatever_goes_wrong_users_are_served_and_one_command_brings_a_good_release(stage: Stage, seed: int) -> None:
+    draw = random.Random(seed)  # noqa: S311 (nothing secret is drawn)
+    unserved: list[float] = []
+
+    def served() -> bool:
+        if not stage.serving:
+            unserved.append(stage.cluster.now())
+        return True
+
+    stage.cluster.server.ill = {render("2").image: draw.choice(ILLNESSES)}
+    drawn(stage.cluster, draw, FAULTS, 90)
+    with stage.cluster.every(0.5, served):
+        try:
+            stage.deploy("2", canary=draw.choice((0, 1)), watch=draw.choice((0, 1)))
+        except (DeliveryError, KeyboardInterrupt, Killed):
+            pass
+        else:
+            assert stage.serving == {"2"}
+            assert phases(stage)[0] == (2, "good")
+        mended(stage.cluster)
+        stage.cluster.pause(40)
+        stage.cluster.server.ill = {}
+        stage.deploy("3")
+    assert unserved == []
+    assert stage.serving == {"3"}
+    assert phases(stage)[0][1] == "good"
+
+
+def test_a_render_is_parsed_once_however_often_a_delivery_reads_it(stage: Stage) -> None:
+    before = _parsed.cache_info().misses
+    stage.deploy("once", canary=1, watch=1)
+    rollback(stage.target, None, Options())
+    assert _parsed.cache_info().misses == before + 1

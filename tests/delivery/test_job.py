@@ -31,8 +31,8 @@ def test_a_variable_that_no_container_has_is_an_error() -> None:
 
 def test_one_container_alone_keeps_the_sidecars_before_it() -> None:
     pod = alone(job(), "fetch", ["list"])["spec"]["template"]["spec"]
-    assert [each["name"] for each in pod["initContainers"]] == ["rclone"]
-    assert [(each["name"], each["args"]) for each in pod["containers"]] == [("fetch", ["list"])]
+    assert [part["name"] for part in pod["initContainers"]] == ["rclone"]
+    assert [(part["name"], part["args"]) for part in pod["containers"]] == [("fetch", ["list"])]
 
 
 def test_a_container_that_is_not_there_is_an_error() -> None:
@@ -42,8 +42,8 @@ def test_a_container_that_is_not_there_is_an_error() -> None:
 
 def test_a_job_of_a_cronjob_is_not_owned_by_it_and_goes_by_itself() -> None:
     template = {"metadata": {"labels": {"app": "x"}}, "spec": job()["spec"] | {"activeDeadlineSeconds": 1800}}
-    cronjob = {"metadata": {"name": "backup", "uid": "1"}, "spec": {"jobTemplate": template}}
-    found = owned_by_nobody(from_template("prod", cronjob), seconds=600)
+    cronjob = {"metadata": {"name": "backup", "namespace": "prod", "uid": "1"}, "spec": {"jobTemplate": template}}
+    found = owned_by_nobody(from_template(cronjob), seconds=600)
     name = found["metadata"]["name"]
     assert found["metadata"] == {"name": name, "namespace": "prod", "labels": {"app": "x", LABEL: name}}
     assert found["spec"]["template"]["metadata"]["labels"] == {LABEL: name}

@@ -3,34 +3,167 @@ from __future__ import annotations
 import pytest
 
 from delivery import lease
+from delivery.cluster import ConflictError, UnavailableError
+from delivery.lease import SECONDS, held
 from delivery.shell import DeliveryError
-from tests.delivery.scripted import Cluster
+from tests.delivery.fake import FakeCluster, Killed, LostError
+from tests.delivery.small import Stage
 
-NAMESPACE = "school-scheduler-prod"
+
+def holder(cluster: FakeCluster) -> str:
+    found = cluster.get("lease/delivery") or {}
+    return str(found["spec"]["holderIdentity"])
 
 
-def test_whoever_waits_is_told_for_whom_and_for_what(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
-    with lease.held(NAMESPACE, work="restore"):
-        holder = cluster.lease["spec"]["holderIdentity"]
+def given_to(cluster: FakeCluster, name: str) -> None:
+    cluster.by_hand("lease/delivery", {"spec": {"holderIdentity": name}})
 
-        def renewed(there: Cluster) -> None:
-            version = there.lease["metadata"]["resourceVersion"]
-            there.lease["metadata"]["resourceVersion"] = str(int(version) + 1)
 
-        cluster.fault = renewed
-        with pytest.raises(DeliveryError, match=f"is in use: {holder}"), lease.held(NAMESPACE, wait=40):
+def test_whoever_waits_learns_for_whom_and_for_what(empty: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    with held(empty.cluster, work="restore"):
+        other = holder(empty.cluster)
+        with (
+            pytest.raises(DeliveryError, match=f"is in use: {other}; try again"),
+            held(empty.cluster, wait=2 * SECONDS),
+        ):
             pass
-        cluster.fault = lambda there: None
-    assert holder.startswith("restore by ")
-    assert capsys.readouterr().err.count(f"waiting for the {holder}") == 1
+    assert other.startswith(f"restore by {lease.who()}")
+    assert capsys.readouterr().err.count(f"waiting for the {other}") == 1
 
 
-def test_a_lease_that_somebody_else_has_by_now_is_left_to_them(cluster: Cluster) -> None:
-    with lease.held(NAMESPACE):
-        cluster.lease["spec"]["holderIdentity"] = "somebody else"
-    assert cluster.lease["spec"]["holderIdentity"] == "somebody else"
+def test_the_lease_is_given_back_and_can_be_taken_again(empty: Stage) -> None:
+    for _ in range(2):
+        before = empty.cluster.now()
+        with held(empty.cluster):
+            assert holder(empty.cluster)
+        assert holder(empty.cluster) == ""
+        assert empty.cluster.now() - before < 2
 
 
-def test_what_was_done_counts_where_the_lease_cannot_be_given_back(cluster: Cluster) -> None:
-    with lease.held(NAMESPACE):
-        cluster.away_until = cluster.clock + 600
+def test_a_lease_is_given_back_whatever_happens_in_between(empty: Stage) -> None:
+    with pytest.raises(KeyboardInterrupt), held(empty.cluster):
+        raise KeyboardInterrupt
+    assert holder(empty.cluster) == ""
+
+
+def test_a_lease_lasts_as_long_as_its_holder_lives(empty: Stage) -> None:
+    with held(empty.cluster):
+        own = holder(empty.cluster)
+        empty.cluster.pause(20 * SECONDS)
+        with pytest.raises(DeliveryError, match="is in use"), held(empty.cluster, wait=3 * SECONDS):
+            pass
+        assert holder(empty.cluster) == own
+
+
+def test_a_lease_is_renewed_no_more_after_its_end(empty: Stage) -> None:
+    with held(empty.cluster):
+        pass
+    calls = empty.cluster.faults.calls
+    empty.cluster.pause(10 * SECONDS)
+    assert empty.cluster.faults.calls == calls
+
+
+def test_a_lease_whose_holder_was_killed_is_taken_over_when_its_time_is_up(empty: Stage) -> None:
+    with pytest.raises(Killed), held(empty.cluster):
+        empty.cluster.faults.dead = True
+        raise Killed
+    empty.cluster.faults.dead = False
+    before = empty.cluster.now()
+    with held(empty.cluster):
+        assert SECONDS < empty.cluster.now() - before < SECONDS + 5
+
+
+def test_a_lease_that_somebody_else_has_by_now_is_left_to_them(
+    empty: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with held(empty.cluster):
+        given_to(empty.cluster, "somebody else")
+        empty.cluster.pause(SECONDS)
+    assert holder(empty.cluster) == "somebody else"
+    assert capsys.readouterr().err.count("the lease has gone to somebody else") == 1
+
+
+def test_what_was_done_counts_where_the_lease_cannot_be_given_back(
+    empty: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with held(empty.cluster):
+        empty.cluster.away(600)
+    assert f"the lease ends by itself in {SECONDS} s" in capsys.readouterr().err
+
+
+def test_an_api_server_that_is_away_for_a_moment_costs_no_lease(
+    empty: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with held(empty.cluster):
+        own = holder(empty.cluster)
+        empty.cluster.away(85)
+        empty.cluster.pause(100)
+        assert "the lease could not be renewed" in capsys.readouterr().err
+        empty.cluster.pause(30)
+        assert holder(empty.cluster) == own
+        empty.cluster.pause(SECONDS)
+    assert holder(empty.cluster) == ""
+
+
+def test_an_answer_that_was_lost_does_not_keep_its_owner_out(empty: Stage) -> None:
+    operations = ["create", "replace"]
+
+    def lost(cluster: FakeCluster, operation: str, name: str) -> None:
+        if operation in operations:
+            operations.remove(operation)
+            raise LostError("connection reset by peer")
+
+    empty.cluster.faults.after = lost
+    with held(empty.cluster, wait=0):
+        assert holder(empty.cluster)
+    assert operations == []
+
+
+def test_somebody_who_was_faster_is_waited_for(empty: Stage) -> None:
+    with held(empty.cluster):
+        pass
+
+    def faster(cluster: FakeCluster, operation: str, name: str) -> None:
+        if operation == "replace":
+            cluster.faults.before = lambda *arguments: None
+            given_to(cluster, "somebody faster")
+            raise ConflictError("the object has been modified")
+
+    empty.cluster.faults.before = faster
+    with pytest.raises(DeliveryError, match="in use: somebody faster"), held(empty.cluster, wait=5):
+        pass
+
+
+def test_a_lease_that_was_deleted_is_a_failure_that_names_it(empty: Stage) -> None:
+    with held(empty.cluster):
+        pass
+
+    def deleted(cluster: FakeCluster, operation: str, name: str) -> None:
+        if operation == "get":
+            cluster.remove_by_hand("lease/delivery")
+
+    empty.cluster.faults.before = deleted
+    with pytest.raises(DeliveryError, match="somebody deleted lease/delivery"), held(empty.cluster):
+        pass
+
+
+def test_an_api_server_that_is_away_for_long_stops_the_work_before_it_begins(empty: Stage) -> None:
+    empty.cluster.away(600)
+    with pytest.raises(UnavailableError), held(empty.cluster):
+        pytest.fail("nobody has the lease")
+
+
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [
+        ({"GITHUB_ACTOR": "ana", "GITHUB_RUN_ID": "7"}, "ana, run 7"),
+        ({"GITHUB_ACTOR": "ana"}, "ana, run unknown"),
+    ],
+)
+def test_a_holder_in_a_pipeline_is_the_actor_of_its_run(
+    variables: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GITHUB_RUN_ID", raising=False)
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    assert lease.who() == name

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from delivery.release import Release, forgotten, last_good
+from delivery.render import Render
 
 
 def history(phases: str) -> list[Release]:
     """Releases by the first letters of their phases, newest first."""
     names = {"g": "good", "f": "failed", "p": "pending"}
-    return [Release(len(phases) - i, names[phase], "", "", "", "", "") for i, phase in enumerate(phases)]
+    return [Release(len(phases) - i, names[phase], "", "", "", "", Render("")) for i, phase in enumerate(phases)]
 
 
 def test_the_last_good_one_may_have_failed_ones_after_it() -> None:
@@ -23,8 +24,8 @@ def test_without_a_good_one_there_is_none() -> None:
 
 
 def test_the_oldest_are_forgotten() -> None:
-    assert [each.number for each in forgotten(history("gggg"), kept=2)] == [2, 1]
+    assert [release.number for release in forgotten(history("gggg"), kept=2)] == [2, 1]
 
 
 def test_the_only_good_one_is_never_forgotten() -> None:
-    assert [each.number for each in forgotten(history("fffgf"), kept=2)] == [3, 1]
+    assert [release.number for release in forgotten(history("fffgf"), kept=2)] == [3, 1]

@@ -4,32 +4,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from delivery.backup import schema
+from delivery import overlay
 from delivery.image import Image
-from delivery.render import render, write_overlay
+from delivery.render import Render
 from delivery.site import url_of
-from policy_tests.environment import read_list
+from policy_tests.environment import find, read_list
 
 IMAGE = Image("localhost:5001/school-scheduler", "dev-17", "sha256:" + "0" * 64)
 
 
-def rendered(environment: str, build: Path, *, single_node: bool = False) -> list[dict[str, Any]]:
-    return list(
-        yaml.safe_load_all(render(write_overlay(environment, IMAGE, single_node=single_node, build=build)).read_text())
-    )
+def rendered(environment: str, build: Path, *, single_node: bool = False) -> Render:
+    folder = overlay.write(find(environment), IMAGE, single_node=single_node, build=build)
+    return overlay.render(folder)
 
 
-def workloads(manifests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {each["metadata"]["name"]: each["spec"] for each in manifests if each["kind"] == "Deployment"}
+def workloads(render: Render) -> dict[str, dict[str, Any]]:
+    return {body["metadata"]["name"]: body["spec"] for body in render.kind("Deployment")}
 
 
 @pytest.mark.parametrize("environment", read_list())
 def test_the_image_and_what_says_its_name_are_replaced_everywhere(environment: str, tmp_path: Path) -> None:
-    manifests = rendered(environment, tmp_path)
-    pods = [each["template"]["spec"] for each in workloads(manifests).values()]
-    pods += [each["spec"]["jobTemplate"]["spec"]["template"]["spec"] for each in manifests if each["kind"] == "CronJob"]
+    render = rendered(environment, tmp_path)
+    pods = [spec["template"]["spec"] for spec in workloads(render).values()]
+    templates = [body["spec"]["jobTemplate"]["spec"]["template"] for body in render.kind("CronJob")]
+    pods += [template["spec"] for template in templates]
     containers = [each for pod in pods for each in [*pod.get("initContainers", []), *pod["containers"]]]
     named = [each["value"] for container in containers for each in container.get("env", []) if each["name"] == "IMAGE"]
     others = ("docker.io/library/mysql:", "docker.io/rclone/rclone:")
@@ -48,16 +47,18 @@ def test_a_single_node_gets_small_requests_and_keeps_the_limits(tmp_path: Path) 
 
 
 def test_what_components_add_belongs_to_the_environment(tmp_path: Path) -> None:
-    for each in rendered("homolog", tmp_path, single_node=True):
-        assert each["metadata"].get("namespace", each["metadata"]["name"]) == "school-scheduler-homolog", each["kind"]
-        assert each["metadata"]["labels"]["environment"] == "homolog"
+    for body in rendered("homolog", tmp_path, single_node=True).objects:
+        metadata = body["metadata"]
+        namespace = metadata.get("namespace", metadata["name"])
+        assert namespace == "school-scheduler-homolog", body["kind"]
+        assert metadata["labels"]["environment"] == "homolog"
 
 
 @pytest.mark.parametrize("environment", read_list())
 def test_the_web_says_which_schema_it_migrates_to(environment: str, tmp_path: Path) -> None:
     folder = Path(__file__).parents[2] / "app" / "migrations" / "versions"
     newest = sorted(file.name for file in folder.glob("[0-9]*.py"))[-1].partition("_")[0]
-    assert schema(rendered(environment, tmp_path)) == newest
+    assert rendered(environment, tmp_path).schema == newest
 
 
 @pytest.mark.parametrize(
@@ -65,5 +66,4 @@ def test_the_web_says_which_schema_it_migrates_to(environment: str, tmp_path: Pa
     [("dev", "http://dev.school-scheduler.example.org"), ("prod", "https://school-scheduler.example.org")],
 )
 def test_links_lead_to_where_the_ingress_serves(environment: str, url: str, tmp_path: Path) -> None:
-    (ingress,) = (each for each in rendered(environment, tmp_path) if each["kind"] == "Ingress")
-    assert url_of(ingress) == url
+    assert url_of(rendered(environment, tmp_path).ingress) == url

@@ -3,195 +3,301 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 
 import pytest
 
-from delivery import __main__
+from delivery import backup, job, rollout
+from delivery.cluster import Manifest
 from delivery.shell import DeliveryError
-from tests.delivery.scripted import BACKUP, BEFORE, Cluster, Killed, typed
+from tests.delivery.database import BACKUP, BEFORE, NAMESPACE
+from tests.delivery.fake import FakeCluster, Killed
+from tests.delivery.faults import (
+    Fault,
+    away,
+    drawn,
+    interrupted,
+    killed,
+    lost,
+    mended,
+    typed,
+)
+from tests.delivery.server import Container, StepError
+from tests.delivery.small import RESTORE, Stage
 
-COMMAND = ["restore", "prod", "--backup", BACKUP, "--overwrite", "--confirm", "prod"]
+COMMAND = ("restore", "prod", "--backup", BACKUP, "--overwrite", "--confirm", "prod")
+RESTORED = "of the backup"
 
 
-def type_in(arguments: list[str]) -> None:
-    """As a person does."""
-    __main__.run(__main__.parser().parse_args(arguments))
+def runs_on(stage: Stage) -> str:
+    """The data that the application runs on, empty where it does not run."""
+    return stage.database.data if stage.serving == {"1"} and stage.database.whole else ""
 
 
-def test_a_restore_replaces_the_data_and_keeps_a_backup_of_it(cluster: Cluster) -> None:
-    type_in(COMMAND)
-    assert (cluster.data, cluster.running, cluster.note) == (cluster.store[BACKUP], True, None)
-    assert BEFORE in cluster.store.values()
+def jobs(stage: Stage) -> list[str]:
+    return [job["metadata"]["name"] for job in stage.cluster.list("Job")]
+
+
+def fails(stage: Stage, step: str, words: str, after: int = 0) -> None:
+    """Has the container of a Job fail once, when it has run `after` times."""
+    steps = stage.cluster.server.steps
+    runs, good = iter(range(after + 1)), steps[step]
+
+    def run(container: Container) -> str:
+        if next(runs, None) == after:
+            raise StepError(words)
+        return good(container)
+
+    steps[step] = run
+
+
+def test_a_restore_replaces_the_data_and_keeps_a_backup_of_it(stage: Stage) -> None:
+    stage.type_in(*COMMAND)
+    assert runs_on(stage) == RESTORED
+    assert backup.before_restore(stage.cluster) is None
+    assert BEFORE in stage.database.store.values()
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--backup", "20261101T000001Z", "--overwrite", "--confirm", "prod"], "no backup 20261101T000001Z"),
+        (["--backup", "2026", "--overwrite", "--confirm", "prod"], "no backup 2026; nothing was"),
         (["--backup", BACKUP, "--overwrite", "--confirm", "homolog"], "say both"),
         (["--backup", BACKUP, "--overwrite"], "say both"),
+        (["--backup", BACKUP, "--confirm", "prod"], "say both"),
         (["--backup", BACKUP], "5 tables; nothing was changed"),
         (["--overwrite", "--confirm", "prod"], "name a backup"),
     ],
 )
-def test_what_cannot_succeed_is_refused_before_anything_stops(
-    cluster: Cluster, arguments: list[str], reason: str
-) -> None:
-    def never_stopped(there: Cluster) -> None:
-        assert there.running
-
-    cluster.fault = never_stopped
+def test_what_cannot_succeed_is_refused_before_anything_stops(stage: Stage, arguments: list[str], reason: str) -> None:
+    pods = stage.cluster.pods("app.kubernetes.io/component in (web,worker,database)")
     with pytest.raises(DeliveryError, match=reason) as error:
-        type_in(["restore", "prod", *arguments])
+        stage.type_in("restore", "prod", *arguments)
     assert len(str(error.value).splitlines()) == 1
-    assert cluster.data == BEFORE
-    assert set(cluster.store) == {BACKUP}
+    assert stage.cluster.pods("app.kubernetes.io/component in (web,worker,database)") == pods
+    assert runs_on(stage) == BEFORE
+    assert list(stage.database.store.values()) == [RESTORED]
 
 
-@pytest.mark.parametrize("step", ["fetch", "load", "redump", "compare"])
+def test_a_backup_that_the_volume_has_no_room_for_is_refused(stage: Stage) -> None:
+    stage.cluster.server.steps["fetch"] = lambda container: '{"bytes": 333667}\n'
+    with pytest.raises(DeliveryError, match="a dump of 333667 bytes may take 3 times that"):
+        stage.type_in(*COMMAND)
+    assert runs_on(stage) == BEFORE
+
+
+def test_a_backup_that_just_fits_is_restored(stage: Stage) -> None:
+    fetch = stage.cluster.server.steps["fetch"]
+
+    def large(container: Container) -> str:
+        return fetch(container) and '{"bytes": 333666}\n'
+
+    stage.cluster.server.steps["fetch"] = large
+    stage.type_in(*COMMAND)
+    assert runs_on(stage) == RESTORED
+
+
+@pytest.mark.parametrize(("revision", "good"), [("0001", True), ("0002", True), ("0003", False)])
+def test_a_backup_of_a_schema_that_no_release_knows_is_refused(stage: Stage, revision: str, good: bool) -> None:
+    stage.deploy("2", "0002")
+    stage.deploy("1")
+    fetch = stage.cluster.server.steps["fetch"]
+    stage.cluster.server.steps["fetch"] = lambda container: (
+        fetch(container) and f'{{"bytes": 1, "revision": "{revision}"}}\n'
+    )
+    if good:
+        stage.type_in(*COMMAND)
+    else:
+        with pytest.raises(DeliveryError, match="schema 0003, newer than any release here knows"):
+            stage.type_in(*COMMAND)
+    assert runs_on(stage) == (RESTORED if good else BEFORE)
+
+
+def test_a_release_whose_backups_print_nothing_is_restored_all_the_same(stage: Stage) -> None:
+    fetch = stage.cluster.server.steps["fetch"]
+    stage.cluster.server.steps["fetch"] = lambda container: fetch(container) and ""
+    stage.type_in(*COMMAND)
+    assert runs_on(stage) == RESTORED
+
+
+@pytest.mark.parametrize("step", RESTORE)
 def test_a_job_that_fails_after_the_stop_costs_no_data_and_leaves_the_application_running(
-    cluster: Cluster, step: str
+    stage: Stage, step: str
 ) -> None:
-    def begins(there: Cluster) -> None:
-        there.broken = {} if there.running or there.store[BACKUP] == there.data else {step: "disk full"}
-        # The backup of what was there comes back all the same.
-        if any(work.variable("BACKUP_NAME") != BACKUP for work in there.jobs.values() if step in work.steps):
-            there.broken = {}
-
-    cluster.fault = begins
-    with pytest.raises(DeliveryError, match="prod runs on the data from before"):
-        type_in(COMMAND)
-    assert (cluster.data, cluster.running, cluster.partial) == (BEFORE, True, False)
+    fails(stage, step, "disk full", after=1 if step == "fetch" else 0)
+    with pytest.raises(DeliveryError, match=r"prod runs on the data from before: .*disk full"):
+        stage.type_in(*COMMAND)
+    assert runs_on(stage) == BEFORE
+    assert backup.before_restore(stage.cluster) is None
 
 
-def test_a_job_that_was_deleted_after_its_work_is_a_success(cluster: Cluster) -> None:
-    def deleted(there: Cluster) -> None:
-        if there.data == there.store[BACKUP]:
-            there.jobs = {name: work for name, work in there.jobs.items() if "load" not in work.steps}
+def test_a_job_that_was_deleted_after_its_work_is_a_success(stage: Stage) -> None:
+    compare = stage.cluster.server.steps["compare"]
 
-    cluster.fault = deleted
-    type_in(COMMAND)
-    assert (cluster.data, cluster.running) == (cluster.store[BACKUP], True)
+    def compare_and_vanish(container: Container) -> str:
+        compare(container)
+        for name in jobs(stage):
+            stage.cluster.remove_by_hand(f"job/{name}")
+        return ""
+
+    stage.cluster.server.steps["compare"] = compare_and_vanish
+    stage.type_in(*COMMAND)
+    assert runs_on(stage) == RESTORED
 
 
-@pytest.mark.parametrize("more", [[], ["--overwrite", "--confirm", "prod"]])
-def test_a_database_that_only_did_not_run_is_not_replaced(cluster: Cluster, more: list[str]) -> None:
-    cluster.scaled_away = True
+def without_database(stage: Stage) -> None:
+    """Somebody has scaled it to nothing; the volume is there."""
+    stage.cluster.by_hand("statefulset/mysql", {"spec": {"replicas": 0}})
+    stage.cluster.pause(5)
+    assert stage.cluster.pods("app.kubernetes.io/component=database") == ()
+
+
+@pytest.mark.parametrize("more", [(), ("--overwrite", "--confirm", "prod")])
+def test_a_database_that_only_did_not_run_is_not_replaced(stage: Stage, more: tuple[str, ...]) -> None:
+    without_database(stage)
     with pytest.raises(DeliveryError, match="after all"):
-        type_in(["restore", "prod", "--backup", BACKUP, *more])
-    assert (cluster.data, cluster.running) == (BEFORE, True)
+        stage.type_in("restore", "prod", "--backup", BACKUP, *more)
+    assert runs_on(stage) == BEFORE
 
 
-def test_a_mistake_after_a_restore_that_was_killed_names_the_way_back(cluster: Cluster) -> None:
-    cluster.fault = lambda there: killed(there) if there.partial else None
+def test_a_database_that_was_destroyed_is_made_anew_from_the_newest_backup(stage: Stage) -> None:
+    without_database(stage)
+    stage.cluster.remove_by_hand("statefulset/mysql")
+    stage.database.data = ""
+    stage.type_in("restore", "prod")
+    assert runs_on(stage) == RESTORED
+
+
+def test_what_an_interrupted_restore_has_left_at_work_is_ended_first(stage: Stage) -> None:
+    stage.cluster.server.step_seconds = 600
+    stage.cluster.create(job.from_template(stage.cluster.get("cronjob/restore") or {}))
+    (left,) = stage.cluster.list("Job", selector="app.kubernetes.io/component=restore")
+    stage.cluster.pause(5)
+    stage.cluster.server.step_seconds = 2
+    stage.type_in(*COMMAND)
+    assert stage.cluster.get(rollout.name(left)) is None
+    assert runs_on(stage) == RESTORED
+
+
+def test_a_mistake_after_a_restore_that_was_killed_names_the_way_back(stage: Stage) -> None:
+    kill_within_the_load(stage)
+    with pytest.raises(DeliveryError, match=r"no backup 2026.*before has not ended") as error:
+        stage.type_in("restore", "prod", "--backup", "2026", "--overwrite", "--confirm", "prod")
+    stage.type_in(*typed(str(error.value)))
+    assert runs_on(stage) == BEFORE
+
+
+def kill_within_the_load(stage: Stage) -> None:
+    def partial(cluster: FakeCluster, operation: str, name: str) -> None:
+        if stage.database.partial:
+            raise Killed
+
+    stage.cluster.faults.before = partial
     with pytest.raises(Killed):
-        type_in(COMMAND)
-    cluster.fault = lambda there: None
-    with pytest.raises(DeliveryError, match="no backup 2026") as error:
-        type_in(["restore", "prod", "--backup", "2026"])
-    type_in(typed(str(error.value)))
-    assert (cluster.data, cluster.running) == (BEFORE, True)
+        stage.type_in(*COMMAND)
+    mended(stage.cluster)
+    stage.cluster.pause(40)
 
 
-def test_nothing_is_delivered_onto_a_part_of_a_backup(cluster: Cluster) -> None:
-    cluster.store["20261102T000000Z"] = BEFORE
-    cluster.data, cluster.partial, cluster.running, cluster.note = "", True, False, "20261102T000000Z"
+def test_nothing_is_delivered_onto_a_part_of_a_backup(stage: Stage) -> None:
+    kill_within_the_load(stage)
+    stage.database.partial, stage.database.data = True, ""
     with pytest.raises(DeliveryError, match="has not ended; nothing was changed") as error:
-        type_in(["rollback", "prod", "--to", "1"])
-    assert not cluster.running
-    type_in(typed(str(error.value)))
-    assert (cluster.data, cluster.running) == (BEFORE, True)
+        stage.type_in("rollback", "prod", "--to", "1")
+    assert stage.serving == set()
+    stage.type_in(*typed(str(error.value)))
+    assert runs_on(stage) == BEFORE
 
 
-def interrupted(there: Cluster) -> None:
-    raise KeyboardInterrupt
-
-
-def killed(there: Cluster) -> None:
-    there.fault = killed
-    raise Killed
-
-
-def away(seconds: float) -> Callable[[Cluster], None]:
-    def begin(there: Cluster) -> None:
-        there.away_until = there.clock + seconds
-
-    return begin
-
-
-def job_deleted(there: Cluster) -> None:
-    there.jobs.clear()
-
-
-def evicted(there: Cluster) -> None:
-    for work in there.jobs.values():
-        if not work.ended:
-            work.failed = "Evicted"
-
-
-def breaks(step: str, words: str) -> Callable[[Cluster], None]:
-    def begin(there: Cluster) -> None:
-        there.broken[step] = words
-
-    return begin
-
-
-FAULTS = {
-    "interrupted": interrupted,
-    "killed": killed,
-    "API away for a moment": away(20),
-    "API away for long": away(400),
-    "Job deleted": job_deleted,
-    "pod evicted": evicted,
-    "store answers 503": breaks("fetch", "the store store: status 503"),
-    "wrong key": breaks("fetch", "cannot be opened: No matching keys found"),
-    "truncated dump": breaks("save", "the dump is not whole"),
-    "disk full": breaks("load", "ERROR 1114: the table is full"),
-    "other rows": breaks("compare", "the restored database differs"),
-}
-
-
-@pytest.mark.parametrize("seed", range(60))
-def test_any_two_faults_leave_a_running_application_or_the_command_that_brings_it_back(
-    cluster: Cluster, seed: int
+def test_a_partial_database_without_a_backup_of_before_names_the_command_to_repeat(
+    stage: Stage,
 ) -> None:
-    draw = random.Random(seed)  # noqa: S311 (nothing secret is drawn)
-    chosen = [FAULTS[name] for name in draw.choices(sorted(FAULTS), k=draw.choice((1, 1, 2)))]
-    moments = dict(zip((draw.randrange(1, 60) for _ in chosen), chosen, strict=True))
+    stage.database.data, stage.database.partial = "", True
+    with pytest.raises(DeliveryError, match=r"nothing was changed. Type it again$"):
+        stage.deploy("2")
 
-    def fault(there: Cluster) -> None:
-        if there.calls in moments:
-            moments[there.calls](there)
 
-    cluster.fault = fault
-    command, failure = COMMAND, ""
+def test_a_database_that_does_not_answer_keeps_nobody_from_delivering(stage: Stage) -> None:
+    stage.deploy("2")
+    stage.database.partial = True
+    stage.cluster.server.programs["mysql"] = no_answer
+    stage.type_in("rollback", "prod", "--to", "1")
+    assert stage.serving == {"1"}
+
+
+def no_answer(pod: Manifest, command: tuple[str, ...]) -> str:
+    raise DeliveryError("ERROR 2003: cannot connect")
+
+
+def test_a_database_that_never_answers_is_named_with_the_way_to_give_it_up(stage: Stage) -> None:
+    stage.cluster.server.programs["mysql"] = no_answer
+    before = stage.cluster.now()
+    with pytest.raises(DeliveryError, match=r"does not answer \(ERROR 2003.*deleting its StatefulSet"):
+        stage.type_in(*COMMAND)
+    assert 60 < stage.cluster.now() - before < 70
+    assert stage.serving == {"1"}
+
+
+def job_deleted(cluster: FakeCluster, operation: str, name: str) -> None:
+    for body in cluster.server.of("Job", NAMESPACE):
+        cluster.remove_by_hand(rollout.name(body))
+
+
+def evicted(cluster: FakeCluster, operation: str, name: str) -> None:
+    for pod in cluster.pods("batch.kubernetes.io/job-name"):
+        cluster.evict(pod)
+
+
+def breaks(stage: Stage, step: str, words: str) -> Fault:
+    def begin(cluster: FakeCluster, operation: str, name: str) -> None:
+        stage.database.broken[step] = words
+
+    return begin
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_any_two_faults_leave_a_running_application_or_the_command_that_brings_it_back(stage: Stage, seed: int) -> None:
+    faults = {
+        "interrupted": interrupted,
+        "killed": killed,
+        "answer lost": lost,
+        "API away for a moment": away(20),
+        "API away for long": away(400),
+        "Job deleted": job_deleted,
+        "pod evicted": evicted,
+        "store answers 503": breaks(stage, "fetch", "the store store: status 503"),
+        "wrong key": breaks(stage, "fetch", "cannot be opened: No matching keys found"),
+        "truncated dump": breaks(stage, "save", "the dump is not whole"),
+        "disk full": breaks(stage, "load", "ERROR 1114: the table is full"),
+        "other rows": breaks(stage, "compare", "the restored database differs"),
+    }
+    drawn(stage.cluster, random.Random(seed), faults, 100)  # noqa: S311 (nothing secret is drawn)
+    again: tuple[str, ...] | list[str] = ()
+    failure = ""
     try:
-        type_in(COMMAND)
+        stage.type_in(*COMMAND)
+        assert runs_on(stage) == RESTORED
     except DeliveryError as error:
         failure = str(error)
-        command = typed(failure) if not cluster.running else []
+        again = typed(failure) if not runs_on(stage) else ()
     except (Killed, KeyboardInterrupt):
-        command = COMMAND if not cluster.running else []
-    else:
-        assert (cluster.data, cluster.running) == (cluster.store[BACKUP], True)
-        command = []
+        again = COMMAND if not runs_on(stage) else ()
     if "runs on the data from before" in failure:
-        assert (cluster.data, cluster.running) == (BEFORE, True)
-    cluster.fault, cluster.broken, cluster.away_until = lambda there: None, {}, 0
-    assert BEFORE in (cluster.data, *cluster.store.values())
-    if command:
-        type_in(command)
-    assert cluster.running
-    assert cluster.whole
-    assert BEFORE in (cluster.data, *cluster.store.values())
+        assert runs_on(stage) == BEFORE
+    mended(stage.cluster)
+    stage.database.broken = {}
+    assert BEFORE in (stage.database.data, *stage.database.store.values())
+    if again:
+        stage.cluster.pause(40)
+        stage.type_in(*again)
+    assert runs_on(stage)
+    assert BEFORE in (stage.database.data, *stage.database.store.values())
 
 
-def test_the_backup_that_is_named_is_the_one_of_before_the_first_try(cluster: Cluster) -> None:
-    cluster.fault = lambda there: killed(there) if there.partial else None
-    with pytest.raises(Killed):
-        type_in(COMMAND)
-    (safety,) = [name for name, data in cluster.store.items() if data == BEFORE]
-    cluster.fault, cluster.broken = lambda there: None, {"load": "the table is full"}
-    with pytest.raises(DeliveryError, match=rf"this brings it back: `make restore .*--backup {safety} "):
-        type_in(COMMAND)
+def test_the_backup_that_is_named_is_the_one_of_before_the_first_try(stage: Stage) -> None:
+    kill_within_the_load(stage)
+    stage.database.data, stage.database.partial = "", True
+    (safety,) = [name for name, data in stage.database.store.items() if data == BEFORE]
+    stage.database.broken = {"load": "the table is full"}
+    back = rf"this brings it back: `make restore .*--backup {safety.rpartition('/')[2]} "
+    with pytest.raises(DeliveryError, match=back):
+        stage.type_in(*COMMAND)

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from delivery.shell import ROOT, kubectl
-from policy_tests.environment import read_list
+from policy_tests.environment import find, read_list
+from policy_tests.render import render
 
 Right = tuple[str, str, str, str]
 
 
 def rights(environment: str, account: str) -> Iterator[Right]:
     """(group, resource, name or "", verb) of an account, by the Roles that are bound to it."""
-    manifests = list(yaml.safe_load_all(kubectl("kustomize", str(ROOT / "overlays" / environment))))
+    manifests = list(yaml.safe_load_all(render(find(environment).overlay)))
     roles = {each["metadata"]["name"]: each["rules"] for each in manifests if each["kind"] == "Role"}
     for binding in (each for each in manifests if each["kind"] == "RoleBinding"):
         if account in [subject["name"] for subject in binding["subjects"]]:

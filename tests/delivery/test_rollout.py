@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from delivery.rollout import complete, hopeless, namespace_of, newest_pods, started_but_unready, surplus, web
-from delivery.shell import DeliveryError
+from delivery.rollout import complete, hopeless, newest_pods, started_but_unready, surplus
 
 Body = dict[str, Any]
 
@@ -20,25 +19,6 @@ def owned(kind: str, name: str, owner: str, **metadata: Any) -> Body:
 
 def revision(number: int) -> dict[str, str]:
     return {"deployment.kubernetes.io/revision": str(number)}
-
-
-def test_a_render_without_a_namespace_is_refused() -> None:
-    with pytest.raises(DeliveryError, match="the render has 0 Namespaces; an environment has exactly one"):
-        namespace_of([body("Service", "web")])
-
-
-@pytest.mark.parametrize("name", ["school-scheduler", "web"])
-def test_the_web_is_found_by_its_label_whatever_the_release_calls_it(name: str) -> None:
-    deployments = [
-        body("Deployment", called, metadata={"labels": {"app.kubernetes.io/component": component}})
-        for called, component in ((name, "web"), ("worker", "worker"))
-    ]
-    assert web([body("Service", "web"), *deployments])["metadata"]["name"] == name
-
-
-def test_a_render_without_the_web_is_refused() -> None:
-    with pytest.raises(DeliveryError, match="the render has 0 Deployments of component web"):
-        web([body("Service", "web")])
 
 
 def test_what_only_others_have_is_deleted_in_order_and_nothing_that_holds_data() -> None:

@@ -10,8 +10,11 @@ import yaml
 
 from app.credentials import PASSWORDS
 from delivery import sops
+from delivery.kubectl import Kubectl
 from delivery.shell import ROOT, DeliveryError, program
+from policy_tests.environment import find
 
+PROD = find("prod")
 KEYS = set(yaml.safe_load((ROOT / "base/mysql/secret-example.yaml").read_text())["stringData"])
 
 GITLEAKS = (program("gitleaks"), "--no-banner", "--config", str(ROOT / ".gitleaks.toml"))
@@ -25,7 +28,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / ".sops.yaml").write_text((ROOT / ".sops.yaml").read_text().replace("REPLACE_ME", str(key.to_public())))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sops, "FOLDER", folder / "secrets")
-        sops.make("prod")
+        sops.make(PROD)
     return folder
 
 
@@ -36,11 +39,11 @@ def file(ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(sops, "FOLDER", folder / "secrets")
     monkeypatch.setenv("SOPS_AGE_KEY", (folder / "key").read_text())
     (folder / "key").unlink()
-    return sops.path("prod")
+    return sops.path(PROD)
 
 
 def values() -> dict[str, str]:
-    return sops.database(sops.read("prod"))
+    return sops.database(sops.read(PROD))
 
 
 def test_a_new_file_has_every_key_and_shows_no_value(file: Path) -> None:
@@ -52,68 +55,73 @@ def test_a_new_file_has_every_key_and_shows_no_value(file: Path) -> None:
 
 
 def test_what_is_in_the_file_stays_and_what_it_lacks_is_added(file: Path) -> None:
-    secrets, before = sops.read("prod"), values()
+    secrets, before = sops.read(PROD), values()
     del sops.database(secrets)["exporter-password"]
-    sops.write("prod", [*secrets, {"kind": "Secret", "metadata": {"name": "backup"}, "stringData": {"identity": "x"}}])
-    sops.make("prod")
+    backup = {"kind": "Secret", "metadata": {"name": "backup"}, "stringData": {"identity": "x"}}
+    sops.write(PROD, [*secrets, backup])
+    sops.make(PROD)
     after = values()
     assert {key for key in after if after[key] != before[key]} == {"exporter-password"}
-    assert [each["metadata"]["name"] for each in sops.read("prod")] == ["db-credentials", "backup"]
+    assert [each["metadata"]["name"] for each in sops.read(PROD)] == ["db-credentials", "backup"]
     text = file.read_text()
-    sops.make("prod")
+    sops.make(PROD)
     assert file.read_text() == text
 
 
 def test_nobody_else_s_key_opens_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOPS_AGE_KEY", str(pyrage.x25519.Identity.generate()))
     with pytest.raises(DeliveryError, match=r"Failed to get the data key(?s:.*)docs/secrets.md"):
-        sops.read("prod")
+        sops.read(PROD)
 
 
 def test_a_change_by_hand_is_noticed(file: Path) -> None:
     file.write_text(file.read_text().replace("name: db-credentials", "name: backup"))
     with pytest.raises(DeliveryError, match="MAC mismatch"):
-        sops.read("prod")
+        sops.read(PROD)
 
 
 def test_without_a_recipient_nothing_is_written(file: Path) -> None:
     (file.parent.parent / ".sops.yaml").write_text((ROOT / ".sops.yaml").read_text())
     file.unlink()
     with pytest.raises(DeliveryError, match="REPLACE_ME"):
-        sops.make("prod")
+        sops.make(PROD)
     assert not file.exists()
 
 
 def test_nothing_but_secrets_comes_out_of_the_file(file: Path) -> None:
-    sops.write("prod", [{"kind": "Secret", "metadata": {"name": "backup"}, "stringData": {"port": 3306}}])
+    other = {"kind": "Secret", "metadata": {"name": "backup"}, "stringData": {"port": 3306}}
+    sops.write(PROD, [other])
     with pytest.raises(DeliveryError, match="may hold Secrets with a name and texts"):
-        sops.read("prod")
+        sops.read(PROD)
 
 
 def test_a_rotation_begins_with_new_passwords_in_the_file(file: Path) -> None:
     current = values()
-    assert sops.rotated("prod", current, {"app-password": "new"}) == {"app-password": "new"}
+    assert sops.rotated(PROD, current, {"app-password": "new"}) == {"app-password": "new"}
     assert values() == current | {"app-password": "new"}
 
 
 def test_a_rotation_ends_what_one_before_has_left_in_the_file(file: Path) -> None:
-    assert sops.rotated("prod", {"app-password": "old"}, {"app-password": "new"}) == {
+    assert sops.rotated(PROD, {"app-password": "old"}, {"app-password": "new"}) == {
         "app-password": values()["app-password"]
     }
 
 
 def test_a_delivery_leaves_passwords_to_the_rotation(file: Path) -> None:
     there = values()
-    sops.check("prod", there, there)
+    sops.check(PROD, there, there)
     with pytest.raises(DeliveryError, match=r"differ in app-password: `make rotate ENV=prod`"):
-        sops.check("prod", there, there | {"app-password": "another"})
+        sops.check(PROD, there, there | {"app-password": "another"})
 
 
 def test_a_file_of_an_earlier_release_is_refused_with_what_it_lacks(file: Path) -> None:
-    secrets = sops.read("prod")
+    secrets = sops.read(PROD)
     del sops.database(secrets)["app-password"]
-    sops.write("prod", secrets)
-    for use in (lambda: sops.apply("prod"), lambda: sops.rotated("prod", {}, {"app-password": "new"})):
+    sops.write(PROD, secrets)
+    for use in (
+        lambda: sops.apply(PROD, Kubectl(PROD.namespace)),
+        lambda: sops.rotated(PROD, {}, {"app-password": "new"}),
+    ):
         with pytest.raises(DeliveryError, match=r"prod.enc.yaml lacks app-password; `make secrets ENV=prod` adds them"):
             use()
 

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from delivery.shell import kubectl
 from observability.expressions import HERE
 from policy_tests.check import check
 from policy_tests.environment import read_list
 from policy_tests.manifests import ManifestSet
 from policy_tests.reader import read_manifests
-from policy_tests.render import as_environment
+from policy_tests.render import as_environment, render
 from policy_tests.rule import explain
 from policy_tests.waivers import read_waivers, waived
 from tests.conftest import ROOT
@@ -22,7 +21,7 @@ from tests.conftest import ROOT
 
 @pytest.fixture(scope="module")
 def stack() -> ManifestSet:
-    return ManifestSet("observability", read_manifests(kubectl("kustomize", str(HERE)), "observability"))
+    return ManifestSet("observability", read_manifests(render(str(HERE)), "observability"))
 
 
 def test_every_rule_holds_but_for_what_is_waived(stack: ManifestSet) -> None:
@@ -51,7 +50,7 @@ def monitored(tmp_path_factory: pytest.TempPathFactory) -> ManifestSet:
         {"target": each["target"], "patch": (overlay / each["path"]).read_text()} for each in content["patches"]
     ]
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
-    given = ManifestSet("given", read_manifests(kubectl("kustomize", str(folder)), "overlays/preprod"))
+    given = ManifestSet("given", read_manifests(render(str(folder)), "overlays/preprod"))
     environment = as_environment({"given": given}, ["preprod"])["preprod"]
     assert isinstance(environment, ManifestSet)
     return environment

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from delivery.shell import kubectl
 from observability.expressions import HERE
 from policy_tests.manifests import ManifestSet
 from policy_tests.reader import read_manifests
+from policy_tests.render import render
 
 
 @pytest.fixture(scope="module")
 def images() -> Mapping[str, str]:
     """The image of each container; NAME_IMAGE in the environment replaces it."""
-    stack = ManifestSet("observability", read_manifests(kubectl("kustomize", str(HERE)), "observability"))
+    stack = ManifestSet("observability", read_manifests(render(str(HERE)), "observability"))
     pinned = {str(each.body["name"]): str(each.body["image"]) for each in stack.containers}
     return {name: os.environ.get(f"{name.upper()}_IMAGE", image) for name, image in pinned.items()}
 

@@ -10,7 +10,6 @@ build on one another.
 from __future__ import annotations
 
 import base64
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -19,8 +18,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from delivery import credentials, deploy, image, render
-from delivery.shell import kubectl, run
+from delivery import credentials, deploy, image, overlay
+from delivery.kubectl import Kubectl
+from delivery.shell import run
 from policy_tests.environment import find
 from tests.workflows.act import ROOT, Act, Run
 
@@ -40,14 +40,16 @@ def name(pytestconfig: pytest.Config) -> str:
 @pytest.fixture(scope="module")
 def act(tmp_path_factory: pytest.TempPathFactory) -> Act:
     """A clone of the working tree as it is, and namespaces with credentials for it."""
-    for environment in ENVIRONMENTS:
-        nothing = image.Image("localhost/none", "none", "sha256:" + "0" * 64)
-        deploy.bootstrap(render.render(render.write_overlay(environment, nothing, single_node=True)).read_text())
+    nothing = image.Image("localhost/none", "none", "sha256:" + "0" * 64)
+    for environment in map(find, ENVIRONMENTS):
+        render = overlay.render(overlay.write(environment, nothing, single_node=True))
+        deploy.bootstrap(environment, Kubectl(environment.namespace), render)
     folder = tmp_path_factory.mktemp("act")
     # The load has no kubeconfig to read its authority with.
     public = Path(os.environ.get("REQUESTS_CA_BUNDLE", requests.utils.DEFAULT_CA_BUNDLE_PATH)).read_text()
     authorities = folder / "authorities.pem"
-    authorities.write_text(public + credentials.read("school-scheduler-preprod", "web-tls")["ca.crt"])
+    certificate = credentials.read(Kubectl(find("preprod").namespace), "web-tls")
+    authorities.write_text(public + certificate["ca.crt"])
     variables = {"VENV": str(Path(sys.prefix)), "TESTED": "yes", "DOCKER_HOST": "unix:///var/run/docker.sock"}
     variables |= {"REQUESTS_CA_BUNDLE": str(authorities)}
     variables |= {each: os.environ[each] for each in ("PYTHON_IMAGE", "PIP_CERT") if each in os.environ}
@@ -95,8 +97,10 @@ def first(commit: Callable[[], str]) -> str:
 
 def running(environment: str) -> str:
     """The digest that the web pods of an environment run."""
-    pods = json.loads(kubectl("-n", find(environment).namespace, "get", "deployment", "school-scheduler", "-o", "json"))
-    return str(pods["spec"]["template"]["spec"]["containers"][0]["image"]).partition("@")[2]
+    deployment = Kubectl(find(environment).namespace).get("deployment/school-scheduler")
+    assert deployment, environment
+    image = str(deployment["spec"]["template"]["spec"]["containers"][0]["image"])
+    return image.partition("@")[2]
 
 
 def test_homolog_runs_what_a_push_built(first: str, push: Push, digest: Digest) -> None:

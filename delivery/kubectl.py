@@ -1,0 +1,168 @@
+"""The Cluster that kubectl reaches (https://kubernetes.io/docs/reference/kubectl/)."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from delivery.cluster import ConflictError, Manifest, MissingError, RefusedError, UnavailableError
+from delivery.shell import DeadlineError, DeliveryError, program, run, say
+
+# What kubectl says when the API server could not answer, rather than would not.
+PASSING = (
+    "was refused - did you specify the right host",
+    "connect: connection refused",
+    "TLS handshake timeout",
+    "i/o timeout",
+    "Client.Timeout exceeded",
+    ": EOF",
+    "unexpected EOF",
+    "connection reset by peer",
+    "client connection lost",
+    "etcdserver: request timed out",
+    "ServiceUnavailable",
+    "TooManyRequests",
+    "Timeout: request did not complete",
+)
+# The reason that the API server gives (metav1.StatusReason), as kubectl repeats it.
+REASON = re.compile(r'error from server \((\w+)\)|The (?:\S+ ".*"|request) is (invalid):', re.IGNORECASE)
+REASONS = {
+    "AlreadyExists": ConflictError,
+    "Conflict": ConflictError,
+    "NotFound": MissingError,
+    "BadRequest": RefusedError,
+    "Forbidden": RefusedError,
+    "Invalid": RefusedError,
+    "Unauthorized": RefusedError,
+}
+OURS = ("--server-side", "--force-conflicts", "--field-manager=delivery")
+
+
+def kubectl(
+    *arguments: str,
+    stdin: str | None = None,
+    timeout: float = 600,
+    good: tuple[int, ...] = (0,),
+    patience: float = 60,
+) -> str:
+    """Runs kubectl; an API server that is slow or away is asked again, for up to `patience` seconds.
+
+    Raises:
+        DeliveryError: what it says; one of the errors of delivery.cluster where the API server says why.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return run(program("kubectl"), *arguments, stdin=stdin, timeout=timeout, good=good)
+        except DeadlineError as error:
+            raise UnavailableError(str(error)) from None
+        except DeliveryError as error:
+            text = str(error)
+            # What a command in a pod has printed is not kubectl's word.
+            ended = "command terminated with exit code" in text
+            if ended or not any(sign in text for sign in PASSING):
+                raise _typed(text) from None
+            if time.monotonic() > deadline:
+                raise UnavailableError(text) from None
+            say(f"asking again: {text.splitlines()[-1]}")
+            time.sleep(2)
+
+
+def _typed(text: str) -> DeliveryError:
+    found = REASON.search(text)
+    reason = (found[1] or found[2].capitalize()) if found else ""
+    return REASONS.get(reason, DeliveryError)(text)
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """A namespace of the cluster that the current kubeconfig names; the methods are those of Cluster."""
+
+    namespace: str
+    patience: float = 60
+    timeout: float = 600
+
+    def within(self, namespace: str) -> Kubectl:
+        return replace(self, namespace=namespace)
+
+    def patient(self, seconds: float, timeout: float = 600) -> Kubectl:
+        return replace(self, patience=seconds, timeout=timeout)
+
+    def get(self, name: str) -> Manifest | None:
+        answer = self._ask("get", name, "--ignore-not-found", "-o", "json")
+        found: Manifest | None = json.loads(answer) if answer else None
+        return found
+
+    def list(self, *kinds: str, selector: str = "") -> list[Manifest]:
+        answer = self._ask("get", ",".join(kinds), f"--selector={selector}", "-o", "json")
+        items: list[Manifest] = json.loads(answer)["items"]
+        return items
+
+    def apply(self, objects: Iterable[Manifest]) -> None:
+        self._send(objects, "apply", *OURS)
+
+    def difference(self, objects: Iterable[Manifest]) -> str:
+        return self._send(objects, "diff", *OURS, good=(0, 1))
+
+    def create(self, body: Manifest) -> None:
+        self._send([body], "create")
+
+    def replace(self, body: Manifest) -> None:
+        self._send([body], "replace")
+
+    def patch(self, name: str, change: Manifest) -> None:
+        # By standard input: a command line can be read by every user of the machine.
+        options = ("--type=merge", "--field-manager=delivery", "--patch-file=/dev/stdin")
+        self._ask("patch", name, *options, stdin=json.dumps(change))
+
+    def delete(self, *names: str) -> None:
+        if names:
+            self._ask("delete", "--ignore-not-found", "--cascade=foreground", *names)
+
+    def exec(self, pod: str, container: str, *command: str) -> str:
+        return self._ask("exec", pod, "-c", container, "--", *command)
+
+    def logs(self, pod: str, container: str = "", tail: int = -1) -> str:
+        which = ("-c", container) if container else ("--all-containers", "--prefix", "--ignore-errors")
+        return self._ask("logs", pod, *which, f"--tail={tail}")
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    @contextmanager
+    def every(self, seconds: float, action: Callable[[], bool]) -> Iterator[None]:
+        ended = threading.Event()
+
+        def repeat() -> None:
+            while not ended.wait(seconds) and action():
+                pass
+
+        thread = threading.Thread(target=repeat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _send(self, objects: Iterable[Manifest], *arguments: str, **options: Any) -> str:
+        if not (items := [*objects]):
+            return ""
+        # A namespace given beside the objects would have to be theirs.
+        body = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+        return self._kubectl(*arguments, "-f", "-", stdin=body, **options)
+
+    def _ask(self, *arguments: str, **options: Any) -> str:
+        return self._kubectl("-n", self.namespace, *arguments, **options)
+
+    def _kubectl(self, *arguments: str, **options: Any) -> str:
+        return kubectl(*arguments, timeout=self.timeout, patience=self.patience, **options)

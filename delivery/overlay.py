@@ -1,0 +1,63 @@
+"""An overlay with another image: `build/<env>`, a Kustomization on top of `overlays/<env>`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import yaml
+
+from delivery.image import NAME, Image
+from delivery.render import Render
+from delivery.shell import ROOT
+from policy_tests.environment import Environment
+from policy_tests.render import render as kustomize
+
+
+def image_name(environment: Environment) -> str:
+    """The name by which the overlay knows the application's image after its own version Component."""
+    file = ROOT / environment.overlay / "version" / "kustomization.yaml"
+    images = yaml.safe_load(file.read_text())["images"]
+    return str(next(image["newName"] for image in images if image["name"] == NAME))
+
+
+def write(environment: Environment, image: Image, *, single_node: bool, build: Path = ROOT / "build") -> Path:
+    """Writes `build/<env>` (not in Git) and returns its folder; `overlays/<env>` stays as it is."""
+    folder = build / environment.name
+    (folder / "version").mkdir(parents=True, exist_ok=True)
+    # Kustomize takes no absolute path.
+    root = os.path.relpath(ROOT, folder)
+    renamed = {
+        "name": image_name(environment),
+        "newName": image.name,
+        "newTag": image.tag,
+        "digest": image.digest,
+    }
+    _write(folder / "version", "v1alpha1", "Component", images=[renamed])
+    # The variable IMAGE repeats the reference, so it is filled in again after the image has changed.
+    components = ["version", f"{root}/components/version-env"]
+    if single_node:
+        components += [f"{root}/components/{name}" for name in ("backup-store", "single-node")]
+    _write(
+        folder,
+        "v1beta1",
+        "Kustomization",
+        # What the components add belongs to the environment too.
+        namespace=environment.namespace,
+        resources=[f"{root}/{environment.overlay}"],
+        components=components,
+        labels=[{"pairs": {"environment": environment.name}, "includeTemplates": True}],
+    )
+    return folder
+
+
+def render(folder: Path) -> Render:
+    """What kustomize makes of an overlay; `manifests.yaml` beside it has the same."""
+    text = kustomize(str(folder))
+    (folder / "manifests.yaml").write_text(text)
+    return Render(text)
+
+
+def _write(folder: Path, version: str, kind: str, **fields: object) -> None:
+    content = {"apiVersion": f"kustomize.config.k8s.io/{version}", "kind": kind, **fields}
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(content, sort_keys=False))

@@ -1,0 +1,46 @@
+"""The suites that a delivery runs: the policy suite on a render, the smoke tests where it was applied."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from delivery import traffic
+from delivery.cluster import Cluster
+from delivery.render import Render
+from delivery.shell import ROOT, DeliveryError
+from delivery.site import connect
+from delivery.traffic import Answer
+from policy_tests.environment import Environment
+
+
+@dataclass(frozen=True)
+class Suites:
+    """The proofs of a delivery; `ingress` is the ingress controller's address where DNS is silent."""
+
+    ingress: str | None = None
+
+    def policy(self, environment: Environment, render: Render) -> None:
+        """As in delivery.target.Proofs."""
+        _pytest("policy_tests", environment, render, why="it breaks the rules; nothing was applied")
+
+    def smoke(self, environment: Environment, render: Render) -> None:
+        """As in delivery.target.Proofs."""
+        options = [f"--ingress={self.ingress}"] if self.ingress else []
+        _pytest("smoke_tests", environment, render, *options, why="its smoke tests fail")
+
+    def traffic(self, cluster: Cluster, render: Render) -> AbstractContextManager[list[Answer]]:
+        """As in delivery.target.Proofs."""
+        return traffic.traffic(connect(cluster, render, self.ingress))
+
+
+def _pytest(suite: str, environment: Environment, render: Render, *options: str, why: str) -> None:
+    file = ROOT / "build" / environment.name / "proven.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(render.text)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", suite]
+    options = (f"--env={environment.name}", f"--manifests={file}", *options)
+    if subprocess.run([*command, *options], cwd=ROOT, check=False).returncode:
+        raise DeliveryError(why)

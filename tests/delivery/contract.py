@@ -1,0 +1,617 @@
+"""What every Cluster does: the one in memory, and in drills/test_contract.py a real one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import pytest
+
+from delivery.cluster import (
+    Cluster,
+    ConflictError,
+    Manifest,
+    MissingError,
+    RefusedError,
+    UnavailableError,
+)
+from delivery.shell import DeliveryError
+
+Question = Callable[[Cluster], object]
+State = tuple[str, str, object, object]
+
+
+class Place(Protocol):
+    """A namespace of a cluster that has the image `good`, and the line to its API server."""
+
+    cluster: Cluster
+    good: str
+
+    def by_hand(self, name: str, change: Manifest) -> None:
+        """Another field manager merges a change."""
+
+    def nobody(self) -> AbstractContextManager[Cluster]:
+        """The same namespace, asked with credentials that have no right."""
+
+    def slow(self) -> AbstractContextManager[None]:
+        """The API server does as it is asked, and takes more than two seconds to say so."""
+
+    def away(self, seconds: float) -> None:
+        """It cannot be reached until then."""
+
+    def breaks(self) -> Iterable[AbstractContextManager[object]]:
+        """For each moment at which the line may break: within it, it does so once."""
+
+
+def configuration(place: Place, name: str = "one", **fields: Any) -> Manifest:
+    metadata = {"name": name, "namespace": place.cluster.namespace, **fields.pop("metadata", {})}
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "1"}}
+    return {**body, **fields}
+
+
+def pod(place: Place, script: str = "echo begun; exec sleep 600", **fields: Any) -> Manifest:
+    main = {"name": "main", "image": place.good, "command": ["sh", "-c", script]}
+    return {"terminationGracePeriodSeconds": 1, "containers": [main], **fields}
+
+
+def workload(place: Place, kind: str = "Deployment", **fields: Any) -> Manifest:
+    labels = {"app": kind.lower()}
+    template = {"metadata": {"labels": labels}, "spec": pod(place)}
+    metadata = {"name": kind.lower(), "namespace": place.cluster.namespace}
+    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template, **fields}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def job(place: Place, script: str, **fields: Any) -> Manifest:
+    metadata = {"name": "job", "namespace": place.cluster.namespace}
+    spec = {"restartPolicy": "Never", **pod(place, script), **fields}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": {"backoffLimit": 0, "template": {"spec": spec}},
+    }
+
+
+def there(found: Manifest | None) -> Manifest:
+    assert found is not None
+    return found
+
+
+def until(cluster: Cluster, holds: Callable[[], bool], seconds: float = 90) -> None:
+    """Waits as delivery does."""
+    deadline = cluster.now() + seconds
+    while not holds():
+        assert cluster.now() < deadline, cluster.list("Pod", "Event")
+        cluster.pause(0.5)
+
+
+def warnings(cluster: Cluster, kind: str) -> set[str]:
+    """The reasons of the warnings about objects of a kind."""
+    return {
+        str(event["reason"])
+        for event in cluster.list("Event")
+        if (event["type"], event["involvedObject"]["kind"]) == ("Warning", kind)
+    }
+
+
+def available(cluster: Cluster, name: str, replicas: int = 1) -> bool:
+    body = there(cluster.get(name))
+    status = body["status"]
+    seen = status.get("observedGeneration", 0) >= body["metadata"]["generation"]
+    fields = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+    return seen and [status.get(field, 0) for field in fields] == [replicas] * len(fields)
+
+
+def ended(cluster: Cluster, name: str) -> list[str]:
+    conditions = there(cluster.get(name))["status"].get("conditions", [])
+    return [condition["type"] for condition in conditions if condition["status"] == "True"]
+
+
+def changed(cluster: Cluster, name: str = "one") -> Manifest:
+    """What `configuration` makes, with another text."""
+    metadata = {"name": name, "namespace": cluster.namespace}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "2"}}
+
+
+def replace(cluster: Cluster) -> None:
+    """As whoever holds a lease does: at the version that was read."""
+    found = there(cluster.get("configmap/one"))
+    version = found["metadata"]["resourceVersion"]
+    body = changed(cluster)
+    body["metadata"]["resourceVersion"] = version
+    cluster.replace(body)
+
+
+# What needs a right each.
+QUESTIONS: dict[str, Question] = {
+    "get": lambda cluster: cluster.get("configmap/one"),
+    "list": lambda cluster: cluster.list("ConfigMap"),
+    "apply": lambda cluster: cluster.apply([changed(cluster)]),
+    "difference": lambda cluster: cluster.difference([changed(cluster)]),
+    "create": lambda cluster: cluster.create(changed(cluster)),
+    "replace": lambda cluster: cluster.replace(changed(cluster)),
+    "patch": lambda cluster: cluster.patch("configmap/one", {"data": {"a": "2"}}),
+    "delete": lambda cluster: cluster.delete("configmap/one"),
+    "exec": lambda cluster: cluster.exec("none", "main", "true"),
+    "logs": lambda cluster: cluster.logs("none"),
+}
+# What changes something, whether it may meet what it did itself, and what there is then.
+CHANGES: dict[str, tuple[Question, bool, list[str]]] = {
+    "create": (lambda cluster: cluster.create(changed(cluster, "new")), True, ["2", "1"]),
+    "apply": (lambda cluster: cluster.apply([changed(cluster, "new")]), False, ["2", "1"]),
+    "replace": (replace, True, ["2"]),
+    "patch": (QUESTIONS["patch"], False, ["2"]),
+    "delete": (QUESTIONS["delete"], False, []),
+}
+
+
+MISSING = {"secretKeyRef": {"name": "none", "key": "none"}}
+FAILING: Manifest = {"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 600}
+CRASHING = ["sh", "-c", "exit 1"]
+# By its name: what a container has, and its pod; the phase, and the container's state and probes.
+ILL: dict[str, tuple[Manifest, Manifest, State]] = {
+    "crowded": ({}, {"nodeSelector": {"no": "node"}}, ("Pending", "", None, None)),
+    "crashing": ({"command": CRASHING}, {}, ("Running", "CrashLoopBackOff", False, False)),
+    "unset": (
+        {"env": [{"name": "A", "valueFrom": MISSING}]},
+        {},
+        ("Pending", "CreateContainerConfigError", False, False),
+    ),
+    "unready": ({"readinessProbe": FAILING}, {}, ("Running", "running", True, False)),
+    "unstarted": ({"startupProbe": FAILING}, {}, ("Running", "running", False, False)),
+}
+
+
+def state(body: Manifest) -> State:
+    """What `ILL` expects of a pod."""
+    phase = str(body["status"]["phase"])
+    for status in body["status"].get("containerStatuses", []):
+        reason = status["state"].get("waiting", {}).get("reason")
+        return phase, reason or next(iter(status["state"])), status["started"], status["ready"]
+    return phase, "", None, None
+
+
+class Contract:
+    """To be run by a class with a fixture `place`."""
+
+    def test_what_is_not_there_is_none(self, place: Place) -> None:
+        assert place.cluster.get("configmap/none") is None
+
+    def test_an_object_is_found_by_every_word_for_its_kind(self, place: Place) -> None:
+        place.cluster.create(configuration(place))
+        found = there(place.cluster.get("configmap/one"))
+        assert (found["kind"], found["data"]) == ("ConfigMap", {"a": "1"})
+        assert {"uid", "resourceVersion", "creationTimestamp"} <= found["metadata"].keys()
+        assert "managedFields" not in found["metadata"]
+        assert place.cluster.get("ConfigMap/one") == place.cluster.get("configmaps/one") == found
+
+    def test_a_kind_that_the_cluster_does_not_know_is_an_error(self, place: Place) -> None:
+        with pytest.raises(DeliveryError, match="resource type"):
+            place.cluster.get("cloud/nine")
+
+    def test_another_namespace_has_other_objects(self, place: Place) -> None:
+        place.cluster.create(configuration(place))
+        assert place.cluster.within("kube-public").get("configmap/one") is None
+
+    @pytest.mark.parametrize(
+        ("selector", "names"),
+        [
+            ("", ["one", "three", "two"]),
+            ("track=stable", ["one"]),
+            ("track!=stable", ["three", "two"]),
+            ("track in (stable,canary),part", ["one"]),
+            ("track in (stable,canary)", ["one", "two"]),
+            ("track notin (canary)", ["one", "three"]),
+            ("!track", ["three"]),
+        ],
+    )
+    def test_a_list_has_what_a_selector_matches(self, place: Place, selector: str, names: list[str]) -> None:
+        labels = {"one": {"track": "stable", "part": ""}, "two": {"track": "canary"}, "three": {}}
+        for name, own in labels.items():
+            # An own label aside, as every namespace has ConfigMaps of the cluster's.
+            body = configuration(place, name, metadata={"labels": {"ours": "yes", **own}})
+            place.cluster.create(body)
+        chosen = ",".join(filter(None, ["ours=yes", selector]))
+        found = place.cluster.list("configmaps", selector=chosen)
+        assert [body["metadata"]["name"] for body in found] == names
+        assert found[0]["kind"] == "ConfigMap"
+
+    def test_a_list_is_in_the_order_of_the_kinds(self, place: Place) -> None:
+        place.cluster.create(configuration(place, metadata={"labels": {"ours": "yes"}}))
+        secret = configuration(place, metadata={"labels": {"ours": "yes"}}, kind="Secret", data={})
+        place.cluster.create(secret)
+        found = place.cluster.list("Secret", "ConfigMap", selector="ours=yes")
+        assert [body["kind"] for body in found] == ["Secret", "ConfigMap"]
+
+    def test_creating_it_again_is_a_conflict(self, place: Place) -> None:
+        place.cluster.create(configuration(place))
+        with pytest.raises(ConflictError):
+            place.cluster.create(configuration(place, data={"a": "2"}))
+        assert there(place.cluster.get("configmap/one"))["data"] == {"a": "1"}
+
+    def test_nothing_is_created_in_a_namespace_that_is_not_there(self, place: Place) -> None:
+        with pytest.raises(MissingError):
+            place.cluster.create(configuration(place, metadata={"namespace": "not-there"}))
+        with pytest.raises(MissingError):
+            place.cluster.apply([configuration(place, metadata={"namespace": "not-there"})])
+
+    @pytest.mark.parametrize("method", ["create", "apply", "difference"])
+    def test_an_invalid_object_is_refused(self, place: Place, method: str) -> None:
+        body = workload(place)
+        body["spec"]["selector"]["matchLabels"] = {"app": "another"}
+        with pytest.raises(RefusedError):
+            getattr(place.cluster, method)(body if method == "create" else [body])
+
+    def test_an_object_is_replaced_at_its_version_alone(self, place: Place) -> None:
+        place.cluster.create(configuration(place))
+        old = there(place.cluster.get("configmap/one"))
+        place.cluster.replace({**old, "data": {"b": "2"}})
+        new = there(place.cluster.get("configmap/one"))
+        assert new["data"] == {"b": "2"}
+        assert new["metadata"]["uid"] == old["metadata"]["uid"]
+        assert new["metadata"]["resourceVersion"] != old["metadata"]["resourceVersion"]
+        with pytest.raises(ConflictError):
+            place.cluster.replace({**old, "data": {"c": "3"}})
+        assert place.cluster.get("configmap/one") == new
+
+    def test_what_is_not_there_is_not_replaced(self, place: Place) -> None:
+        with pytest.raises(MissingError):
+            place.cluster.replace(configuration(place))
+
+    def test_a_patch_merges_and_null_removes(self, place: Place) -> None:
+        place.cluster.create(configuration(place, data={"a": "1", "b": "2"}))
+        change = {"metadata": {"annotations": {"note": "x"}}, "data": {"a": None, "c": "3"}}
+        place.cluster.patch("configmap/one", change)
+        found = there(place.cluster.get("configmap/one"))
+        assert found["data"] == {"b": "2", "c": "3"}
+        assert found["metadata"]["annotations"] == {"note": "x"}
+        place.cluster.patch("configmap/one", {"metadata": {"annotations": {"note": None}}})
+        metadata = there(place.cluster.get("configmap/one"))["metadata"]
+        assert not metadata.get("annotations")
+
+    def test_a_patch_of_another_version_is_a_conflict(self, place: Place) -> None:
+        place.cluster.create(configuration(place))
+        metadata = there(place.cluster.get("configmap/one"))["metadata"]
+        change = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "data": {"a": "2"}}
+        place.cluster.patch("configmap/one", change)
+        with pytest.raises(ConflictError):
+            place.cluster.patch("configmap/one", {**change, "data": {"a": "3"}})
+        assert there(place.cluster.get("configmap/one"))["data"] == {"a": "2"}
+
+    def test_what_is_not_there_is_not_patched(self, place: Place) -> None:
+        with pytest.raises(MissingError):
+            place.cluster.patch("configmap/none", {"data": {"a": "2"}})
+
+    def test_a_write_that_changes_nothing_leaves_the_version(self, place: Place) -> None:
+        place.cluster.apply([configuration(place)])
+        before = there(place.cluster.get("configmap/one"))
+        place.cluster.apply([configuration(place)])
+        place.cluster.patch("configmap/one", {"data": {"a": "1"}})
+        place.cluster.replace(before)
+        assert place.cluster.get("configmap/one") == before
+
+    def test_texts_of_a_secret_become_its_data(self, place: Place) -> None:
+        body = {"apiVersion": "v1", "kind": "Secret", "stringData": {"key": "text"}}
+        metadata = configuration(place)["metadata"]
+        place.cluster.create({**body, "metadata": metadata})
+        place.cluster.patch("secret/one", {"stringData": {"more": "text"}})
+        found = there(place.cluster.get("secret/one"))
+        assert found["data"] == {"key": "dGV4dA==", "more": "dGV4dA=="}
+        assert "stringData" not in found
+
+    @pytest.mark.parametrize("method", ["apply", "difference", "patch", "replace"])
+    def test_what_is_immutable_is_not_changed_but_its_labels_are(self, place: Place, method: str) -> None:
+        place.cluster.create(configuration(place, immutable=True))
+        place.cluster.patch("configmap/one", {"metadata": {"labels": {"phase": "good"}}})
+        there(place.cluster.get("configmap/one"))
+        changed = configuration(place, immutable=True, data={"a": "2"})
+        with pytest.raises(RefusedError):
+            if method == "patch":
+                place.cluster.patch("configmap/one", {"data": {"a": "2"}})
+            elif method == "replace":
+                place.cluster.replace(changed)
+            else:
+                getattr(place.cluster, method)([changed])
+        assert there(place.cluster.get("configmap/one"))["metadata"]["labels"] == {"phase": "good"}
+
+    def test_the_template_of_a_job_is_not_changed(self, place: Place) -> None:
+        place.cluster.apply([job(place, "true")])
+        with pytest.raises(RefusedError):
+            place.cluster.apply([job(place, "false")])
+
+    def test_an_apply_takes_away_what_it_no_longer_names(self, place: Place) -> None:
+        place.cluster.apply([configuration(place, data={"a": "1", "b": "2"})])
+        place.cluster.apply([configuration(place, data={"b": "3"})])
+        assert there(place.cluster.get("configmap/one"))["data"] == {"b": "3"}
+
+    def test_an_apply_leaves_what_others_have_added_and_sets_its_own_back(self, place: Place) -> None:
+        place.cluster.apply([configuration(place, data={"a": "1", "b": "2"})])
+        place.by_hand("configmap/one", {"data": {"a": "by hand", "c": "by hand"}})
+        place.cluster.apply([configuration(place, data={"a": "1", "b": "2"})])
+        expected = {"a": "1", "b": "2", "c": "by hand"}
+        assert there(place.cluster.get("configmap/one"))["data"] == expected
+
+    def test_what_somebody_else_has_changed_is_theirs_once_it_is_not_named(self, place: Place) -> None:
+        place.cluster.apply([configuration(place, data={"a": "1", "b": "2"})])
+        place.by_hand("configmap/one", {"data": {"b": "by hand"}})
+        place.cluster.apply([configuration(place, data={"a": "1"})])
+        assert there(place.cluster.get("configmap/one"))["data"] == {"a": "1", "b": "by hand"}
+
+    def test_what_was_created_is_not_taken_away_by_an_apply(self, place: Place) -> None:
+        place.cluster.create(configuration(place, data={"a": "1", "b": "2"}))
+        place.cluster.apply([configuration(place, data={"a": "3"})])
+        assert there(place.cluster.get("configmap/one"))["data"] == {"a": "3", "b": "2"}
+
+    def test_variables_of_a_container_are_merged_by_name(self, place: Place) -> None:
+        def with_variables(**values: str) -> Manifest:
+            body = workload(place, replicas=0)
+            main = body["spec"]["template"]["spec"]["containers"][0]
+            main["env"] = [{"name": name, "value": value} for name, value in values.items()]
+            return body
+
+        place.cluster.apply([with_variables(A="1", B="2")])
+        by_hand = with_variables(A="1", B="2", C="3")["spec"]["template"]
+        body = there(place.cluster.get("deployment/deployment"))
+        containers = body["spec"]["template"]["spec"]["containers"]
+        containers[0]["env"] = by_hand["spec"]["containers"][0]["env"]
+        template = {"spec": {"containers": containers}}
+        place.by_hand("deployment/deployment", {"spec": {"template": template}})
+        place.cluster.apply([with_variables(A="4")])
+        body = there(place.cluster.get("deployment/deployment"))
+        env = body["spec"]["template"]["spec"]["containers"][0]["env"]
+        assert {entry["name"]: entry["value"] for entry in env} == {"A": "4", "C": "3"}
+
+    def test_an_apply_goes_on_after_an_object_that_is_refused(self, place: Place) -> None:
+        place.cluster.create(configuration(place, "fixed", immutable=True))
+        bad = configuration(place, "fixed", data={"a": "2"})
+        with pytest.raises(RefusedError):
+            place.cluster.apply([configuration(place, "x"), bad, configuration(place, "y")])
+        assert place.cluster.get("configmap/x")
+        assert place.cluster.get("configmap/y")
+
+    def test_a_difference_says_what_an_apply_would_do_and_does_not(self, place: Place) -> None:
+        place.cluster.apply([configuration(place)])
+        assert place.cluster.difference([configuration(place)]) == ""
+        text = place.cluster.difference([configuration(place, data={"a": "2"})])
+        lines = text.replace("'", '"').splitlines()
+        assert '-  a: "1"' in lines
+        assert '+  a: "2"' in lines
+        assert "+kind: ConfigMap" in place.cluster.difference([configuration(place, "new")])
+        assert there(place.cluster.get("configmap/one"))["data"] == {"a": "1"}
+        assert place.cluster.get("configmap/new") is None
+
+    def test_a_difference_does_not_show_the_values_of_a_secret(self, place: Place) -> None:
+        def secret(value: str) -> Manifest:
+            return configuration(place, kind="Secret", data={"key": value})
+
+        place.cluster.apply([secret("b2xk")])
+        text = place.cluster.difference([secret("bmV3")])
+        assert "key: '*** (after)'" in text
+        assert "b2xk" not in text
+        assert "bmV3" not in text
+
+    def test_a_generation_counts_changes_of_the_specification_alone(self, place: Place) -> None:
+        place.cluster.apply([workload(place, replicas=0)])
+        place.cluster.patch("deployment/deployment", {"metadata": {"labels": {"a": "b"}}})
+        assert there(place.cluster.get("deployment/deployment"))["metadata"]["generation"] == 1
+        place.cluster.patch("deployment/deployment", {"spec": {"minReadySeconds": 1}})
+        assert there(place.cluster.get("deployment/deployment"))["metadata"]["generation"] == 2
+
+    def test_deleting_what_is_not_there_is_no_error(self, place: Place) -> None:
+        place.cluster.create(configuration(place))
+        place.cluster.delete("configmap/none", "configmap/one", "deployment/none")
+        assert place.cluster.get("configmap/one") is None
+        place.cluster.delete()
+
+    def test_a_deployment_brings_pods_and_they_are_gone_when_it_is(self, place: Place) -> None:
+        cluster = place.cluster
+        cluster.apply([workload(place)])
+        until(cluster, lambda: available(cluster, "deployment/deployment"))
+        (owner,) = cluster.list("ReplicaSet", selector="app=deployment")
+        body = there(cluster.get("deployment/deployment"))
+        revision = "deployment.kubernetes.io/revision"
+        assert body["metadata"]["annotations"][revision] == "1"
+        assert owner["metadata"]["annotations"][revision] == "1"
+        assert owner["metadata"]["ownerReferences"][0]["uid"] == body["metadata"]["uid"]
+        (own,) = cluster.list("Pod", selector="app=deployment")
+        assert own["metadata"]["ownerReferences"][0]["uid"] == owner["metadata"]["uid"]
+        labels = own["metadata"]["labels"]
+        assert labels["pod-template-hash"] == owner["metadata"]["labels"]["pod-template-hash"]
+        (status,) = own["status"]["containerStatuses"]
+        assert (status["ready"], status["started"], status["restartCount"]) == (True, True, 0)
+        assert (own["status"]["phase"], "running" in status["state"]) == ("Running", True)
+        cluster.delete("deployment/deployment")
+        assert cluster.list("Deployment", "ReplicaSet", "Pod", selector="app=deployment") == []
+
+    def test_an_image_that_cannot_be_had_leaves_the_pods_before(self, place: Place) -> None:
+        cluster = place.cluster
+        cluster.apply([workload(place)])
+        until(cluster, lambda: available(cluster, "deployment/deployment"))
+        bad = workload(place)
+        bad["spec"]["template"]["spec"]["containers"][0]["image"] = "127.0.0.1:1/none:1"
+        cluster.apply([bad])
+
+        def reasons() -> set[str]:
+            statuses = [
+                status for body in cluster.list("Pod") for status in body["status"].get("containerStatuses", [])
+            ]
+            return {status["state"].get("waiting", {}).get("reason") for status in statuses}
+
+        until(cluster, lambda: "ImagePullBackOff" in reasons())
+        status = there(cluster.get("deployment/deployment"))["status"]
+        counts = [status[field] for field in ("replicas", "updatedReplicas", "availableReplicas")]
+        assert counts == [2, 1, 1]
+        cluster.apply([workload(place)])
+        until(cluster, lambda: available(cluster, "deployment/deployment"))
+        body = there(cluster.get("deployment/deployment"))
+        assert body["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3"
+
+    @pytest.mark.parametrize(("name", "ill"), ILL.items(), ids=ILL)
+    def test_a_pod_shows_what_is_wrong(self, place: Place, name: str, ill: tuple[Manifest, Manifest, State]) -> None:
+        cluster, (container, more, expected) = place.cluster, ill
+        body = workload(place)
+        spec = body["spec"]["template"]["spec"]
+        spec["containers"][0] |= {"name": name, **container}
+        spec |= more
+        cluster.apply([body])
+        until(cluster, lambda: expected in map(state, cluster.list("Pod")))
+        assert not available(cluster, "deployment/deployment")
+
+    def test_warnings_say_why_a_job_has_not_begun(self, place: Place) -> None:
+        cluster = place.cluster
+        body = job(place, "true", nodeSelector={"no": "node"})
+        body["spec"]["template"]["spec"]["containers"][0]["name"] = "crowded"
+        cluster.apply([body])
+        until(cluster, lambda: "FailedScheduling" in warnings(cluster, "Pod"))
+        assert "conditions" not in there(cluster.get("job/job"))["status"]
+
+    def test_a_quota_keeps_the_pods_of_a_job_from_being_made(self, place: Place) -> None:
+        cluster = place.cluster
+        quota = configuration(place, kind="ResourceQuota", spec={"hard": {"pods": "0"}})
+        del quota["data"]
+        cluster.create(quota)
+        body = job(place, "true")
+        body["spec"]["template"]["spec"]["containers"][0]["name"] = "limited"
+        cluster.apply([body])
+        until(cluster, lambda: "FailedCreate" in warnings(cluster, "Job"))
+        assert cluster.list("Pod", selector="job-name=job") == []
+
+    def test_a_stateful_set_names_its_pods_and_their_revision(self, place: Place) -> None:
+        cluster = place.cluster
+        cluster.apply([workload(place, "StatefulSet", serviceName="none")])
+        until(cluster, lambda: available(cluster, "statefulset/statefulset"))
+        body = there(cluster.get("statefulset/statefulset"))
+        labels = there(cluster.get("pod/statefulset-0"))["metadata"]["labels"]
+        assert labels["controller-revision-hash"] == body["status"]["updateRevision"]
+        cluster.delete("statefulset/statefulset")
+        assert cluster.get("pod/statefulset-0") is None
+
+    def test_a_job_runs_its_steps_in_turn_and_ends(self, place: Place) -> None:
+        cluster = place.cluster
+        first = {**pod(place, "echo first")["containers"][0], "name": "first"}
+        cluster.apply([job(place, "echo last", initContainers=[first])])
+        until(cluster, lambda: "Complete" in ended(cluster, "job/job"))
+        assert there(cluster.get("job/job"))["status"]["succeeded"] == 1
+        (own,) = cluster.list("Pod", selector="batch.kubernetes.io/job-name=job")
+        name = own["metadata"]["name"]
+        assert own["status"]["phase"] == "Succeeded"
+        assert cluster.logs(f"pod/{name}", "main") == "last\n"
+        assert cluster.logs("job/job", "first") == "first\n"
+        # In no order, as kubectl asks for the containers in none.
+        lines = cluster.logs(name).splitlines()
+        assert sorted(lines) == [f"[pod/{name}/first] first", f"[pod/{name}/main] last"]
+        cluster.delete("job/job")
+        assert cluster.list("Pod", selector="batch.kubernetes.io/job-name=job") == []
+
+    def test_a_job_whose_step_fails_has_failed(self, place: Place) -> None:
+        cluster = place.cluster
+        cluster.apply([job(place, "echo words; exit 3")])
+        until(cluster, lambda: "Failed" in ended(cluster, "job/job"))
+        (own,) = cluster.list("Pod", selector="batch.kubernetes.io/job-name=job")
+        (status,) = own["status"]["containerStatuses"]
+        assert own["status"]["phase"] == "Failed"
+        assert status["state"]["terminated"]["exitCode"] == 3
+        assert status["state"]["terminated"]["reason"] == "Error"
+        assert cluster.logs(own["metadata"]["name"], tail=1).endswith("words\n")
+        conditions = there(cluster.get("job/job"))["status"]["conditions"]
+        assert conditions[-1]["reason"] == "BackoffLimitExceeded"
+
+    def test_a_command_answers_or_fails_with_its_last_words(self, place: Place) -> None:
+        cluster = place.cluster
+        cluster.apply([workload(place)])
+        until(cluster, lambda: available(cluster, "deployment/deployment"))
+        (own,) = cluster.list("Pod", selector="app=deployment")
+        name = own["metadata"]["name"]
+        assert cluster.exec(name, "main", "echo", "word") == "word\n"
+        assert cluster.exec(f"pod/{name}", "main", "echo", "word") == "word\n"
+        assert cluster.exec("deployment/deployment", "main", "echo", "word") == "word\n"
+        with pytest.raises(DeliveryError, match="some words"):
+            cluster.exec(name, "main", "sh", "-c", "echo some words >&2; exit 3")
+        with pytest.raises(DeliveryError, match="none"):
+            cluster.exec(name, "none", "echo")
+        assert cluster.logs(name) == f"[pod/{name}/main] begun\n"
+        assert cluster.logs(name, "main", tail=0) == ""
+
+    def test_a_pod_that_is_not_there_is_missing(self, place: Place) -> None:
+        with pytest.raises(MissingError):
+            place.cluster.exec("none", "main", "true")
+        with pytest.raises(MissingError):
+            place.cluster.logs("none")
+
+    @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+    def test_whoever_lacks_the_right_is_refused(self, place: Place, question: Question) -> None:
+        place.cluster.create(configuration(place))
+        before = place.cluster.get("configmap/one")
+        with place.nobody() as nobody, pytest.raises(RefusedError):
+            question(nobody)
+        assert place.cluster.get("configmap/one") == before
+
+    def test_what_takes_too_long_is_given_up_and_may_be_done(self, place: Place) -> None:
+        hasty = place.cluster.patient(0, timeout=2)
+        with place.slow(), pytest.raises(UnavailableError):
+            hasty.create(configuration(place))
+        with place.slow(), pytest.raises(UnavailableError):
+            hasty.get("configmap/one")
+
+    def test_an_api_server_that_is_away_is_asked_again(self, place: Place) -> None:
+        began = place.cluster.now()
+        place.away(5)
+        place.cluster.create(configuration(place))
+        assert place.cluster.now() >= began + 5
+        assert place.cluster.get("configmap/one")
+
+    def test_patience_ends(self, place: Place) -> None:
+        place.away(8)
+        with pytest.raises(UnavailableError):
+            place.cluster.patient(2).get("configmap/one")
+
+    @pytest.mark.parametrize(("change", "twice", "left"), CHANGES.values(), ids=CHANGES)
+    def test_a_line_that_breaks_costs_nothing(
+        self, place: Place, change: Question, twice: bool, left: list[str]
+    ) -> None:
+        """What was done already is done again, so that `create` and `replace` meet themselves."""
+        met = False
+        for broken in place.breaks():
+            place.cluster.delete("configmap/one", "configmap/new")
+            place.cluster.create(configuration(place))
+            with broken:
+                try:
+                    change(place.cluster)
+                except ConflictError:
+                    met = True
+            names = ("configmap/new", "configmap/one")
+            found = [body for body in map(place.cluster.get, names) if body]
+            assert [body["data"]["a"] for body in found] == left
+        assert met == twice
+
+    def test_the_clock_goes_forward(self, place: Place) -> None:
+        before = place.cluster.now()
+        place.cluster.pause(0.2)
+        assert before + 0.2 <= place.cluster.now()
+
+    def test_an_action_is_repeated_beside_the_body_until_it_says_no(self, place: Place) -> None:
+        calls: list[float] = []
+
+        def action() -> bool:
+            calls.append(place.cluster.now())
+            return len(calls) < 3
+
+        with place.cluster.every(0.1, action):
+            assert calls == []
+            place.cluster.pause(1)
+        assert len(calls) == 3
+
+    def test_an_action_ends_with_the_body(self, place: Place) -> None:
+        calls: list[float] = []
+
+        def action() -> bool:
+            calls.append(place.cluster.now())
+            return True
+
+        with place.cluster.every(0.1, action):
+            place.cluster.pause(0.35)
+        count = len(calls)
+        place.cluster.pause(0.3)
+        assert len(calls) == count > 0

@@ -1,0 +1,172 @@
+"""What the kubelet of the one node does with a pod in one turn, and says of it."""
+
+from __future__ import annotations
+
+from delivery.cluster import Manifest
+from tests.delivery.server import TURN, Container, NotYetError, Server, Step, StepError
+
+# Seconds: until a pod's first container starts, and between two restarts.
+STARTING, RESTARTING = 1, 10
+# With these the container waits; the pod has not begun, or had begun.
+WAITING = {
+    "CrashLoopBackOff": "back-off 10s restarting failed container",
+    "CreateContainerConfigError": 'secret "db-credentials" not found',
+    "CreateContainerError": "context deadline exceeded",
+    "ErrImageNeverPull": "Container image is not present with pull policy of Never",
+    "ImagePullBackOff": "Back-off pulling image",
+    "InvalidImageName": "couldn't parse image name",
+}
+# With these the pod does not get that far, and events say why.
+OBSTACLES = {
+    "FailedCreate": "pods are forbidden: exceeded quota: quota",
+    "FailedMount": 'MountVolume.SetUp failed for volume "credentials": secret not found',
+    "FailedScheduling": "0/1 nodes are available: 1 Insufficient memory.",
+}
+
+
+def live(server: Server, pod: Manifest) -> None:
+    """One turn of a pod: what its containers do, as far as nothing is wrong with one of them.
+
+    `server.ill` may say of a container one of WAITING, one of OBSTACLES, or
+
+    - `unstarted`: it runs, and its startup probe never succeeds;
+    - `unready`: that has succeeded, and its readiness probe never does;
+    - `restarting`: it is ready, and is restarted again and again.
+    """
+    life = server.lives[pod["metadata"]["uid"]]
+    if life.ended is not None:
+        return
+    name, reason = illness(server, pod)
+    if reason in OBSTACLES:
+        server.event(pod, reason, OBSTACLES[reason])
+    if reason == "FailedScheduling":
+        server.set_status(pod, {"phase": "Pending"})
+        return
+    phase, waiting = "Pending", {}
+    if reason in WAITING:
+        server.event(pod, "BackOff" if reason.endswith("BackOff") else "Failed", WAITING[reason])
+        phase = "Running" if reason == "CrashLoopBackOff" else "Pending"
+        waiting = {name: reason}
+    elif reason != "FailedMount" and server.clock >= life.born + STARTING:
+        _work(server, pod)
+        phase = "Pending" if life.begun is None else "Running"
+        if life.ended is not None:
+            phase = "Failed" if any(code for code, _ in life.codes.values()) else "Succeeded"
+    server.set_status(pod, _status(server, pod, phase, waiting))
+
+
+def illness(server: Server, pod: Manifest) -> tuple[str, str]:
+    """The first container with which something is wrong, and what."""
+    spec = pod["spec"]
+    for container in (*spec.get("initContainers", []), *spec["containers"]):
+        if reason := _ill(server, container):
+            return container["name"], reason
+    return "", ""
+
+
+def _ill(server: Server, container: Manifest) -> str:
+    return server.ill.get(container.get("image", "")) or server.ill.get(container["name"], "")
+
+
+def _serves(pod: Manifest) -> bool:
+    """Whether the containers of a pod are started again whenever they end."""
+    return bool(pod["spec"].get("restartPolicy", "Always") == "Always")
+
+
+def _sidecar(container: Manifest) -> bool:
+    return bool(container.get("restartPolicy") == "Always")
+
+
+def _work(server: Server, pod: Manifest) -> None:
+    """Ends the container whose time has come, and starts the next."""
+    life, spec = server.lives[pod["metadata"]["uid"]], pod["spec"]
+    if life.current and server.clock >= life.current.until:
+        _end(server, pod, life.current)
+    if life.current or life.ended is not None or server.clock < life.again:
+        return
+    before = [container for container in spec.get("initContainers", []) if not _sidecar(container)]
+    steps = before if _serves(pod) else [*before, *spec["containers"]]
+    rest = [container for container in steps if container["name"] not in life.codes]
+    if life.begun is None and not any(container in before for container in rest):
+        life.begun = server.clock
+    if rest:
+        _begin(server, pod, rest[0])
+    elif not _serves(pod):
+        life.ended = server.clock
+
+
+def _begin(server: Server, pod: Manifest, spec: Manifest) -> None:
+    life, name = server.lives[pod["metadata"]["uid"]], spec["name"]
+    until = server.clock + server.step_seconds
+    try:
+        life.printed[name] = server.steps.get(name, _nothing)(Container(server, pod, spec))
+        life.current = Step(name, until, 0, "Completed")
+    except NotYetError:
+        life.current = Step(name, server.clock + TURN, None, "")
+    except StepError as error:
+        life.printed[name] = f"{error}\n"
+        life.current = Step(name, until, error.code, error.reason)
+
+
+def _nothing(container: Container) -> str:
+    return ""
+
+
+def _end(server: Server, pod: Manifest, step: Step) -> None:
+    life = server.lives[pod["metadata"]["uid"]]
+    life.current = None
+    if step.code and _serves(pod):
+        life.crashes[step.name] = life.crashes.get(step.name, 0) + 1
+        life.again = server.clock + RESTARTING
+    elif step.code is not None:
+        life.codes[step.name] = (step.code, step.reason)
+        if step.code:
+            life.ended = server.clock
+
+
+def _status(server: Server, pod: Manifest, phase: str, ill: dict[str, str]) -> Manifest:
+    """The status of a pod; `ill` says which of its containers wait, and why."""
+    spec = pod["spec"]
+    serving = [_container(server, pod, container, ill) for container in spec["containers"]]
+    ready = phase == "Running" and all(container["ready"] for container in serving)
+    conditions = [{"type": "Ready", "status": str(ready)}]
+    status = {"phase": phase, "conditions": conditions, "containerStatuses": serving}
+    if initial := [_container(server, pod, container, ill) for container in spec.get("initContainers", [])]:
+        status["initContainerStatuses"] = initial
+    return status
+
+
+def _container(server: Server, pod: Manifest, spec: Manifest, ill: dict[str, str]) -> Manifest:
+    life, name = server.lives[pod["metadata"]["uid"]], spec["name"]
+    initial = spec not in pod["spec"]["containers"]
+    crashes = life.crashes.get(name, 0)
+    status = {"name": name, "image": spec.get("image", ""), "restartCount": crashes}
+    idle = {**status, "ready": False, "started": False}
+    reason = ill.get(name) or ("CrashLoopBackOff" if crashes else "PodInitializing")
+    if name in life.codes:
+        code, why = life.codes[name]
+        return {**idle, "ready": initial and not code, "state": _terminated(code, why)}
+    if _sidecar(spec) and life.ended is not None:
+        # It is ended with the pod, by a signal.
+        return {**idle, "state": _terminated(143, "Error")}
+    if name not in ill:
+        if life.current is not None and life.current.name == name:
+            return {**idle, "ready": not initial, "started": True, "state": {"running": {}}}
+        if _sidecar(spec) or (_serves(pod) and not initial and life.begun is not None):
+            return {**status, "state": {"running": {}}, **_probes(server, pod, spec)}
+    return {**idle, "state": {"waiting": {"reason": reason, "message": WAITING.get(reason, "")}}}
+
+
+def _terminated(code: int, reason: str) -> Manifest:
+    return {"terminated": {"exitCode": code, "reason": reason}}
+
+
+def _probes(server: Server, pod: Manifest, spec: Manifest) -> Manifest:
+    """What the probes of a container that serves have found, and how often it was restarted."""
+    if _sidecar(spec):
+        return {"ready": True, "started": True}
+    age = server.clock - (server.lives[pod["metadata"]["uid"]].begun or 0)
+    ill = _ill(server, spec)
+    started = age >= server.ready_after and ill != "unstarted"
+    restarts = int(max(age - server.ready_after, 0) // RESTARTING) if ill == "restarting" else 0
+    return {"ready": started and ill != "unready", "started": started, "restartCount": restarts}

@@ -1,0 +1,229 @@
+"""What an API server does with any object: kinds, labels, whose a field is, and what cannot change.
+
+Server-side apply: https://kubernetes.io/docs/reference/using-api/server-side-apply/
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from delivery.cluster import Manifest
+from delivery.shell import DeliveryError
+
+Path = tuple[str, ...]
+
+CLUSTER_WIDE = {
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "Namespace",
+    "PersistentVolume",
+    "PriorityClass",
+    "StorageClass",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+}
+NAMESPACED = {
+    "ConfigMap",
+    "CronJob",
+    "DaemonSet",
+    "Deployment",
+    "Event",
+    "ExternalSecret",
+    "HorizontalPodAutoscaler",
+    "Ingress",
+    "Job",
+    "Lease",
+    "LimitRange",
+    "NetworkPolicy",
+    "PersistentVolumeClaim",
+    "Pod",
+    "PodDisruptionBudget",
+    "ReplicaSet",
+    "ResourceQuota",
+    "Role",
+    "RoleBinding",
+    "SealedSecret",
+    "Secret",
+    "SecretStore",
+    "Service",
+    "ServiceAccount",
+    "StatefulSet",
+}
+# Those of which delivery looks at a generation.
+COUNTED = {"CronJob", "DaemonSet", "Deployment", "Ingress", "Job", "ReplicaSet", "StatefulSet"}
+# Lists that are merged by a key of their items; all others are one value.
+KEYS = {
+    "containers": "name",
+    "env": "name",
+    "initContainers": "name",
+    "volumeMounts": "mountPath",
+    "volumes": "name",
+}
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+TERM = re.compile(r"(?P<key>[^\s=!,]+)\s*((?P<is>==?|!=)\s*(?P<value>\S*)|(?P<among>in|notin)\s*\((?P<set>.*)\))?")
+FROZEN = {
+    "DaemonSet": ("selector",),
+    "Deployment": ("selector",),
+    "Job": ("completionMode", "completions", "selector", "template"),
+    "StatefulSet": ("podManagementPolicy", "selector", "serviceName", "volumeClaimTemplates"),
+}
+
+
+def kind_of(word: str) -> str:
+    """The kind that a word of kubectl's means, as `deployment`, `Deployments` or `ingresses`."""
+    for kind in NAMESPACED | CLUSTER_WIDE:
+        singular = kind.lower()
+        plural = re.sub("y$", "ie", singular) + ("es" if singular.endswith("s") else "s")
+        if word.lower() in (singular, plural):
+            return kind
+    raise DeliveryError(f'error: the server doesn\'t have a resource type "{word}"')
+
+
+def matches(selector: str, labels: dict[str, str]) -> bool:
+    """Whether labels satisfy a selector: `a=b`, `a!=b`, `a in (b,c)`, `a notin (b)`, `a`, `!a`."""
+    return all(_holds(term.strip(), labels) for term in _terms(selector))
+
+
+def _terms(selector: str) -> list[str]:
+    return [term for term in re.split(r",(?![^(]*\))", selector) if term.strip()]
+
+
+def _holds(term: str, labels: dict[str, str]) -> bool:
+    if term.startswith("!"):
+        return term[1:] not in labels
+    found = TERM.fullmatch(term)
+    if not found:
+        raise DeliveryError(f"error: unable to parse requirement: {term}")
+    value = labels.get(found["key"])
+    if found["among"]:
+        inside = value in [word.strip() for word in found["set"].split(",")]
+        return inside == (found["among"] == "in")
+    if found["is"]:
+        return (value == found["value"]) == (found["is"] != "!=")
+    return value is not None
+
+
+def normal(body: Manifest) -> Manifest:
+    """An object as it is stored: without what only controllers write, with the defaults."""
+    body = copy.deepcopy(body)
+    if body["kind"] in NAMESPACED:
+        body["metadata"].setdefault("namespace", "default")
+    if body["kind"] in COUNTED:
+        body["status"] = {}
+    texts = body.pop("stringData", {}) if body["kind"] == "Secret" else {}
+    if texts:
+        coded = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
+        body["data"] = {**(body.get("data") or {}), **coded}
+    if body["kind"] in ("Deployment", "StatefulSet"):
+        body["spec"].setdefault("replicas", 1)
+    return body
+
+
+def refusal(before: Manifest | None, after: Manifest) -> str:
+    """Why the API server does not take an object, empty where it does."""
+    kind, spec = after["kind"], after.get("spec", {})
+    if not NAME.fullmatch(after["metadata"]["name"]):
+        return "metadata.name: a lowercase RFC 1123 subdomain must consist of lower case letters"
+    if kind in ("DaemonSet", "Deployment", "StatefulSet"):
+        labels = spec["template"].get("metadata", {}).get("labels", {})
+        if not spec["selector"]["matchLabels"].items() <= labels.items():
+            return "spec.template.metadata.labels: `selector` does not match template `labels`"
+    if before is None:
+        return ""
+    if before.get("immutable"):
+        for field in ("data", "binaryData", "immutable"):
+            if before.get(field) != after.get(field):
+                return f"{field}: field is immutable when `immutable` is set"
+    for field in FROZEN.get(kind, ()):
+        if before["spec"].get(field) != spec.get(field):
+            return f"spec.{field}: field is immutable"
+    return ""
+
+
+def merged(there: Any, change: Any) -> Any:
+    """RFC 7396: null removes, objects are merged, all else takes the place of what is there."""
+    if not isinstance(change, dict):
+        return copy.deepcopy(change)
+    result = dict(there) if isinstance(there, dict) else {}
+    for key, value in change.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merged(result.get(key), value)
+    return result
+
+
+def applied(there: Manifest, owned: set[Path], wanted: Manifest) -> tuple[Manifest, set[Path]]:
+    """The object after a server-side apply by whoever owns some fields, and what they own then."""
+    after, named = _open(there), _open(wanted)
+    paths = set(_paths(named))
+    for path in owned - paths:
+        _take(after, path)
+    result: Manifest = _close(_lay(after, named))
+    return result, paths
+
+
+def still_owned(owned: set[Path], before: Manifest, after: Manifest) -> set[Path]:
+    """What is left to the owner of some fields when somebody else has written the object."""
+    old, new = _open(before), _open(after)
+    return {path for path in owned if _look(old, path) == _look(new, path)}
+
+
+class _Keyed(dict[str, Any]):
+    """A list whose items have keys."""
+
+
+def _open(value: Any, field: str = "") -> Any:
+    if isinstance(value, dict):
+        return {key: _open(item, key) for key, item in value.items()}
+    key = KEYS.get(field)
+    if key and isinstance(value, list) and all(isinstance(item, dict) and key in item for item in value):
+        return _Keyed((item[key], _open(item)) for item in value)
+    return copy.deepcopy(value)
+
+
+def _close(value: Any) -> Any:
+    if isinstance(value, _Keyed):
+        return [_close(item) for item in value.values()]
+    if isinstance(value, dict):
+        return {key: _close(item) for key, item in value.items()}
+    return value
+
+
+def _paths(value: Any, path: Path = ()) -> Iterator[Path]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _paths(item, (*path, key))
+    else:
+        yield path
+
+
+def _look(value: Any, path: Path) -> Any:
+    for key in path:
+        if not isinstance(value, dict) or key not in value:
+            return None
+        value = value[key]
+    return value
+
+
+def _take(value: Any, path: Path) -> None:
+    """Removes a field, and what is empty without it."""
+    parent = _look(value, path[:-1])
+    if not isinstance(parent, dict) or path[-1] not in parent:
+        return
+    left = parent[path[-1]]
+    if not (isinstance(left, dict) and left):
+        del parent[path[-1]]
+        if len(path) > 1 and not parent:
+            _take(value, path[:-1])
+
+
+def _lay(there: Any, wanted: Any) -> Any:
+    if not (isinstance(there, dict) and isinstance(wanted, dict)):
+        return wanted
+    laid = {key: _lay(there.get(key), item) for key, item in wanted.items()}
+    return type(wanted)({**laid, **{key: item for key, item in there.items() if key not in laid}})

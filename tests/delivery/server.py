@@ -1,0 +1,311 @@
+"""An API server in memory, with a clock of its own by which its controllers work."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from delivery.cluster import Manifest, RefusedError
+from tests.delivery.objects import (
+    CLUSTER_WIDE,
+    COUNTED,
+    Path,
+    kind_of,
+    normal,
+    refusal,
+    still_owned,
+)
+
+START = datetime(2026, 11, 30, tzinfo=UTC)
+# Seconds between two turns of the controllers.
+TURN = 1.0
+# Fields of metadata that whoever writes an object cannot change.
+SERVERS = ("creationTimestamp", "deletionTimestamp", "generation", "resourceVersion", "uid")
+Key = tuple[str, str, str]
+
+
+class StepError(Exception):
+    """A container has failed: its last words, its exit code, and the kubelet's reason."""
+
+    def __init__(self, words: str, code: int = 1, reason: str = "Error") -> None:
+        super().__init__(words)
+        self.code, self.reason = code, reason
+
+
+class NotYetError(Exception):
+    """A container waits for something, and goes on."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container that is about to run, as a function that does its work sees it."""
+
+    server: Server
+    pod: Manifest
+    spec: Manifest
+
+    @property
+    def namespace(self) -> str:
+        return str(self.pod["metadata"]["namespace"])
+
+    def variable(self, name: str) -> str:
+        """The value of an environment variable; of fields only the namespace is known."""
+        # As in a container, the last of a name counts.
+        for entry in reversed(self.spec.get("env", [])):
+            if entry["name"] == name:
+                return self.namespace if "valueFrom" in entry else str(entry.get("value", ""))
+        return ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A container that works, and with what it will end; without a code it goes on."""
+
+    name: str
+    until: float
+    code: int | None
+    reason: str
+
+
+@dataclass
+class Life:
+    """What the object of a pod does not show, in seconds of the clock.
+
+    Attributes:
+        born: when it was made.
+        begun: when the first of its containers that are no initial ones began, None before.
+        going: when it will have gone, None for one that stays.
+        ended: when it succeeded or failed.
+        again: when what crashed is started again.
+        crashes: how often each container has.
+        codes: exit code and reason of each container that has ended.
+        printed: of each container.
+    """
+
+    born: float
+    begun: float | None = None
+    going: float | None = None
+    ended: float | None = None
+    again: float = 0
+    crashes: dict[str, int] = field(default_factory=dict)
+    codes: dict[str, tuple[int, str]] = field(default_factory=dict)
+    current: Step | None = None
+    printed: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Work:
+    """What the object of a Job does not show: when it began and ended, and how many pods it had."""
+
+    begun: float
+    ended: float | None = None
+    pods: int = 0
+
+
+@dataclass(eq=False)
+class Repeated:
+    """An action that runs beside everything else."""
+
+    action: Callable[[], bool]
+    seconds: float
+    at: float
+    runs: bool = False
+
+
+@dataclass
+class Server:
+    """Objects, the pods of workloads, and time.
+
+    Attributes:
+        control: one turn of the controllers.
+        clock: seconds since its start.
+        ready_after: seconds from the start of a container that serves until it is ready.
+        step_seconds: how long a container runs that does its work and ends.
+        grace: how long a pod takes to go.
+        ill: what is wrong with the containers of an image, or of a name (kubelet.live).
+        steps: what a container of some name does, and prints (StepError, NotYetError); without a
+            function it does nothing.
+        programs: what a command prints in a container of some name, given its pod and the words.
+        printed: the log of a container of some name that serves.
+    """
+
+    control: Callable[[Server], None]
+    clock: float = 0
+    ready_after: float = 3
+    step_seconds: float = 2
+    grace: float = 1
+    ill: dict[str, str] = field(default_factory=dict)
+    steps: dict[str, Callable[[Container], str]] = field(default_factory=dict)
+    programs: dict[str, Callable[[Manifest, tuple[str, ...]], str]] = field(default_factory=dict)
+    printed: dict[str, str] = field(default_factory=dict)
+    objects: dict[Key, Manifest] = field(default_factory=dict)
+    owned: dict[Key, set[Path]] = field(default_factory=dict)
+    lives: dict[str, Life] = field(default_factory=dict)
+    works: dict[str, Work] = field(default_factory=dict)
+    digests: dict[tuple[str, int], str] = field(default_factory=dict)
+    repeated: list[Repeated] = field(default_factory=list)
+    version: int = 0
+    next_turn: float = TURN
+
+    @property
+    def moment(self) -> str:
+        """The time of day."""
+        return (START + timedelta(seconds=self.clock)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def advance(self, seconds: float) -> None:
+        """Lets time pass, with all that happens meanwhile."""
+        end = self.clock + seconds
+        while self.clock < end:
+            waiting = [repeated for repeated in self.repeated if not repeated.runs]
+            moments = [end, self.next_turn, *(repeated.at for repeated in waiting)]
+            self.clock = max(self.clock, min(moments))
+            if self.clock >= self.next_turn:
+                self.next_turn = self.clock + TURN
+                self.control(self)
+            for repeated in waiting:
+                if self.clock >= repeated.at and repeated in self.repeated:
+                    self._repeat(repeated)
+
+    def _repeat(self, repeated: Repeated) -> None:
+        repeated.runs = True
+        if repeated.action():
+            repeated.at, repeated.runs = self.clock + repeated.seconds, False
+        elif repeated in self.repeated:
+            self.repeated.remove(repeated)
+
+    def of(self, kind: str, namespace: str = "") -> list[Manifest]:
+        """The objects of a kind, by name; without a namespace those of all."""
+        found = [
+            (key, body)
+            for key, body in self.objects.items()
+            if key[0] == kind and (not namespace or kind in CLUSTER_WIDE or key[1] == namespace)
+        ]
+        return [body for _, body in sorted(found, key=lambda pair: pair[0])]
+
+    def dependents(self, owner: Manifest, kind: str = "") -> list[Manifest]:
+        """What an object owns."""
+        uid = owner["metadata"]["uid"]
+        return [
+            body
+            for key, body in self.objects.items()
+            if (not kind or key[0] == kind)
+            and any(ref["uid"] == uid for ref in body["metadata"].get("ownerReferences", []))
+        ]
+
+    def write(self, body: Manifest, owned: set[Path] | None = None) -> Manifest:
+        """Stores an object as a whole, of which `delivery` owns some fields or what it has left.
+
+        Raises:
+            RefusedError: it is not valid, or changes what cannot change.
+        """
+        key, body = key_of(body), normal(body)
+        before = self.objects.get(key)
+        if reason := refusal(before, body):
+            raise RefusedError(f'The {key[0]} "{key[2]}" is invalid: {reason}')
+        metadata = body["metadata"]
+        if before is None:
+            number = self.version + 1
+            metadata |= {
+                "uid": f"{number:08}-0000-4000-8000-000000000000",
+                "creationTimestamp": self.moment,
+            }
+            if key[0] in COUNTED:
+                metadata["generation"] = 1
+            self.owned[key] = owned or set()
+        else:
+            old = before["metadata"]
+            metadata |= {name: old[name] for name in SERVERS if name in old}
+            if key[0] in COUNTED and "status" in before:
+                body["status"] = before["status"]
+            if owned is None:
+                owned = still_owned(self.owned[key], before, body)
+            self.owned[key] = owned
+            if body == before:
+                return before
+            if key[0] in COUNTED and body["spec"] != before["spec"]:
+                metadata["generation"] += 1
+        self._keep(key, body)
+        return body
+
+    def _keep(self, key: Key, body: Manifest) -> None:
+        self.version += 1
+        body["metadata"]["resourceVersion"] = str(self.version)
+        self.objects[key] = body
+
+    def set_status(self, body: Manifest, status: Manifest) -> None:
+        """What a controller says of an object."""
+        if body.get("status") != status:
+            body["status"] = status
+            self._keep(key_of(body), body)
+
+    def annotate(self, body: Manifest, name: str, value: str) -> None:
+        """What a controller notes on an object; no new generation."""
+        annotations = body["metadata"].setdefault("annotations", {})
+        if annotations.get(name) != value:
+            annotations[name] = value
+            self._keep(key_of(body), body)
+
+    def event(self, about: Manifest, reason: str, message: str) -> None:
+        """Writes a warning about an object."""
+        metadata = about["metadata"]
+        body = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {
+                "name": f"{metadata['name']}.{reason.lower()}",
+                "namespace": metadata["namespace"],
+            },
+            "involvedObject": {
+                "kind": about["kind"],
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+            },
+            "type": "Warning",
+            "reason": reason,
+            "message": message,
+            "lastTimestamp": self.moment,
+        }
+        self.write(body)
+
+    def doom(self, body: Manifest) -> None:
+        """Marks an object as one that is going, and what it owns, which goes first."""
+        metadata = body["metadata"]
+        if "deletionTimestamp" in metadata:
+            return
+        metadata["deletionTimestamp"] = self.moment
+        if life := self.lives.get(metadata["uid"]):
+            life.going = self.clock + (self.grace if life.ended is None else 0)
+        self._keep(key_of(body), body)
+        inside = [
+            other for key, other in self.objects.items() if body["kind"] == "Namespace" and key[1] == metadata["name"]
+        ]
+        for other in [*inside, *self.dependents(body)]:
+            self.doom(other)
+
+    def remove(self, body: Manifest) -> None:
+        """Takes an object away; what it owned is taken away later, by the controllers."""
+        key = key_of(body)
+        del self.objects[key], self.owned[key]
+        self.lives.pop(body["metadata"]["uid"], None)
+
+
+def key_of(body: Manifest) -> Key:
+    """Under what an object is kept."""
+    kind = kind_of(body["kind"])
+    namespace = "" if kind in CLUSTER_WIDE else body["metadata"].get("namespace", "default")
+    return kind, namespace, body["metadata"]["name"]
+
+
+def key_named(name: str, namespace: str) -> Key:
+    """The same of `deployment/web`."""
+    word, _, rest = name.partition("/")
+    kind = kind_of(word)
+    return kind, "" if kind in CLUSTER_WIDE else namespace, rest
+
+
+def copied(body: Manifest) -> Manifest:
+    """An object that whoever asked may change."""
+    copy: Manifest = pickle.loads(pickle.dumps(body))  # noqa: S301 (it was pickled here)
+    return copy

@@ -1,0 +1,176 @@
+"""An environment with a release of a dozen objects, in a cluster in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from delivery import __main__, credentials, deploy, rollout
+from delivery.cluster import Cluster, Manifest
+from delivery.render import COMPONENT, Render
+from delivery.shell import DeliveryError
+from delivery.target import Target
+from delivery.traffic import Answer
+from policy_tests.environment import Environment, find
+from tests.delivery.database import Database
+from tests.delivery.fake import FakeCluster
+
+PROD = find("prod")
+HOST = "scheduler.example"
+PART_OF = {"app.kubernetes.io/part-of": "school-scheduler"}
+RESTORE = ("fetch", "load", "redump", "compare")
+METRICS = 'http_requests_total{{status="200"}} {good}\nhttp_requests_total{{status="500"}} {bad}\n'
+
+
+def body(version: str, kind: str, name: str, component: str, **fields: Any) -> Manifest:
+    labels = {**PART_OF, COMPONENT: component}
+    metadata = {"name": name, "namespace": PROD.namespace, "labels": labels}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, **fields}
+
+
+def template(component: str, *containers: Manifest, **spec: Any) -> Manifest:
+    labels = {**PART_OF, COMPONENT: component}
+    if component == "web":
+        labels["track"] = "stable"
+    return {"metadata": {"labels": labels}, "spec": {"containers": list(containers), **spec}}
+
+
+def workload(kind: str, name: str, component: str, *containers: Manifest, **spec: Any) -> Manifest:
+    pod = template(component, *containers)
+    selector = {"matchLabels": pod["metadata"]["labels"]}
+    fields = {"selector": selector, "template": pod, "replicas": 1, **spec}
+    return body("apps/v1", kind, name, component, spec=fields)
+
+
+def cronjob(name: str, steps: tuple[str, ...], **variables: str) -> Manifest:
+    """A CronJob whose containers all have some variables, and their namespace as another."""
+    here = {"valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}
+    env: list[Manifest] = [{"name": "BACKUP_ENVIRONMENT", **here}]
+    env += [{"name": variable, "value": value} for variable, value in variables.items()]
+    before = [{"name": step, "env": env} for step in steps[:-1]]
+    pod = template(name, {"name": steps[-1], "env": env}, initContainers=before)
+    pod["spec"]["restartPolicy"] = "Never"
+    job = {"metadata": {"labels": pod["metadata"]["labels"]}}
+    job["spec"] = {"template": pod, "backoffLimit": 0}
+    return body("batch/v1", "CronJob", name, name, spec={"schedule": "@hourly", "jobTemplate": job})
+
+
+def render(version: str, schema: str = "0001", *more: Manifest, hosts: bool = True) -> Render:
+    """The release of an image; `version` is its tag, and in its digest and configuration."""
+    image = f"registry.example/school-scheduler:{version}@sha256:{version:0>64}"
+    namespace = body("v1", "Namespace", PROD.namespace, "namespace")
+    del namespace["metadata"]["namespace"]
+    config = f"app-config-{version}"
+    serving = {"image": image, "envFrom": [{"configMapRef": {"name": config}}]}
+    web = workload("Deployment", "web", "web", {"name": "web", **serving}, replicas=2)
+    web["metadata"]["annotations"] = {"school-scheduler/schema": schema}
+    accounts = template("accounts", {"name": "accounts", "args": ["accounts"]})
+    accounts["spec"]["restartPolicy"] = "Never"
+    tls = {"tls": [{"hosts": [HOST], "secretName": "web-tls"}]} if hosts else {}
+    return Render.of(
+        [
+            namespace,
+            body("v1", "ServiceAccount", "web", "web"),
+            body("v1", "ConfigMap", config, "web", data={"VERSION": version}),
+            body("v1", "Service", "web", "web", spec={"selector": {COMPONENT: "web"}}),
+            workload("StatefulSet", "mysql", "database", {"name": "mysql", "image": "mysql"}),
+            body("batch/v1", "Job", "accounts", "accounts", spec={"template": accounts}),
+            web,
+            workload("Deployment", "worker", "worker", {"name": "worker", **serving}),
+            cronjob("backup", ("dump", "save"), PRUNE="yes"),
+            cronjob("restore", RESTORE, BACKUP_NAME="newest", OVERWRITE="nothing"),
+            cronjob("generation", ("generation",)),
+            body("networking.k8s.io/v1", "Ingress", "web", "web", spec={**tls, "rules": [{"host": HOST}]}),
+            *more,
+        ]
+    )
+
+
+@dataclass
+class Scripted:
+    """Proofs that judge a release by what its image is said to be.
+
+    Attributes:
+        illegal: images that break a rule.
+        unfit: images whose smoke tests fail.
+        failing: images whose pods answer with errors.
+        smoked: the images that were smoke-tested, in order.
+    """
+
+    cluster: FakeCluster
+    illegal: set[str] = field(default_factory=set)
+    unfit: set[str] = field(default_factory=set)
+    failing: set[str] = field(default_factory=set)
+    smoked: list[str] = field(default_factory=list)
+
+    def policy(self, environment: Environment, render: Render) -> None:
+        if render.image in self.illegal:
+            raise DeliveryError("it breaks the rules; nothing was applied")
+
+    def smoke(self, environment: Environment, render: Render) -> None:
+        self.smoked.append(render.image)
+        if render.image in self.unfit:
+            raise DeliveryError("its smoke tests fail")
+        serving = images(self.cluster)
+        if serving != {render.image}:
+            raise DeliveryError(f"{serving} serve the pages, not {render.image}")
+
+    @contextmanager
+    def traffic(self, cluster: Cluster, render: Render) -> Iterator[list[Answer]]:
+        answers: list[Answer] = []
+
+        def ask() -> bool:
+            problem = None if images(self.cluster) else "status 503"
+            answers.extend(Answer(self.cluster.now(), path, 0.01, problem) for path in ("/", "/ready"))
+            return True
+
+        with self.cluster.every(0.5, ask):
+            yield answers
+
+    def metrics(self, pod: Manifest, command: tuple[str, ...]) -> str:
+        """What a web pod counts: two requests a second, one in ten of which fails where it is ill."""
+        seconds = self.cluster.now() - self.cluster.server.lives[pod["metadata"]["uid"]].born
+        ill = pod["spec"]["containers"][0]["image"] in self.failing
+        return METRICS.format(good=2 * seconds, bad=0.2 * seconds if ill else 0)
+
+
+def images(cluster: FakeCluster) -> set[str]:
+    """The images of the web pods that are ready, the canary's among them."""
+    return {
+        pod["spec"]["containers"][0]["image"]
+        for pod in cluster.server.of("Pod", PROD.namespace)
+        if pod["metadata"]["labels"].get(COMPONENT) == "web" and rollout.ready(pod)
+    }
+
+
+@dataclass
+class Stage:
+    """Production, and whoever delivers to it."""
+
+    cluster: FakeCluster = field(default_factory=lambda: FakeCluster(PROD.namespace))
+
+    def __post_init__(self) -> None:
+        self.proofs = Scripted(self.cluster)
+        self.target = Target(PROD, self.cluster, self.proofs)
+        self.database = Database()
+        self.database.plug(self.cluster.server)
+        self.cluster.server.programs["web"] = self.proofs.metrics
+
+    def type_in(self, *arguments: str) -> None:
+        """As a person does, behind `python -m delivery`."""
+        __main__.run(__main__.parser().parse_args(arguments), self.target)
+
+    def begin(self) -> None:
+        """The namespace and its Secret."""
+        self.cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PROD.namespace}})
+        credentials.ensure_database(self.cluster)
+
+    def deploy(self, version: str, *arguments: Any, **options: Any) -> None:
+        deploy.deploy(self.target, render(version, *arguments), deploy.Options(**options))
+
+    @property
+    def serving(self) -> set[str]:
+        """The tags that serve the pages."""
+        return {image.partition("@")[0].rpartition(":")[2] for image in images(self.cluster)}

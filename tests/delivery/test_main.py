@@ -1,0 +1,248 @@
+"""The command line, as a person or a pipeline types it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from delivery import __main__, image, job, lease, overlay, release
+from delivery.cluster import Manifest
+from delivery.image import Image
+from delivery.kubectl import Kubectl
+from delivery.render import Render
+from delivery.suites import Suites
+from delivery.target import Target
+from policy_tests.environment import Environment, find
+from tests.delivery.database import BACKUP
+from tests.delivery.small import HOST, PROD, Stage, render
+
+BUILT = Image.parse(render("2").image)
+
+
+@pytest.fixture
+def kustomize(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, Image, bool]]:
+    """What was rendered: the environment, the image, and whether for a single node."""
+    asked: list[tuple[str, Image, bool]] = []
+
+    def write(environment: Environment, image: Image, *, single_node: bool) -> Path:
+        asked.append((environment.name, image, single_node))
+        return tmp_path
+
+    def rendered(folder: Path) -> Render:
+        return render(asked[-1][1].tag)
+
+    monkeypatch.setattr(overlay, "write", write)
+    monkeypatch.setattr(overlay, "render", rendered)
+    return asked
+
+
+def invitation(pod: Manifest, command: tuple[str, ...]) -> str:
+    """What the application prints where an account is asked for."""
+    assert command[:4] == ("python", "-m", "app.school_schedule", "account")
+    return f"{command[-1]}/invitation/of-{pod['metadata']['name']}\n"
+
+
+def test_up_builds_delivers_and_prints_the_way_in(
+    kustomize: list[tuple[str, Image, bool]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stage = Stage()
+    stage.cluster.server.programs["web"] = invitation
+    registries: list[str] = []
+
+    def build_and_push(registry: str) -> Image:
+        registries.append(registry)
+        return BUILT
+
+    monkeypatch.setattr(image, "build_and_push", build_and_push)
+    stage.type_in("up", "prod", "--registry", "localhost:5000")
+    assert registries == ["localhost:5000"]
+    assert kustomize == [("prod", BUILT, True)]
+    assert stage.serving == {"2"}
+    assert f"https://{HOST}/invitation/of-web-" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("more", [(), ("--single-node",)])
+def test_an_image_is_delivered_at_the_sizes_that_were_asked_for(
+    stage: Stage, kustomize: list[tuple[str, Image, bool]], more: tuple[str, ...]
+) -> None:
+    stage.type_in("deploy", "prod", "--image", str(BUILT), *more)
+    assert kustomize == [("prod", BUILT, bool(more))]
+    assert stage.serving == {"2"}
+
+
+def test_an_image_is_watched_for_as_long_as_was_asked_for(
+    stage: Stage, kustomize: list[tuple[str, Image, bool]]
+) -> None:
+    before = stage.cluster.now()
+    stage.type_in("deploy", "prod", "--image", str(BUILT), "--canary", "2", "--watch", "3")
+    assert 300 < stage.cluster.now() - before < 360
+
+
+def test_a_rollback_may_name_its_release_and_how_long_it_waits(stage: Stage) -> None:
+    stage.deploy("2")
+    stage.deploy("3")
+    stage.type_in("rollback", "prod", "--to", "1", "--wait", "5")
+    assert stage.serving == {"1"}
+    with lease.held(stage.cluster):
+        before = stage.cluster.now()
+        with pytest.raises(Exception, match="is in use"):
+            stage.type_in("rollback", "prod", "--wait", "5")
+        assert stage.cluster.now() - before < 10
+
+
+def test_monitor_watches_what_the_newest_good_release_has_put_there(stage: Stage, tmp_path: Path) -> None:
+    before = stage.cluster.now()
+    stage.type_in("monitor", "prod", "--minutes", "2")
+    assert 120 <= stage.cluster.now() - before < 130
+
+
+def test_smoke_tests_are_those_of_the_newest_good_release(stage: Stage) -> None:
+    stage.type_in("smoke", "prod")
+    assert stage.proofs.smoked == [render("1").image] * 2
+
+
+def test_status_shows_releases_and_pods(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.deploy("2")
+    capsys.readouterr()
+    stage.type_in("status", "prod")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:2] == ["2", "good"]
+    assert render("1").image in lines[1]
+    pods = [line.split() for line in lines[2:]]
+    assert ["mysql-0", "1/1", "Running", "0", "restarts"] in pods
+
+
+@pytest.mark.parametrize(("missing", "lacks"), [("ingress/web", "no Ingress"), ("deployment/web", "no web pod")])
+def test_an_account_needs_an_environment_that_runs(stage: Stage, missing: str, lacks: str) -> None:
+    stage.cluster.delete(missing)
+    with pytest.raises(Exception, match=f"has {lacks}.*make up ENV=prod brings it up"):
+        stage.type_in("account", "prod")
+
+
+def test_an_account_is_made_in_a_pod_that_serves(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.cluster.server.programs["web"] = invitation
+    stage.type_in("account", "prod")
+    assert capsys.readouterr().out.startswith(f"https://{HOST}/invitation/of-web-")
+
+
+def test_backups_are_made_and_listed(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.type_in("backup", "prod")
+    made = capsys.readouterr().out
+    stage.type_in("backups", "prod")
+    assert capsys.readouterr().out.splitlines() == [
+        made.strip(),
+        f'{{"backup": "{PROD.namespace}/{BACKUP}", "bytes": 10}}',
+    ]
+
+
+def test_a_generation_runs_when_the_one_before_has_ended(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.cluster.server.steps["generation"] = lambda container: "generated\n"
+    stage.cluster.server.step_seconds = 20
+    stage.cluster.create(job.from_template(stage.cluster.get("cronjob/generation") or {}))
+    before = stage.cluster.now()
+    stage.type_in("generate", "prod")
+    assert stage.cluster.now() - before > 40
+    captured = capsys.readouterr()
+    assert captured.out.endswith("generated\n")
+    assert captured.err.count("is running; waiting for its end") == 1
+
+
+def test_the_secret_gets_what_it_lacks(stage: Stage) -> None:
+    stage.cluster.delete("secret/db-credentials")
+    stage.type_in("credentials", "prod")
+    assert stage.cluster.get("secret/db-credentials")
+
+
+def test_down_takes_the_environment_with_all_its_data_away(stage: Stage) -> None:
+    stage.type_in("down", "prod")
+    assert stage.cluster.get(f"namespace/{PROD.namespace}") is None
+    assert stage.cluster.list("Pod", "Secret", "ConfigMap") == []
+    stage.type_in("down", "prod")
+
+
+def test_a_restore_may_be_of_another_environment(stage: Stage) -> None:
+    stage.database.store = {f"{find('preprod').namespace}/20261102T000000Z": "of preprod"}
+    options = ("--backup", "20261102T000000Z", "--of", "preprod")
+    stage.type_in("restore", "prod", *options, "--overwrite", "--confirm", "prod")
+    assert stage.database.data == "of preprod"
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["delivery", *arguments])
+    return __main__.main()
+
+
+@pytest.fixture
+def signals() -> object:
+    """The handlers of signals are what they were."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals")
+def test_an_error_is_one_message_and_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(monkeypatch, "promote", "--image", "scheduler", "--tag", "v1") == 1
+    assert capsys.readouterr().err == "delivery: 'scheduler' is no image; give NAME:TAG\n"
+
+
+@pytest.mark.usefixtures("signals")
+def test_what_succeeds_ends_with_0(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(__main__, "target_of", lambda options: stage.target)
+    assert typed(monkeypatch, "status", "prod") == 0
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_pipeline_that_is_cancelled_gives_the_lease_back(
+    stage: Stage, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancelled(cluster: object, operation: str, name: str) -> None:
+        if operation == "apply" and name.startswith("job"):
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(__main__, "target_of", lambda options: stage.target)
+    stage.cluster.faults.before = cancelled
+    assert typed(monkeypatch, "backup", "prod") == 130
+    assert (stage.cluster.get("lease/delivery") or {})["spec"]["holderIdentity"] == ""
+
+
+@pytest.mark.usefixtures("signals")
+def test_what_nohup_ignores_stays_ignored(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(__main__, "target_of", lambda options: stage.target)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert typed(monkeypatch, "status", "prod") == 0
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+
+def test_the_target_is_where_the_kubeconfig_has_the_environment() -> None:
+    options = __main__.parser().parse_args(["smoke", "prod", "--ingress", "127.0.0.1"])
+    expected = Target(PROD, Kubectl(PROD.namespace), Suites("127.0.0.1"))
+    assert __main__.target_of(options) == expected
+    options = __main__.parser().parse_args(["status", "prod"])
+    assert __main__.target_of(options).proofs == Suites(None)
+
+
+def test_the_ingress_of_the_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INGRESS", "10.0.0.1")
+    assert __main__.parser().parse_args(["smoke", "prod"]).ingress == "10.0.0.1"
+
+
+def test_a_release_that_nobody_delivered_cannot_be_smoked(empty: Stage) -> None:
+    with pytest.raises(Exception, match="has no good release; deliver one first"):
+        empty.type_in("smoke", "prod")
+    assert release.read(empty.cluster) == []

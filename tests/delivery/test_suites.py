@@ -1,0 +1,58 @@
+"""The suites that a delivery runs, as it runs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from delivery import suites
+from delivery.shell import DeliveryError
+from delivery.suites import Suites
+from tests.delivery.small import PROD, render
+
+CONFTEST = """
+def pytest_addoption(parser):
+    for name in ("env", "manifests", "ingress"):
+        parser.addoption(f"--{name}")
+"""
+TEST = """
+from pathlib import Path
+
+def test_options(pytestconfig):
+    option = pytestconfig.getoption
+    assert option("--env") == "prod"
+    assert option("--ingress") == {ingress!r}
+    assert "registry.example/school-scheduler:1@" in Path(option("--manifests")).read_text()
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two suites that pass where they get the right options."""
+    for name, ingress in (("policy_tests", None), ("smoke_tests", "127.0.0.1")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "conftest.py").write_text(CONFTEST)
+        (tmp_path / name / "test_options.py").write_text(TEST.format(ingress=ingress))
+    monkeypatch.setattr(suites, "ROOT", tmp_path)
+    return tmp_path
+
+
+def test_both_suites_get_the_render_and_the_name_of_the_environment(checkout: Path) -> None:
+    proofs = Suites("127.0.0.1")
+    proofs.policy(PROD, render("1"))
+    proofs.smoke(PROD, render("1"))
+
+
+def test_without_an_address_the_smoke_tests_find_the_ingress_by_dns(checkout: Path) -> None:
+    (checkout / "smoke_tests" / "test_options.py").write_text(TEST.format(ingress=None))
+    Suites().smoke(PROD, render("1"))
+
+
+@pytest.mark.parametrize(
+    ("suite", "reason"),
+    [("policy", "it breaks the rules; nothing was applied"), ("smoke", "its smoke tests fail")],
+)
+def test_a_suite_that_fails_stops_the_delivery(checkout: Path, suite: str, reason: str) -> None:
+    with pytest.raises(DeliveryError, match=reason):
+        getattr(Suites("another"), suite)(PROD, render("2"))
