@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 import secrets
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+
+import yaml
 
 from delivery import credentials, rollout
 from delivery.cluster import Cluster
@@ -18,10 +23,14 @@ LOGS = "school-scheduler-logs"
 FOLDER = ROOT / "observability"
 EXPORTER = FOLDER / "mysqld-exporter"
 CONFIGURATION = "alertmanager.yaml"
+# The labels of an environment's Namespace, which Prometheus' NetworkPolicy names too.
+ENVIRONMENT = "app.kubernetes.io/part-of=school-scheduler,environment"
 
 
 def install(target: Target, webhook: str | None, overlay: Path = FOLDER) -> None:
     """Installs or updates all of `overlay`, and watches an environment; alerts go to `webhook`.
+
+    Prometheus asks the pods of every Namespace that has the labels of an environment.
 
     Raises:
         DeliveryError: the environment or an address is missing, and nothing was changed; or
@@ -30,7 +39,9 @@ def install(target: Target, webhook: str | None, overlay: Path = FOLDER) -> None
     watched, cluster = target.cluster, target.cluster.within(NAMESPACE)
     _check(target)
     configuration = _configuration(cluster, webhook)
-    stack, exporter = (Render(kustomize(str(path))) for path in (overlay, EXPORTER))
+    labelled = {body["metadata"]["name"] for body in cluster.list("Namespace", selector=ENVIRONMENT)}
+    targeted = write_targets(overlay, {watched.namespace, *labelled})
+    stack, exporter = (Render(kustomize(str(path))) for path in (targeted, EXPORTER))
     cluster.apply(body for body in stack.objects if component(body) == "namespace")
     if not cluster.get("secret/grafana-admin"):
         _keep(cluster, "grafana-admin", "password", secrets.token_urlsafe(24))
@@ -49,6 +60,34 @@ def install(target: Target, webhook: str | None, overlay: Path = FOLDER) -> None
     rollout.wait(watched, beside)
     shows = f"kubectl -n {NAMESPACE} port-forward svc/grafana 3000 shows it"
     say(f"{target.environment.name} is watched; {shows}")
+
+
+def targets(configuration: str, namespaces: Iterable[str]) -> str:
+    """Prometheus' configuration, with a line that says NAMESPACE once for each of `namespaces`."""
+    names = sorted(namespaces)
+
+    def repeated(line: re.Match[str]) -> str:
+        return "".join(line[0].replace("NAMESPACE", name) for name in names)
+
+    return re.sub(r".*NAMESPACE.*\n", repeated, configuration)
+
+
+def write_targets(overlay: Path, namespaces: Iterable[str], build: Path = ROOT / "build") -> Path:
+    """Writes a Kustomization upon `overlay` whose Prometheus asks `namespaces`; returns its folder.
+
+    The ConfigMap gets another name with other targets, so Prometheus starts anew and reads them.
+    """
+    folder = build / "targets"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = "prometheus.yaml"
+    (folder / file).write_text(targets((FOLDER / "prometheus" / file).read_text(), namespaces))
+    merged = {"name": "prometheus-config", "namespace": NAMESPACE, "behavior": "merge"}
+    content = {
+        "resources": [os.path.relpath(overlay, folder)],
+        "configMapGenerator": [{**merged, "files": [file]}],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
+    return folder
 
 
 def _check(target: Target) -> None:

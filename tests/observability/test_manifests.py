@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
+from delivery.observability import ENVIRONMENT, NAMESPACE, targets, write_targets
 from observability.expressions import HERE
 from policy_tests.check import check
 from policy_tests.environment import read_list
-from policy_tests.manifests import ManifestSet
+from policy_tests.manifests import ManifestSet, matches
 from policy_tests.reader import read_manifests
-from policy_tests.render import as_environment, render
+from policy_tests.render import as_environment, read_environments, render
 from policy_tests.rule import explain
 from policy_tests.waivers import read_waivers, waived
 from tests.conftest import ROOT
@@ -69,15 +70,54 @@ def test_the_operators_monitor_finds_the_jobs_that_the_rules_know(monitored: Man
 
 
 def test_prometheus_asks_services_and_ports_that_exist(monitored: ManifestSet) -> None:
-    jobs = yaml.safe_load((HERE / "prometheus" / "prometheus.yaml").read_text())["scrape_configs"]
-    for job in jobs[:3]:
+    namespace = "school-scheduler-preprod"
+    text = targets((HERE / "prometheus" / "prometheus.yaml").read_text(), [namespace])
+    for job in yaml.safe_load(text)["scrape_configs"][:3]:
         (discovery,) = job["dns_sd_configs"]
-        names = {re.fullmatch(r"(.+)\.school-scheduler-(.+)\.svc", name) for name in discovery["names"]}
-        assert {match[2] for match in names if match} == set(read_list())
-        (service,) = {match[1] for match in names if match}
-        found = monitored.find("Service", service, "school-scheduler-preprod")
-        assert found and found.spec["ports"][0]["port"] == discovery["port"]
-        assert [pod.port("metrics") for pod in monitored.behind(found)]
+        (name,) = discovery["names"]
+        service = monitored.find("Service", name.removesuffix(f".{namespace}.svc"), namespace)
+        assert service and service.spec["ports"][0]["port"] == discovery["port"]
+        assert [pod.port("metrics") for pod in monitored.behind(service)]
+
+
+def test_a_new_target_is_a_new_configuration_that_prometheus_starts_with(tmp_path: Path) -> None:
+    found = {}
+    for namespaces in (["dev"], ["dev", "uat"]):
+        text = kubectl("kustomize", str(write_targets(HERE, namespaces, tmp_path)))
+        stack = ManifestSet("observability", read_manifests(text, "observability"))
+        (prometheus,) = [pod for pod in stack.pods if pod.owner.name == "prometheus"]
+        name = prometheus.volumes[0]["configMap"]["name"]
+        configuration = stack.find("ConfigMap", name, NAMESPACE)
+        assert configuration
+        job = yaml.safe_load(configuration.body["data"]["prometheus.yaml"])["scrape_configs"][0]
+        found[name] = job["dns_sd_configs"][0]["names"]
+    dev, uat = "web-metrics.dev.svc", "web-metrics.uat.svc"
+    assert list(found.values()) == [[dev], [dev, uat]]
+
+
+@pytest.fixture
+def reached(stack: ManifestSet) -> dict[str, Any]:
+    """The selector of the Namespaces whose pods Prometheus may ask."""
+    policy = stack.find("NetworkPolicy", "prometheus", NAMESPACE)
+    assert policy
+    selector: dict[str, Any] = policy.spec["egress"][0]["to"][0]["namespaceSelector"]
+    return selector
+
+
+def test_prometheus_reaches_every_environment_and_nothing_beside_them(
+    reached: dict[str, Any], stack: ManifestSet
+) -> None:
+    sets = read_environments().values()
+    environments = [space for manifests in sets for space in manifests.of("Namespace")]
+    assert len(environments) == len(read_list())
+    assert all(matches(reached, space.labels) for space in environments)
+    assert not [space.name for space in stack.of("Namespace") if matches(reached, space.labels)]
+
+
+def test_prometheus_is_told_of_the_namespaces_that_it_reaches(reached: dict[str, Any]) -> None:
+    labels = [f"{key}={value}" for key, value in reached["matchLabels"].items()]
+    labels += [part["key"] for part in reached["matchExpressions"] if part["operator"] == "Exists"]
+    assert ",".join(labels) == ENVIRONMENT
 
 
 def test_prometheus_is_let_in_by_the_labels_that_it_has(stack: ManifestSet, monitored: ManifestSet) -> None:

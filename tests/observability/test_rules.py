@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from delivery.observability import targets
 from observability.expressions import RULES, rules
 from tests.conftest import ROOT
 
@@ -41,7 +42,7 @@ def test_alerts_fire_and_stay_silent_as_their_cases_say(name: str) -> None:
 @needs_promtool
 def test_prometheus_accepts_its_configuration(tmp_path: Path) -> None:
     text = (RULES.parent / "prometheus.yaml").read_text().replace("/etc/prometheus/rules", str(RULES))
-    (tmp_path / "prometheus.yaml").write_text(text)
+    (tmp_path / "prometheus.yaml").write_text(targets(text, ["one", "another"]))
     promtool("check", "config", tmp_path / "prometheus.yaml")
 
 
