@@ -137,10 +137,13 @@ class Act:
             command += ["--local-repository", f"{action}={place}"]
         for option, values in (("--env", variables), ("--var", settings or {})):
             command += [word for name, value in values.items() for word in (option, f"{name}={value}")]
-        # Given by the environment, so that they stand on no command line.
-        command += [word for name in secrets for word in ("--secret", name)]
+        # Neither on the command line nor in act's environment, which is every step's.
+        private = here / "secrets"
+        private.touch(mode=0o600)
+        private.write_text("".join(f"{name}='{value}'\n" for name, value in secrets.items()))
+        command += ["--secret-file", str(private)]
         # act looks for a docker that no job here runs in; the caller's own cluster and base image are none of a job's.
-        environment = {**os.environ, **secrets, "DOCKER_HOST": "unix:///nonexistent"}
+        environment = {**os.environ, "DOCKER_HOST": "unix:///nonexistent"}
         for name in ("KUBECONFIG", "PYTHON_IMAGE"):
             environment.pop(name, None)
         done = subprocess.run(command, cwd=self.tree, env=environment, capture_output=True, text=True, check=False)

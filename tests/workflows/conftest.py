@@ -15,9 +15,18 @@ from tests.workflows.act import REPOSITORY, Act, Run, definitions
 
 BUILT, PROVEN = ("sha256:" + digit * 64 for digit in "bf")
 ENVIRONMENTS = tuple(read_list())
-# Each kubeconfig and each private key says whose it is.
-SECRETS = {f"KUBECONFIG_{name.upper()}": base64.b64encode(name.encode()).decode() for name in ENVIRONMENTS}
-SECRETS |= {f"SOPS_AGE_KEY_{name.upper()}": f"key-of-{name}" for name in ENVIRONMENTS}
+
+
+def own(name: str, suffix: str = "") -> dict[str, str]:
+    """The secrets of an environment: the kubeconfig and the private key say whose they are."""
+    kubeconfig = base64.b64encode(name.encode()).decode()
+    return {f"KUBECONFIG{suffix}": kubeconfig, f"SOPS_AGE_KEY{suffix}": f"key-of-{name}"}
+
+
+# What a repository has whose secrets are not kept by environment.
+SECRETS: dict[str, str] = {}
+for name in ENVIRONMENTS:
+    SECRETS |= own(name, f"_{name.upper()}")
 
 Start = Callable[..., Run]
 
@@ -75,10 +84,12 @@ def pull_request(start: Start) -> Start:
 
 @pytest.fixture
 def by_hand(start: Start) -> Start:
-    """A run started by hand with these inputs."""
+    """A run started by hand in an environment, whose name is production on GitHub for prod."""
 
-    def by_hand(workflow: str, secrets: dict[str, str] = SECRETS, **inputs: str) -> Run:
-        payload = {"ref": "refs/heads/main", "inputs": inputs}
+    def by_hand(workflow: str, environment: str, **options: Any) -> Run:
+        secrets = options.pop("secrets", SECRETS | own(environment))
+        name = "production" if environment == "prod" else environment
+        payload = {"ref": "refs/heads/main", "inputs": {"environment": name, **options}}
         return start(workflow, "workflow_dispatch", payload, secrets=secrets)
 
     return by_hand

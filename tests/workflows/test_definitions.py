@@ -45,6 +45,13 @@ def test_every_action_is_this_repository_s_or_pinned_by_commit(text: str) -> Non
     assert all(re.fullmatch("[0-9a-f]{40}", sha) for _, sha, _ in PIN.findall(text))
 
 
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_where_an_environment_s_secret_with_a_suffix_is_missing_the_one_without_is_used(text: str) -> None:
+    for value in dict(leaves(yaml.safe_load(text))).values():
+        for name in set(re.findall(r"secrets\.(KUBECONFIG|SOPS_AGE_KEY)_", value)):
+            assert value.endswith(f" || secrets.{name} }}}}")
+
+
 @pytest.mark.parametrize("kind", ["secrets", "vars"])
 def test_the_guide_names_each_secret_and_variable(kind: str) -> None:
     used = {name for text in TEXTS.values() for name in re.findall(rf"\b{kind}\.([A-Z_]+)", text)}

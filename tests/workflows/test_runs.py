@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import pytest
 
 from tests.workflows.act import Act, Run
-from tests.workflows.conftest import BUILT, ENVIRONMENTS, PROVEN, SECRETS, Start
+from tests.workflows.conftest import BUILT, ENVIRONMENTS, PROVEN, SECRETS, Start, own
 
 HUB = {"DOCKERHUB_USERNAME": "escola", "DOCKERHUB_TOKEN": "token-of-the-hub"}
 IMAGE = "ghcr.io/example/school-scheduler"
@@ -169,6 +169,12 @@ def test_a_delivery_alone_has_the_private_key_of_its_environment(
     (call,) = run.keys
     assert call.startswith(f"key-of-{environment}: make deploy ENV={environment} ")
     assert "key-of-" not in "\n".join(run.calls)
+
+
+def test_a_secret_of_an_environment_of_github_needs_no_suffix(push: Start) -> None:
+    run = push("ci-homolog", "refs/heads/homolog", secrets=own("homolog"))
+    assert {note.split()[-1] for note in run.kubeconfigs} == {"homolog"}
+    assert {note.partition(": ")[0] for note in run.keys} == {"key-of-homolog"}
 
 
 def test_after_a_failure_the_status_is_shown_and_the_report_kept(push: Start) -> None:
