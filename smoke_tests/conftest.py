@@ -54,7 +54,7 @@ def pytest_configure() -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--env` says what to test; the others, how the deployed environment differs from its overlay."""
     group = parser.getgroup("smoke tests")
-    group.addoption("--env", help="the deployed environment, one of environments.yaml")
+    group.addoption("--env", help="the deployed environment, by its name in environments.yaml")
     recorded = "(default: what its newest good release recorded, else overlays/ENV with the images that run)"
     group.addoption("--manifests", type=Path, help=f"the file that was deployed {recorded}")
     resolved = "address of the ingress controller (default: $INGRESS; without it the host's own, by DNS)"

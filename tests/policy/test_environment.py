@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from policy_tests.environment import FILE, ROOT, find, read_list
 from policy_tests.manifests import ManifestError
@@ -56,6 +57,14 @@ def test_each_overlay_is_listed() -> None:
     assert folders == {environment.overlay for environment in read_list().values()}
 
 
+def test_a_rule_of_sops_is_about_the_secrets_of_one_listed_environment() -> None:
+    rules = yaml.safe_load((ROOT / ".sops.yaml").read_text())["creation_rules"]
+    files = [f"secrets/{name}.enc.yaml" for name in read_list()]
+    for rule in rules:
+        opened = [file for file in files if re.search(rule["path_regex"], file)]
+        assert len(opened) == 1, rule["path_regex"]
+
+
 def test_the_readme_lists_the_environments_in_order() -> None:
     rows = re.findall(r"(?m)^\| (\w+) \| `([\w-]+)` \|.*`(overlays/\w+)` \|$", (ROOT / "README.md").read_text())
     listed = read_list().values()
@@ -63,5 +72,6 @@ def test_the_readme_lists_the_environments_in_order() -> None:
 
 
 def test_an_environment_that_is_not_listed_is_named_beside_those_that_are() -> None:
-    with pytest.raises(ManifestError, match=r"there is no environment 'uat'; environments\.yaml lists dev, homolog, "):
-        find("uat")
+    message = r"there is no environment 'none'; environments\.yaml lists dev, homolog, "
+    with pytest.raises(ManifestError, match=message):
+        find("none")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from policy_tests.environment import read_list
 from policy_tests.packages import PACKAGES
 from smoke_tests import environment
 from smoke_tests.environment import NotThere, account
@@ -201,7 +202,7 @@ def test_a_delivery_has_every_right_without_which_a_test_is_skipped(
 def test_the_right_names_of_environments_are_given(stranger: Stranger, checkout: Path, option: str, wrong: str) -> None:
     refusal = stranger.run(f"pytest smoke_tests {option}", checkout).refusal
     assert wrong in refusal
-    assert refusal.endswith("--env is one of dev, homolog, preprod, prod")
+    assert refusal.endswith(f"--env is one of {', '.join(read_list())}")
 
 
 def test_an_environment_that_is_not_deployed_ends_the_command_in_one_line(

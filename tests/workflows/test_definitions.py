@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from policy_tests.environment import read_list
 from tests.workflows.act import PIN, REPOSITORY, ROOT, definitions, portable
 
 TEXTS = {str(file.relative_to(ROOT / ".github")): file.read_text() for file in definitions()}
@@ -46,10 +47,17 @@ def test_every_action_is_this_repository_s_or_pinned_by_commit(text: str) -> Non
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_where_an_environment_s_secret_with_a_suffix_is_missing_the_one_without_is_used(text: str) -> None:
+def test_a_secret_without_a_suffix_stands_in_for_each_that_has_one(text: str) -> None:
     for value in dict(leaves(yaml.safe_load(text))).values():
         for name in set(re.findall(r"secrets\.(KUBECONFIG|SOPS_AGE_KEY)_", value)):
             assert value.endswith(f" || secrets.{name} }}}}")
+
+
+def test_each_environment_is_delivered_to_by_one_workflow() -> None:
+    jobs = [job for text in TEXTS.values() for job in yaml.safe_load(text).get("jobs", {}).values()]
+    steps = [step.get("with", {}) for job in jobs for step in job["steps"]]
+    delivered = [step["environment"] for step in steps if step.get("targets") == "deploy"]
+    assert sorted(delivered) == sorted(read_list())
 
 
 @pytest.mark.parametrize("kind", ["secrets", "vars"])
