@@ -83,7 +83,7 @@ def test_prometheus_asks_services_and_ports_that_exist(monitored: ManifestSet) -
 def test_a_new_target_is_a_new_configuration_that_prometheus_starts_with(tmp_path: Path) -> None:
     found = {}
     for namespaces in (["dev"], ["dev", "uat"]):
-        text = kubectl("kustomize", str(write_targets(HERE, namespaces, tmp_path)))
+        text = render(str(write_targets(HERE, namespaces, tmp_path)))
         stack = ManifestSet("observability", read_manifests(text, "observability"))
         (prometheus,) = [pod for pod in stack.pods if pod.owner.name == "prometheus"]
         name = prometheus.volumes[0]["configMap"]["name"]
