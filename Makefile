@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run test check check-deployed policy unit test-mysql screenshots up deploy rollback monitor observability \
   account backup backups restore restore-drill credentials secrets rotate status promote smoke generate down diff load \
-  bench drills \
+  bench drills mutants \
   requirements audit sbom licences pins
 
 help: ## this list
@@ -117,11 +117,15 @@ load: .venv-load/ready ## visitors in ENV for two minutes; non-zero beyond load_
 bench: .venv/test .venv-checkov/ready ## what is measured rather than tested, beside what it should be; INSTANCES: XHSTT files for the search
 	@$(BIN)/python -m bench $(INSTANCES)
 
+mutants: .venv/test .venv-checkov/ready .venv-mutants/ready ## change the code of PACKAGE, one thing at a time, and list what no test notices; BASE, SAMPLE, SEED
+	@.venv-mutants/bin/python -m bench.mutants $(PACKAGE) $(if $(BASE),--base '$(BASE)') \
+	  $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(OPTIONS)
+
 drills: .venv/test ## break releases of ENV on a cluster of your own, and see each noticed and mended
 	@$(BIN)/python -m pytest drills --env=$(ENV) --registry=$(REGISTRY) --ingress=$(INGRESS) $(OPTIONS)
 
 requirements: .venv/test ## pin anew what requirements/*.in ask for
-	@for name in app test checkov load audit; do \
+	@for name in app test checkov load audit mutants; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
 
@@ -170,4 +174,9 @@ INSTALL := pip install --quiet --disable-pip-version-check --no-compile --requir
 	@echo "Installing requirements/load.txt into .venv-load ..."
 	@$(PYTHON) -m venv .venv-load
 	@.venv-load/bin/$(INSTALL) $<
+	@touch $@
+
+.venv-mutants/ready: requirements/mutants.txt
+	@$(PYTHON) -m venv .venv-mutants
+	@.venv-mutants/bin/$(INSTALL) $<
 	@touch $@
