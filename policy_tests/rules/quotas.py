@@ -157,9 +157,10 @@ def limit_range_ordered(manifests: ManifestSet) -> Iterator[Finding]:
     for limit_range in manifests.of("LimitRange"):
         for path, limit in limits_of(limit_range):
             for resource in sorted({str(key) for bound in ORDER for key in mapping(limit.get(bound))}):
-                given = [(bound, quantity(mapping(limit.get(bound)).get(resource))) for bound in ORDER]
-                for (low, least), (high, most) in pairwise([each for each in given if each[1] is not None]):
-                    if least is not None and most is not None and least > most:
+                amounts = [(bound, quantity(mapping(limit.get(bound)).get(resource))) for bound in ORDER]
+                given = [(bound, amount) for bound, amount in amounts if amount is not None]
+                for (low, least), (high, most) in pairwise(given):
+                    if least > most:
                         value = mapping(limit[low])[resource]
                         yield limit_range.finding(f"{path}.{low}.{resource}", value, f"is above {high}, {most:f}")
 

@@ -109,10 +109,9 @@ def _most(pod: Pod, volume: Body) -> Decimal | None:
     in_memory = dig(volume, "emptyDir.medium") == "Memory"
     counted = [each for each in pod.containers if not in_memory or _mounts(each, volume)]
     limits = [quantity(amounts(each, "limits").get("memory" if in_memory else "ephemeral-storage")) for each in counted]
-    known = [limit for limit in limits if limit is not None]
-    if not known or len(known) < len(limits):
+    if not limits or None in limits:
         return None
-    return sum(known, Decimal(0)) if in_memory else of_one_pod(pod, "limits", "ephemeral-storage")
+    return sum(filter(None, limits), Decimal(0)) if in_memory else of_one_pod(pod, "limits", "ephemeral-storage")
 
 
 def _mounts(container: Container, volume: Body) -> bool:

