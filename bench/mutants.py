@@ -27,8 +27,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
-from itertools import groupby, islice
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,10 @@ from parso.python.tree import Keyword
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "build" / "mutants"
 RESULTS = FOLDER / "results.jsonl"
-# Of each package: where the tests are that are to notice, the likeliest first, and how many of a hundred changes.
+# Of each package: where the tests are that are to notice, and how many of a hundred changes.
 PACKAGES = {
     "delivery": (("tests/delivery",), 90),
-    "policy_tests": (("tests/policy/test_rules.py", "tests/policy", "policy_tests"), 90),
+    "policy_tests": (("tests/policy", "policy_tests"), 90),
     "app/school": (("tests/school",), 85),
     "app/engine": (("tests/engine",), 80),
 }
@@ -164,18 +164,16 @@ def _output(command: list[str]) -> str:
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout  # noqa: S603
 
 
-@cache
-def test_files(package: str) -> tuple[str, ...]:
-    found = (ROOT / name for name in PACKAGES[package][0])
-    files = [file for path in found for file in (sorted(path.rglob("test_*.py")) if path.is_dir() else [path])]
-    return tuple(dict.fromkeys(file.relative_to(ROOT).as_posix() for file in files))
-
-
-def likeliest_first(files: Iterable[str], path: str) -> list[str]:
-    """The tests that import a module before the others."""
+def likeliest_first(folder: str, path: str) -> list[str]:
+    """The tests that import a module before the others, and the narrow ones, which are fast, before the wide."""
     parent, name = Path(path).parent.as_posix().replace("/", "."), Path(path).stem
     imports = re.compile(rf"(?m)^from {parent}(\.{name} import|.* import .*\b{name}\b)")
-    return sorted(files, key=lambda file: imports.search((ROOT / file).read_text()) is None)
+    texts = {file.relative_to(ROOT).as_posix(): file.read_text() for file in (ROOT / folder).rglob("test_*.py")}
+
+    def order(file: str) -> tuple[bool, int, str]:
+        return not imports.search(texts[file]), len(re.findall("(?m)^(from|import) ", texts[file])), file
+
+    return sorted(texts, key=order)
 
 
 def copy_tree(target: Path) -> None:
@@ -188,12 +186,11 @@ def copy_tree(target: Path) -> None:
         (target / environment.name).symlink_to(environment)
 
 
-def run_tests(tree: Path, files: Iterable[str], timeout: float | None, byte_code: bool = False) -> str:
-    """`killed`, `timed out` or `survived`."""
-    # What stands in policy_tests waits for checkov, and most changes are noticed before.
-    parts = (list(part) for _, part in groupby(files, key=lambda file: Path(file).parts[0]))
-    outcomes = (_run(tree, part, timeout, byte_code) for part in parts)
-    return next((outcome for outcome in outcomes if outcome != "survived"), "survived")
+def run_tests(tree: Path, package: str, path: str, timeout: float | None, byte_code: bool = False) -> str:
+    """What becomes of a change in the module `path`."""
+    # A run for each folder: policy_tests waits for checkov, and most changes are noticed before.
+    runs = (_run(tree, likeliest_first(folder, path), timeout, byte_code) for folder in PACKAGES[package][0])
+    return next((outcome for outcome in runs if outcome != "survived"), "survived")
 
 
 def _run(tree: Path, files: list[str], timeout: float | None, byte_code: bool) -> str:
@@ -221,7 +218,7 @@ def try_out(mutant: Mutant, package: str, trees: queue.Queue[Path], timeout: flo
     before, times = file.read_text(), file.stat()
     try:
         file.write_text(mutant.after)
-        return run_tests(tree, likeliest_first(test_files(package), mutant.place.path), timeout)
+        return run_tests(tree, package, mutant.place.path, timeout)
     finally:
         # With its old time its byte code serves again.
         file.write_text(before)
@@ -231,9 +228,9 @@ def try_out(mutant: Mutant, package: str, trees: queue.Queue[Path], timeout: flo
 
 def digest(package: str) -> str:
     """Of the tests of a package and what they read beside them."""
-    folders = {(ROOT / file).parent for file in test_files(package)}
-    files = sorted(file for folder in folders for file in folder.rglob("*") if "__pycache__" not in file.parts)
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files if file.is_file())).hexdigest()
+    found = sorted(file for folder in PACKAGES[package][0] for file in (ROOT / folder).rglob("*"))
+    read = (file.read_bytes() for file in found if file.is_file() and file.suffix != ".pyc")
+    return hashlib.sha256(b"".join(read)).hexdigest()
 
 
 def known_outcomes(tests: str) -> dict[str, str]:
@@ -278,7 +275,7 @@ def outcomes(package: str, mutants: list[Mutant], workers: int) -> Iterator[tupl
 def check_tests(package: str, tree: Path) -> float:
     """The seconds that the tests take without any change; ends the program where they fail."""
     start = time.monotonic()
-    if run_tests(tree, test_files(package), timeout=None, byte_code=True) != "survived":
+    if run_tests(tree, package, "", timeout=None, byte_code=True) != "survived":
         sys.exit(f"{package}: its tests fail without any change; see {tree}.log")
     return time.monotonic() - start
 
@@ -286,7 +283,7 @@ def check_tests(package: str, tree: Path) -> float:
 def measure(package: str, lines: dict[str, set[int]] | None, options: argparse.Namespace) -> tuple[str, bool]:
     """A row of the table, and whether enough was noticed; prints the survivors."""
     paths = [file.relative_to(ROOT).as_posix() for file in sorted((ROOT / package).rglob("*.py"))]
-    found = [place for path in paths if path not in test_files(package) for place in places(path)]
+    found = [place for path in paths if not Path(path).name.startswith("test_") for place in places(path)]
     if lines is not None:
         found = [place for place in found if place.start[0] in lines.get(place.path, ())]
     mutants = draw(found, options.sample, options.seed)
