@@ -124,7 +124,9 @@ def places(path: str) -> Iterator[Place]:
         change = operator(name)
         found = (start for node in nodes for start, _ in change.mutation_positions(node))
         for occurrence, start in enumerate(found):
-            yield Place(path, name, occurrence, start, lines[start[0] - 1])
+            # A class that is no longer frozen does what it did.
+            if not (text := lines[start[0] - 1]).startswith("@dataclass"):
+                yield Place(path, name, occurrence, start, text)
 
 
 def draw(found: Iterable[Place], sample: int, seed: int) -> list[Mutant]:
@@ -164,11 +166,11 @@ def _output(command: list[str]) -> str:
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout  # noqa: S603
 
 
-def likeliest_first(folder: str, path: str) -> list[str]:
+def likeliest_first(tree: Path, folder: str, path: str) -> list[str]:
     """The tests that import a module before the others, and the narrow ones, which are fast, before the wide."""
     parent, name = Path(path).parent.as_posix().replace("/", "."), Path(path).stem
     imports = re.compile(rf"(?m)^from {parent}(\.{name} import|.* import .*\b{name}\b)")
-    texts = {file.relative_to(ROOT).as_posix(): file.read_text() for file in (ROOT / folder).rglob("test_*.py")}
+    texts = {file.relative_to(tree).as_posix(): file.read_text() for file in (tree / folder).rglob("test_*.py")}
 
     def order(file: str) -> tuple[bool, int, str]:
         return not imports.search(texts[file]), len(re.findall("(?m)^(from|import) ", texts[file])), file
@@ -189,7 +191,7 @@ def copy_tree(target: Path) -> None:
 def run_tests(tree: Path, package: str, path: str, timeout: float | None, byte_code: bool = False) -> str:
     """What becomes of a change in the module `path`."""
     # A run for each folder: policy_tests waits for checkov, and most changes are noticed before.
-    runs = (_run(tree, likeliest_first(folder, path), timeout, byte_code) for folder in PACKAGES[package][0])
+    runs = (_run(tree, likeliest_first(tree, folder, path), timeout, byte_code) for folder in PACKAGES[package][0])
     return next((outcome for outcome in runs if outcome != "survived"), "survived")
 
 
@@ -294,7 +296,7 @@ def measure(package: str, lines: dict[str, set[int]] | None, options: argparse.N
             print(mutant, flush=True)
     share = 100 * (1 - counts["survived"] / max(1, len(mutants)))
     least = PACKAGES[package][1]
-    columns = (package, len(mutants), *(counts[outcome] for outcome in OUTCOMES), f"{share:.0f} %", f"{least} %")
+    columns = (package, len(mutants), *(counts[outcome] for outcome in OUTCOMES), f"{int(share)} %", f"{least} %")
     return f"| {' | '.join(map(str, columns))} |", share >= least
 
 

@@ -56,6 +56,14 @@ def test_an_event_that_cannot_be_divided_is_named(school: School, rule: Rule) ->
     assert len(found) == 2
 
 
+def test_an_event_that_can_just_be_divided_is_no_reason(school: School, rule: Rule) -> None:
+    whole = (
+        "<MinimumDuration>1</MinimumDuration><MaximumDuration>3</MaximumDuration>"
+        "<MinimumAmount>1</MinimumAmount><MaximumAmount>1</MaximumAmount>"
+    )
+    assert reasons(school(rule("SplitEvents", whole, required=True))) == ()
+
+
 def test_too_few_rooms_are_counted(school: School, rule: Rule) -> None:
     rooms = '<Resources><Resource Reference="R1"/></Resources>'
     rules = rule("AvoidClashes", required=True).replace("</AppliesTo>", rooms + "</AppliesTo>")

@@ -139,6 +139,46 @@ def test_lessons_are_left_without_a_time_where_that_costs_less(school: School, r
     assert (cost.hard, cost.soft) == (0, 2)
 
 
+def test_a_lesson_without_a_time_costs_where_no_constraint_asks_for_one(school: School) -> None:
+    instance = school()
+    form = Formulation(Frame(instance), Task((), {"Math": 3, "Art": 1}), Mode.TENTATIVE, wishes=False)
+    for part in form.freed:
+        form.program.at_least_one([~part.held])
+    form.program.minimize(form.hard)
+    solver = cp_model.CpSolver()
+    assert solver.solve(form.program.complete()) == cp_model.OPTIMAL
+    assert solver.objective_value == 4
+
+
+def test_a_school_too_large_for_one_model_is_constructed(
+    school: School, rule: Rule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.engine.worker.MOST_BOOLEANS", 0)
+    reports: list[Progress] = []
+    rules = "".join(rule(tag, required=True) for tag in ("AssignTime", "AvoidClashes"))
+    solve(school(rules), seconds=60, workers=1, stop=lambda: bool(reports), on_progress=reports.append)
+    assert (reports[0].neighbourhood, reports[0].hard) == ("construct", 0)
+
+
+def test_what_cannot_be_kept_is_broken_less_by_neighbourhoods_too(
+    school: School, rule: Rule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.engine.worker.MOST_BOOLEANS", 0)
+    rules = "".join(rule(tag, required=True) for tag in ("AssignTime", "AvoidClashes"))
+    rules += rule("AvoidUnavailableTimes", "<TimeGroups><TimeGroup Reference='Mo'/></TimeGroups>", required=True)
+    start = Timetable((Lesson("Math", "Mo1", 3), Lesson("Art", "Mo1", 1)))
+    reports: list[Progress] = []
+    solve(
+        school(rules),
+        seconds=10,
+        workers=1,
+        start=start,
+        stop=lambda: bool(reports) and reports[-1].hard == 1,
+        on_progress=reports.append,
+    )
+    assert reports[-1].hard == 1
+
+
 def test_a_preassigned_event_starts_at_its_time_undivided(school: School, rule: Rule) -> None:
     events = EVENTS.replace("<Duration>3</Duration>", '<Duration>3</Duration><Time Reference="Tu1"/>')
     timetable = solve(school(rule("AvoidClashes", required=True), events), seconds=10, workers=1)
