@@ -226,6 +226,22 @@ def test_a_timetable_of_something_else_is_no_cost_but_an_error(school: School, l
         evaluate(school(), timetable(lessons))
 
 
+@pytest.mark.parametrize(
+    ("assigned", "problem"),
+    [
+        ((("Room", "Ana"),), "takes a 'Room', and 'Ana' is none"),
+        ((("Room", "6A"),), "takes a 'Room', and '6A' is none"),
+        ((("Room", "R3"),), "no resource 'R3'"),
+        ((("Room", "R1"), ("Room", "R2")), "fills one role twice"),
+    ],
+)
+def test_a_place_filled_by_what_it_does_not_take_is_an_error(
+    school: School, assigned: tuple[tuple[str, str], ...], problem: str
+) -> None:
+    with pytest.raises(ValueError, match=problem):
+        evaluate(school(rooms=True), Timetable((Lesson("Math", "Mo1", 1, assigned),)))
+
+
 def test_the_published_optimum_of_a_real_school_costs_what_the_archive_says() -> None:
     data = (EXAMPLES / "BrazilInstance1.xml").read_bytes()
     instance = read_instances(data, "BrazilInstance1.xml")[0]
