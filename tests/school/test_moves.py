@@ -81,3 +81,16 @@ def test_whoever_is_free_and_teaches_the_subject_stands_in_first(school: School,
     school = edit.put_lesson(school, lesson)
     (gap,) = absence.gaps(school, plan, "t7", "d2")
     assert (gap.placement.lesson, gap.substitutes) == ("l15", (("t16", True), ("t8", False)))
+
+
+def test_what_needs_a_time_is_as_long_as_the_lesson_asks_for(school: School) -> None:
+    def left(*placed: Placement) -> list[tuple[str, int]]:
+        return [
+            (each.lesson, each.duration) for each in moves.unplaced(school, Plan(id="", name="-", placements=placed))
+        ]
+
+    assert left() == [("l13", 2), ("l14", 1), ("l14", 1), ("l15", 1)]
+    assert left(Placement(lesson="l14", time="d1p1", duration=1))[1:] == [("l14", 1), ("l15", 1)]
+    assert left(Placement(lesson="l13", time="d1p1", duration=2))[0] == ("l14", 1)
+    # One of the two is taken, so that no double is left to be made.
+    assert left(Placement(lesson="l13", time="d1p1", duration=1))[0] == ("l13", 1)
