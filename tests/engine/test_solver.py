@@ -170,7 +170,7 @@ def test_what_cannot_be_kept_is_broken_less_by_neighbourhoods_too(
     reports: list[Progress] = []
     solve(
         school(rules),
-        seconds=10,
+        seconds=30,
         workers=1,
         start=start,
         stop=lambda: bool(reports) and reports[-1].hard == 1,

@@ -4,7 +4,7 @@ import pytest
 
 from app.school import edit
 from app.school.message import SchoolError
-from app.school.model import Lesson, Placement, Plan, Resource, School, Subject
+from app.school.model import MOST_PLANS, Day, Lesson, Placement, Plan, Resource, School, Subject, Week
 
 
 def test_an_id_is_never_used_twice(school: School) -> None:
@@ -103,3 +103,61 @@ def test_a_school_comes_back_from_its_document(school: School) -> None:
 def test_a_new_subject_is_added_and_an_old_one_renamed(school: School) -> None:
     renamed = edit.put(school, "subjects", Subject(id="s10", name="Artes"))
     assert [each.name for each in renamed.subjects] == ["Artes", "Física", "Inglês"]
+
+
+@pytest.mark.parametrize(("lessons", "more"), [(5, ""), (6, r" … \(\+1\)")])
+def test_a_week_too_short_for_many_lessons_names_five(school: School, lessons: int, more: str) -> None:
+    weekly = (school.lessons[0].model_copy(update={"id": f"l{number}", "weekly": 4}) for number in range(lessons))
+    crowded = school.model_copy(update={"lessons": tuple(weekly)})
+    named = ", ".join(["[^,]* \\(4\\)"] * 5)
+    with pytest.raises(SchoolError, match=f"lessons: {named}{more}[.] Change"):
+        edit.set_week(crowded, school.week.model_copy(update={"days": school.week.days[:1]}))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"days": ()}, "at least one day"),
+        ({"periods": ()}, "at least one day"),
+        ({"days": tuple(Day(id=f"d{number}", name=f"{number}") for number in range(15))}, "at most 14 days"),
+        ({"days": (Day(id="d1", name="Segunda"), Day(id="d1", name="Terça"))}, "has just changed the week"),
+    ],
+)
+def test_what_is_no_week_is_refused(school: School, change: dict[str, object], complaint: str) -> None:
+    with pytest.raises(SchoolError, match=complaint):
+        edit.set_week(school, school.week.model_copy(update=change))
+
+
+def test_a_lesson_of_the_day_ends_after_it_begins(school: School) -> None:
+    first, *others = school.week.periods
+    backwards = first.model_copy(update={"ends": first.begins})
+    with pytest.raises(SchoolError, match="ends before it begins"):
+        edit.set_week(school, school.week.model_copy(update={"periods": (backwards, *others)}))
+
+
+def test_a_class_stays_in_a_shift_that_gets_another_name(school: School) -> None:
+    def shift(name: str) -> Week:
+        periods = tuple(each.model_copy(update={"shift": name}) for each in school.week.periods)
+        return school.week.model_copy(update={"periods": periods})
+
+    there = edit.set_week(school, shift("Manhã"))
+    there = edit.put(there, "classes", there.classes[0].model_copy(update={"shift": "Manhã"}))
+    assert edit.set_week(there, shift("Tarde")).classes[0].shift == "Tarde"
+
+
+def test_what_an_edit_takes_along_is_counted(school: School) -> None:
+    locked = Placement(lesson="l13", time="d2p1", duration=2, locked=True)
+    free = Placement(lesson="l14", time="d1p1", duration=1)
+    before = edit.set_marks(school, "teachers", "t7", {"d1p1": "never", "d2p2": "avoid"})
+    before = edit.put_plan(before, Plan(id="", name="A", placements=(locked, free)))
+    after = edit.set_week(before, before.week.model_copy(update={"days": before.week.days[:1]}))
+    assert edit.lost(before, after) == {"marks": 1, "shifts": 0, "placed": 1, "locked": 1}
+
+
+def test_a_school_has_no_more_drafts_than_it_can_look_through(school: School) -> None:
+    plans = tuple(Plan(id=f"v{number}", name=f"{number}", placements=()) for number in range(MOST_PLANS - 1))
+    full = edit.put_plan(school.model_copy(update={"plans": plans}), Plan(id="", name="last", placements=()))
+    assert len(full.plans) == MOST_PLANS
+    with pytest.raises(SchoolError, match=f"are {MOST_PLANS} drafts already"):
+        edit.put_plan(full, Plan(id="", name="more", placements=()))
+    assert [plan.id for plan in edit.remove_plan(full, "v0").plans] == [plan.id for plan in full.plans[1:]]

@@ -27,6 +27,14 @@ def test_every_target_costs_what_the_evaluator_says(school: School, plan: Plan) 
             assert (each.hard, each.soft) == (judged.hard - before.hard, judged.soft - before.soft), (lesson, each)
 
 
+@pytest.mark.parametrize(("view", "order"), [("c6", ["t7", "c6"]), ("t7", ["c6", "t7"])])
+def test_what_the_week_itself_shows_is_told_last(school: School, plan: Plan, view: str, order: list[str]) -> None:
+    english = next(placement for placement in plan.placements if placement.lesson == "l15")
+    targets = {target.time: target for target in moves.targets(school, lowering.problem(school), plan, english, view)}
+    clashes = [each.point[0] for each in targets["d1p1"].broken if each.constraint.id.startswith("clash")]
+    assert clashes == order
+
+
 def test_a_double_lesson_is_not_offered_where_it_has_no_room(school: School, plan: Plan) -> None:
     offered = {each.time for each in moves.targets(school, lowering.instance(school), plan, plan.placements[0], "c6")}
     assert offered == {"d1p2", "d2p1", "d2p2"}

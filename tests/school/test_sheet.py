@@ -103,3 +103,71 @@ def test_a_damaged_file_gives_tables_or_a_message(school: School, seed: int) -> 
         if not errors:
             sheet.tables(made, english=True)
     assert read > 10
+
+
+LESSONS = ["Turma", "Disciplina", "Professor", "Sala", "Aulas", "Duplas"]
+
+
+@pytest.mark.parametrize(
+    ("row", "complaints"),
+    [
+        (["", "Arte", "Ana", "", "2", ""], [("A2", "The class is missing.")]),
+        (["6A", "", "Ana", "", "2", ""], [("B2", "The subject is missing.")]),
+        (["6A", "Arte", "Ana", "", "", ""], [("E2", "How many lessons a week is missing.")]),
+        (["6A", "A" * 81, "Ana", "", "2", ""], [("B2", f"“{'A' * 40}” is too long.")]),
+        (["6A", "Arte", "Ana", "", "7", ""], [("E2", "Lessons a week are between 1 and 6.")]),
+        (["6A", "Arte", "Ana", "", "999", ""], [("E2", "Lessons a week are between 1 and 6.")]),
+        (["6A", "Arte", "Ana", "", "2", "1000"], [("F2", "“1000” is no whole number from 0 to 999.")]),
+        (["", "", "", "", "", ""], []),
+    ],
+)
+def test_a_lesson_that_cannot_be_is_told_by_its_cell(
+    school: School, row: list[str], complaints: list[tuple[str, str]]
+) -> None:
+    _, errors = sheet.imported(school, [Table("Aulas", [LESSONS, row])])
+    assert [(error.cell, error.message.said(str)) for error in errors] == complaints
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("a;b,c;d\n1;2;3\n", [["a", "b,c", "d"], ["1", "2", "3"]]),
+        ("a,b;c,d\n", [["a", "b;c", "d"]]),
+        ("a\tb\n\n", [["a", "b"], []]),
+        ("'=1;x;;\n", [["=1", "x"]]),
+    ],
+)
+def test_the_separator_is_the_one_that_the_first_line_has_most(text: str, rows: list[list[str]]) -> None:
+    assert [table.rows for table in workbook.read(text.encode(), "a.csv")] == [rows]
+
+
+def test_what_a_spreadsheet_program_in_brazil_writes_is_read() -> None:
+    assert workbook.read("Física;São João".encode("cp1252"), "a.csv")[0].rows == [["Física", "São João"]]
+
+
+@pytest.mark.parametrize("name", ["a.xls", "a.ODS"])
+def test_other_workbooks_are_refused(name: str) -> None:
+    with pytest.raises(SchoolError, match="neither an XLSX nor a CSV"):
+        workbook.read(b"a;b", name)
+
+
+def test_a_table_has_only_so_many_rows_and_columns() -> None:
+    most = "x\n" * (workbook.MOST_ROWS + 1)
+    assert len(workbook.read(most.encode(), "a.csv")[0].rows) == workbook.MOST_ROWS + 1
+    with pytest.raises(SchoolError, match="rows are read"):
+        workbook.read(f"{most}x\n".encode(), "a.csv")
+    assert len(workbook.read(b";x" * 999, "a.csv")[0].rows[0]) <= workbook.MOST_COLUMNS
+
+
+def test_a_cell_has_only_so_many_characters() -> None:
+    most = "x" * workbook.MOST_CHARACTERS
+    assert workbook.read(most.encode(), "a.csv")[0].rows == [[most]]
+    with pytest.raises(SchoolError, match="A cell has more than"):
+        workbook.read(f"{most}x".encode(), "a.csv")
+
+
+def test_a_workbook_has_only_so_many_worksheets() -> None:
+    tables = [Table(f"{number}", [["x"]]) for number in range(workbook.MOST_TABLES + 1)]
+    assert len(workbook.read(workbook.write(tables[1:]), "a.xlsx")) == workbook.MOST_TABLES
+    with pytest.raises(SchoolError, match="worksheets are read"):
+        workbook.read(workbook.write(tables), "a.xlsx")

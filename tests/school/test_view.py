@@ -17,3 +17,13 @@ def test_a_week_has_the_shifts_with_lessons_and_the_whole_one_those_that_could_h
 
     assert shown("c6") == shown("c6", whole=True) == shown("t8") == ["p1"]
     assert shown("t8", whole=True) == shown("t7") == ["p1", "p2", "p3"]
+
+
+def test_a_double_begins_once_and_has_who_else_is_there(school: School) -> None:
+    plan = Plan(id="", name="-", placements=(Placement(lesson="l13", time="d1p1", duration=2),))
+    cells = [row.cells[0] for row in Weeks(school, plan).of("t7")]
+    assert [[(entry.text, entry.first) for entry in cell.entries] for cell in cells] == [
+        [("Arte, 6A", True)],
+        [("Arte, 6A", False)],
+        [],
+    ]
