@@ -32,6 +32,24 @@ def test_limits_on_days_are_counted(school: School, rule: Rule) -> None:
     ]
 
 
+def test_limits_on_the_lessons_of_a_day_are_counted(school: School, rule: Rule) -> None:
+    days = '<TimeGroups><TimeGroup Reference="Mo"/><TimeGroup Reference="Tu"/></TimeGroups>'
+    rules = rule("AvoidClashes", required=True) + closed(rule, "Mo2", "Mo3")
+    one_each = rule("LimitBusyTimes", days + "<Minimum>0</Minimum><Maximum>2</Maximum>", required=True)
+    # Of Monday there is one time left, and of Tuesday's three two count.
+    assert text(reasons(school(rules + one_each))) == [
+        "Teacher Ana has 4 lessons, but the limits on days leave room for 3; drop 1 of them or widen LimitBusyTimes."
+    ]
+    assert text(reasons(school(rules + one_each.replace("<Maximum>2", "<Maximum>3")))) == []
+
+
+def test_time_groups_that_overlap_prove_nothing_by_their_number(school: School, rule: Rule) -> None:
+    twice = '<TimeGroups><TimeGroup Reference="Mo"/><TimeGroup Reference="Mo"/></TimeGroups>'
+    rules = rule("ClusterBusyTimes", twice + "<Minimum>0</Minimum><Maximum>1</Maximum>", required=True)
+    found = reasons(school(rule("AvoidClashes", required=True) + rules))
+    assert "too-few-days" not in {reason.kind for reason in found}
+
+
 def test_lessons_that_fit_too_few_times_together_are_named(school: School, rule: Rule) -> None:
     prefer = '<Times><Time Reference="Mo1"/><Time Reference="Mo2"/><Time Reference="Mo3"/></Times>'
     single = (

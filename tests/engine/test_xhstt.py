@@ -94,6 +94,22 @@ def test_a_minimum_above_the_maximum_is_refused(archive: Archive, rule: Rule) ->
     assert "<Minimum> 3 is more than <Maximum> 2" in refusal(archive(rule("LimitIdleTimes", limits)))
 
 
+def test_a_least_separation_above_the_most_is_refused(archive: Archive, rule: Rule) -> None:
+    apart = "<MinSeparation>3</MinSeparation><MaxSeparation>2</MaxSeparation>"
+    assert "<MinSeparation> 3 is more than <MaxSeparation> 2" in refusal(archive(rule("OrderEvents", apart)))
+
+
+@pytest.mark.parametrize(
+    ("once", "problem"),
+    [
+        ('<ResourceType Id="Class"><Name>Class</Name></ResourceType>', "resource type 'Class' is there twice"),
+        ('<ResourceGroup Id="everybody"><Name>Everybody</Name></ResourceGroup>', "group 'everybody' is there twice"),
+    ],
+)
+def test_what_is_there_twice_is_refused(archive: Archive, once: str, problem: str) -> None:
+    assert problem in refusal(archive().replace(once.encode(), 2 * once.encode()))
+
+
 def test_a_time_of_an_unknown_day_is_refused(archive: Archive) -> None:
     assert "no time group 'Su'" in refusal(archive(times=TIMES.replace('Reference="Tu"', 'Reference="Su"')))
 
