@@ -14,6 +14,7 @@ from app.school.model import Placement, Plan, Resource, School
 from app.school.paper import latin, pdf
 
 WIDTH, HEIGHT, MARGIN = 841.89, 595.28, 34.0
+STREAMS = re.compile(rb"stream\n(.*?)\nendstream", re.DOTALL)
 # As fpdf2 writes them, a line each.
 TEXT = r"BT (?P<x>\S+) (?P<y>\S+) Td .*?\((?P<text>.*)\) Tj ET"
 BOX = r"(?P<left>\S+) (?P<top>\S+) (?P<width>\S+) -(?P<height>\S+) re"
@@ -46,10 +47,7 @@ class Page:
 
 
 def read(data: bytes) -> list[Page]:
-    return [
-        _page(zlib.decompress(stream).decode("latin-1").splitlines())
-        for stream in re.findall(rb"stream\n(.*?)\nendstream", data, re.DOTALL)
-    ]
+    return [_page(zlib.decompress(stream).decode("latin-1").splitlines()) for stream in STREAMS.findall(data)]
 
 
 def _page(lines: list[str]) -> Page:
@@ -157,6 +155,18 @@ def test_two_lessons_at_a_time_share_the_box(school: School) -> None:
     heights = [found.texts[text][1] for text in box.texts]
     assert heights == sorted(heights, reverse=True)
     assert heights[1] > box.bottom + box.height / 2 > heights[2]
+
+
+def test_of_two_lessons_each_has_one_line_for_who_is_there(school: School) -> None:
+    lessons = (*school.lessons[:2], school.lessons[2].model_copy(update={"rooms": ("r9",)}))
+    found = page(school.model_copy(update={"lessons": lessons}), plan(("l15", "d1p1", 1), ("l14", "d1p1", 1)))
+    assert found.boxes[0].texts == ("Inglês", "Ana, Quadra", "Física", "Bia")
+
+
+def test_every_page_looks_alike(school: School) -> None:
+    data = pdf(school, PLAN, ["c6", "c6"], "Gerado hoje")
+    first, second = (set(zlib.decompress(stream).splitlines()) for stream in STREAMS.findall(data))
+    assert {line for line in second if b"Tj" in line} == {line for line in first if b"Tj" in line}
 
 
 def test_who_has_no_line_of_their_own_shares_the_last(school: School) -> None:
