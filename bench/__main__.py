@@ -1,4 +1,7 @@
-"""`python -m bench`: every measurement, one after the other, since two at once would measure each other."""
+"""`python -m bench`: every measurement, one after the other, since two at once would measure each other.
+
+`bench.mutants` (`make mutants`), which takes an hour, is not among them.
+"""
 
 from __future__ import annotations
 

@@ -238,12 +238,11 @@ def digest(package: str) -> str:
 def known_outcomes(tests: str) -> dict[str, str]:
     """By key, what was found before; a survivor may have met its match since if the tests have changed."""
     lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
-    results = map(json.loads, lines)
-    return {
-        result["key"]: result["outcome"]
-        for result in results
-        if result["outcome"] != "survived" or result["tests"] == tests
-    }
+    known = {}
+    for result in map(json.loads, lines):
+        if result["outcome"] != "survived" or result["tests"] == tests:
+            known[result["key"]] = result["outcome"]
+    return known
 
 
 def outcomes(package: str, mutants: list[Mutant], workers: int) -> Iterator[tuple[Mutant, str]]:
