@@ -27,8 +27,10 @@ def test_every_target_costs_what_the_evaluator_says(school: School, plan: Plan) 
             assert (each.hard, each.soft) == (judged.hard - before.hard, judged.soft - before.soft), (lesson, each)
 
 
-@pytest.mark.parametrize(("view", "order"), [("c6", ["t7", "c6"]), ("t7", ["c6", "t7"])])
+@pytest.mark.parametrize(("view", "order"), [("c6", ["t7", "r9", "c6"]), ("t7", ["c6", "r9", "t7"])])
 def test_what_the_week_itself_shows_is_told_last(school: School, plan: Plan, view: str, order: list[str]) -> None:
+    rooms = tuple(lesson.model_copy(update={"rooms": ("r9",)}) for lesson in school.lessons)
+    school = school.model_copy(update={"lessons": rooms})
     english = next(placement for placement in plan.placements if placement.lesson == "l15")
     targets = {target.time: target for target in moves.targets(school, lowering.problem(school), plan, english, view)}
     clashes = [each.point[0] for each in targets["d1p1"].broken if each.constraint.id.startswith("clash")]
