@@ -28,7 +28,7 @@ def now(cluster: Cluster, *, prune: bool = True, seconds: float = 3600) -> str:
     """Makes a backup, as the holder of the lease; what it has printed.
 
     Raises:
-        DeliveryError: there is none.
+        DeliveryError: there is none, or nobody can tell its name.
     """
     job.wait_for_others(cluster, "backup")
     try:
@@ -40,7 +40,9 @@ def now(cluster: Cluster, *, prune: bool = True, seconds: float = 3600) -> str:
         if not listed or name(listed) < error.since:
             raise
         return listed.splitlines(keepends=True)[0]
-    return printed or listing(cluster).splitlines(keepends=True)[0]
+    if listed := printed or listing(cluster):
+        return printed or listed.splitlines(keepends=True)[0]
+    raise DeliveryError("a backup was made, and its name cannot be read: no log can")
 
 
 def name(printed: str) -> str:

@@ -1,0 +1,255 @@
+"""Backups are made one at a time, and one that was made counts, whatever became of its Job."""
+
+from __future__ import annotations
+
+import pytest
+
+from delivery import backup, job, lease, release
+from delivery.job import JobError, VanishedError
+from delivery.render import Render
+from delivery.shell import DeliveryError
+from policy_tests.environment import find
+from tests.delivery import server
+from tests.delivery.database import BACKUP, BEFORE
+from tests.delivery.fake import FakeCluster
+from tests.delivery.server import Container
+from tests.delivery.small import PROD, Stage, render
+
+OLD = f'{{"backup": "{PROD.namespace}/{BACKUP}", "bytes": 10}}\n'
+
+
+@pytest.fixture
+def jobs(empty: Stage) -> Stage:
+    """The CronJobs and a database, and nothing else of a release."""
+    kept = ("CronJob", "StatefulSet")
+    empty.cluster.apply(render("1").kind(*kept))
+    empty.cluster.pause(10)
+    return empty
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Controllers that seldom look, so that hours pass quickly."""
+    monkeypatch.setattr(server, "TURN", 30.0)
+
+
+def vanishes(stage: Stage, step: str) -> None:
+    """Somebody deletes the Job while a container works."""
+    work = stage.cluster.server.steps[step]
+
+    def run(container: Container) -> str:
+        printed = work(container)
+        for body in stage.cluster.server.of("Job"):
+            stage.cluster.remove_by_hand(f"job/{body['metadata']['name']}")
+        return printed
+
+    stage.cluster.server.steps[step] = run
+
+
+def test_a_backup_says_where_it_is(jobs: Stage) -> None:
+    printed = backup.make(jobs.cluster)
+    assert jobs.database.store[f"{PROD.namespace}/{backup.name(printed)}"] == BEFORE
+    assert backup.listing(jobs.cluster) == printed + OLD
+
+
+@pytest.mark.usefixtures("idle")
+def test_a_backup_waits_half_an_hour_for_whoever_works(jobs: Stage) -> None:
+    with lease.held(jobs.cluster, work="restore"):
+        before = jobs.cluster.now()
+        with pytest.raises(DeliveryError, match="is in use: restore by"):
+            backup.make(jobs.cluster)
+        assert 1800 < jobs.cluster.now() - before < 1803
+
+
+def test_others_see_that_a_backup_is_made(jobs: Stage) -> None:
+    holders: list[str] = []
+
+    def look(container: Container) -> str:
+        body = jobs.cluster.server.objects["Lease", PROD.namespace, "delivery"]
+        holders.append(body["spec"]["holderIdentity"])
+        return ""
+
+    jobs.cluster.server.steps["dump"] = look
+    with pytest.raises(KeyError):
+        backup.make(jobs.cluster)
+    assert holders[0].startswith("backup by ")
+
+
+def test_a_backup_waits_for_the_one_of_the_schedule(jobs: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    jobs.cluster.create(job.from_template(jobs.cluster.get("cronjob/backup") or {}))
+    backup.now(jobs.cluster)
+    assert "is running; waiting for its end" in capsys.readouterr().err
+    assert len(jobs.database.store) == 3
+
+
+@pytest.mark.parametrize(("prune", "kept"), [(True, 1), (False, 2)])
+def test_older_backups_go_unless_one_is_to_come_back(jobs: Stage, prune: bool, kept: int) -> None:
+    jobs.database.kept = 1
+    backup.now(jobs.cluster, prune=prune)
+    assert len(jobs.database.store) == kept
+
+
+def test_backups_are_pruned_by_default(jobs: Stage) -> None:
+    jobs.database.kept = 1
+    backup.now(jobs.cluster)
+    assert len(jobs.database.store) == 1
+
+
+def test_a_backup_that_was_stored_counts_though_its_job_was_deleted(jobs: Stage) -> None:
+    vanishes(jobs, "save")
+    printed = backup.now(jobs.cluster)
+    assert len(printed.splitlines()) == 1
+    assert jobs.database.store[f"{PROD.namespace}/{backup.name(printed)}"] == BEFORE
+
+
+@pytest.mark.parametrize("store", [{}, {f"{PROD.namespace}/{BACKUP}": "old"}])
+def test_an_older_backup_is_none_of_a_job_that_was_deleted(jobs: Stage, store: dict[str, str]) -> None:
+    jobs.database.store = store
+    vanishes(jobs, "dump")
+    with pytest.raises(VanishedError):
+        backup.now(jobs.cluster)
+
+
+def test_a_backup_of_the_very_second_in_which_the_job_began_is_its_own(jobs: Stage) -> None:
+    jobs.cluster.server.steps["dump"] = lambda container: ""
+
+    def save(container: Container) -> str:
+        (body,) = jobs.cluster.server.of("Job")
+        name = body["metadata"]["creationTimestamp"].replace("-", "").replace(":", "")
+        jobs.database.store[f"{PROD.namespace}/{name}"] = BEFORE
+        return ""
+
+    jobs.cluster.server.steps["save"] = save
+    vanishes(jobs, "save")
+    assert "backup" in backup.now(jobs.cluster)
+
+
+def test_a_backup_whose_words_are_lost_is_found_in_the_list(jobs: Stage) -> None:
+    def logs_of_backup_lost(cluster: FakeCluster, operation: str, name: str) -> None:
+        if operation == "logs" and name.startswith("backup"):
+            raise DeliveryError("the container's log is gone")
+
+    jobs.cluster.faults.before = logs_of_backup_lost
+    printed = backup.now(jobs.cluster)
+    assert len(printed.splitlines()) == 1
+    assert backup.name(printed) > BACKUP
+
+
+def test_a_backup_that_nobody_can_name_is_an_error(jobs: Stage) -> None:
+    jobs.cluster.forbidden.add(("get", "pods/log"))
+    with pytest.raises(DeliveryError, match="a backup was made, and its name cannot be read"):
+        backup.now(jobs.cluster)
+
+
+def test_a_backup_that_fails_is_an_error(jobs: Stage) -> None:
+    jobs.database.broken = {"save": "the store answers 503"}
+    with pytest.raises(JobError, match="the store answers 503"):
+        backup.now(jobs.cluster)
+
+
+def test_the_name_is_that_of_the_first_line_that_has_one() -> None:
+    printed = 'begun\n[]\n7\n{"level": "INFO"}\n{"backup": "prod/b"}\n{"backup": "prod/a"}\n'
+    assert backup.name(printed) == "b"
+
+
+def test_where_no_backup_is_named_the_words_are_shown() -> None:
+    with pytest.raises(DeliveryError, match="no backup is named in: nothing"):
+        backup.name("nothing\n")
+
+
+def test_what_is_typed_to_restore_names_another_environment_only() -> None:
+    own = "make restore ENV=prod OPTIONS='--backup b --overwrite --confirm prod'"
+    assert backup.restoring(PROD, "b") == backup.restoring(PROD, "b", PROD) == own
+    other = "make restore ENV=prod OPTIONS='--backup b --of dev --overwrite --confirm prod'"
+    assert backup.restoring(PROD, "b", find("dev")) == other
+
+
+def test_a_note_lasts_until_the_restore_has_ended(jobs: Stage) -> None:
+    assert backup.before_restore(jobs.cluster) is None
+    for safety in ("", "20261101T000000Z"):
+        backup.note(jobs.cluster, safety)
+        assert backup.before_restore(jobs.cluster) == safety
+    backup.note(jobs.cluster, None)
+    assert backup.before_restore(jobs.cluster) is None
+
+
+def test_without_a_cronjob_no_restore_is_under_way(empty: Stage) -> None:
+    assert backup.before_restore(empty.cluster) is None
+
+
+@pytest.mark.parametrize(
+    ("partial", "data", "noted", "refused"),
+    [
+        (False, BEFORE, "safe", False),
+        (True, "", None, True),
+        (False, "", "safe", True),
+        (False, "", "", True),
+        (False, "", None, False),
+    ],
+)
+def test_only_a_database_with_a_part_of_a_backup_is_refused(
+    jobs: Stage, partial: bool, data: str, noted: str | None, refused: bool
+) -> None:
+    jobs.database.partial, jobs.database.data = partial, data
+    backup.note(jobs.cluster, noted)
+    if refused:
+        with pytest.raises(DeliveryError, match=r"nothing was changed\. Type it again") as error:
+            backup.refuse_partial(PROD, jobs.cluster)
+        named = f"; what was there before: `{backup.restoring(PROD, 'safe')}`"
+        assert str(error.value).endswith(named) == bool(noted)
+    else:
+        backup.refuse_partial(PROD, jobs.cluster)
+
+
+def test_without_a_database_nothing_is_refused(empty: Stage) -> None:
+    backup.refuse_partial(PROD, empty.cluster)
+
+
+def recorded(stage: Stage, earlier: Render, phase: str = "good") -> None:
+    new = release.record(stage.cluster, earlier, commit="", by="")
+    release.mark(stage.cluster, new, phase)
+
+
+def before_migration(stage: Stage, new: Render) -> int:
+    """How many backups were made."""
+    count = len(stage.database.store)
+    backup.before_migration(stage.cluster, new, release.read(stage.cluster))
+    return len(stage.database.store) - count
+
+
+def test_a_backup_is_made_before_the_schema_changes(jobs: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded(jobs, render("1", "0001"))
+    recorded(jobs, render("2", "0002"), "failed")
+    assert before_migration(jobs, render("3", "0002")) == 1
+    assert "backing up before the schema changes from 0001 to 0002\n" in capsys.readouterr().err
+
+
+def test_no_backup_is_made_where_the_schema_stays(jobs: Stage) -> None:
+    recorded(jobs, render("1", "0001"))
+    assert before_migration(jobs, render("2", "0001")) == 0
+
+
+def test_no_backup_is_made_where_nothing_good_ran(jobs: Stage) -> None:
+    recorded(jobs, render("1", "0001"), "failed")
+    assert before_migration(jobs, render("2", "0002")) == 0
+
+
+def test_no_backup_is_made_by_a_release_that_makes_none(jobs: Stage) -> None:
+    objects = [body for body in render("1", "0001").objects if body["metadata"]["name"] != "backup"]
+    recorded(jobs, Render.of(objects))
+    assert before_migration(jobs, render("2", "0002")) == 0
+
+
+@pytest.mark.usefixtures("idle")
+def test_a_backup_before_a_migration_may_take_half_an_hour(jobs: Stage) -> None:
+    recorded(jobs, render("1", "0001"))
+    jobs.cluster.server.step_seconds, jobs.cluster.faults.latency = 1200, 30
+    with pytest.raises(JobError, match="did not end within 1800 s"):
+        before_migration(jobs, render("2", "0002"))
+
+
+@pytest.mark.usefixtures("idle")
+def test_a_backup_may_take_an_hour(jobs: Stage) -> None:
+    jobs.cluster.server.step_seconds, jobs.cluster.faults.latency = 2000, 30
+    with pytest.raises(JobError, match="did not end within 3600 s"):
+        backup.now(jobs.cluster)
