@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from delivery import deploy, release
+from delivery import canary, deploy, release
 from delivery.deploy import Options, ReleaseError, forgotten, rollback, superfluous
 from delivery.monitor import WINDOW
 from delivery.release import Release
@@ -159,6 +159,29 @@ def test_a_release_that_fails_without_a_good_one_is_left_as_it_is(empty: Stage) 
         empty.deploy("1")
     assert phases(empty) == [(1, "failed")]
     assert empty.serving == {"1"}
+
+
+def test_a_new_schema_is_delivered_onto_data_that_was_backed_up(stage: Stage) -> None:
+    stage.deploy("2")
+    before = stage.database.store.copy()
+    stage.deploy("3", "0002")
+    assert len(stage.database.store) == len(before) + 1
+
+
+def test_a_new_schema_is_not_delivered_where_the_backup_fails(stage: Stage) -> None:
+    stage.database.broken = {"save": "the store answers 503"}
+    with pytest.raises(DeliveryError, match="the store answers 503"):
+        stage.deploy("2", "0002")
+    assert stage.serving == {"1"}
+    assert phases(stage) == [(1, "good")]
+
+
+def test_a_canary_that_somebody_left_goes_with_the_first_release_that_fails(empty: Stage) -> None:
+    empty.cluster.apply([canary.deployment(render("1"))])
+    empty.cluster.server.ill = {render("1").image: "CrashLoopBackOff"}
+    with pytest.raises(ReleaseError, match="no good release to return to"):
+        empty.deploy("1")
+    assert empty.cluster.get("deployment/web-canary") is None
 
 
 def test_a_return_that_fails_too_names_both_reasons(stage: Stage) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from delivery import __main__, image, job, lease, overlay, release
-from delivery.cluster import Manifest
+from delivery import __main__, image, job, lease, observability, overlay, registry, release, sops
+from delivery.cluster import Cluster, Manifest
 from delivery.image import Image
 from delivery.kubectl import Kubectl
 from delivery.render import Render
@@ -18,7 +18,7 @@ from delivery.suites import Suites
 from delivery.target import Target
 from policy_tests.environment import Environment, find
 from tests.delivery.database import BACKUP
-from tests.delivery.small import HOST, PROD, Stage, render
+from tests.delivery.small import HOST, PROD, Stage, cronjob, render
 
 BUILT = Image.parse(render("2").image)
 
@@ -173,6 +173,64 @@ def test_a_restore_may_be_of_another_environment(stage: Stage) -> None:
     assert stage.database.data == "of preprod"
 
 
+def test_what_watches_is_told_whom_to_alert(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Target, str | None]] = []
+    monkeypatch.setattr(observability, "install", lambda *arguments: asked.append(arguments))
+    stage.type_in("observability", "prod", "--webhook", "https://alerts.example")
+    stage.type_in("observability", "prod")
+    assert asked == [(stage.target, "https://alerts.example"), (stage.target, None)]
+
+
+def test_the_file_of_secrets_takes_what_the_cluster_has_where_asked_for(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Environment, Cluster | None]] = []
+    monkeypatch.setattr(sops, "make", lambda *arguments: asked.append(arguments))
+    stage.type_in("secrets", "prod")
+    stage.type_in("secrets", "prod", "--from-cluster")
+    assert asked == [(PROD, None), (PROD, stage.cluster)]
+
+
+def test_passwords_are_rotated(stage: Stage) -> None:
+    before = stage.cluster.get("secret/db-credentials")
+    stage.type_in("rotate", "prod")
+    assert stage.cluster.get("secret/db-credentials") != before
+
+
+def test_a_restore_drill_prints_what_it_found(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.cluster.apply([cronjob("restore-drill", ("check",))])
+    stage.cluster.server.steps["check"] = lambda container: "as it was\n"
+    stage.type_in("restore-drill", "prod")
+    assert capsys.readouterr().out.endswith("as it was\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("deploy", "dev", "--image", "i"), {"wait": 60, "canary": 0, "watch": 0, "single_node": False}),
+        (("up", "dev"), {"registry": "localhost:5001", "wait": 60, "canary": 0, "watch": 0}),
+        (("rollback", "dev"), {"to": None, "wait": 60}),
+        (("monitor", "dev"), {"minutes": 10}),
+        (("restore", "dev"), {"backup": "newest", "of": None, "overwrite": False, "confirm": None}),
+    ],
+)
+def test_what_is_not_typed_has_a_default(
+    words: tuple[str, ...], expected: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("INGRESS", raising=False)
+    options = vars(__main__.parser().parse_args(words))
+    assert {key: options[key] for key in expected} == expected
+    assert options["ingress"] is None
+
+
+def test_an_environment_that_is_not_listed_is_no_choice(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        __main__.parser().parse_args(["status", "staging"])
+    assert "invalid choice: 'staging'" in capsys.readouterr().err
+
+
 def typed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["delivery", *arguments])
     return __main__.main()
@@ -194,6 +252,13 @@ def test_an_error_is_one_message_and_exit_code_1(
 ) -> None:
     assert typed(monkeypatch, "promote", "--image", "scheduler", "--tag", "v1") == 1
     assert capsys.readouterr().err == "delivery: 'scheduler' is no image; give NAME:TAG\n"
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_promoted_image_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(registry, "promote", lambda image, tag: f"{image} is {tag}")
+    assert typed(monkeypatch, "promote", "--image", "scheduler:1", "--tag", "v1") == 0
+    assert capsys.readouterr().out == "scheduler:1 is v1\n"
 
 
 @pytest.mark.usefixtures("signals")

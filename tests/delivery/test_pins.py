@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+
+import pytest
 
 from delivery import pins
 from delivery.shell import ROOT
@@ -35,3 +38,52 @@ def test_the_image_s_packages_are_those_that_tests_run_with() -> None:
         for name in ("app", "test")
     ]
     assert pinned[0] and pinned[0] <= pinned[1]
+
+
+DIGEST = "a" * 64
+OLD, NEW = (f"docker.io/library/mysql:9.{number}.0@sha256:{DIGEST}" for number in (1, 2))
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository in which an image and an action were renewed in one place."""
+    texts = {
+        ".github/images/Dockerfile": f"FROM {NEW}\n",
+        ".github/workflows/ci.yml": f"uses: actions/checkout@{'b' * 40} # v6.0.0\n",
+        ".github/actions/setup/action.yml": f"uses: actions/cache/save@{'c' * 40} # v5.0.0\n",
+        ".github/action-pins.tsv": "action\tversion\tsha\n",
+        "base/mysql/statefulset.yaml": f"image: {OLD}\n",
+        "docs/backups.md": f"runs {NEW}\n",
+        "README.md": f"runs {OLD}\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(pins, "ROOT", tmp_path)
+    monkeypatch.setattr(pins, "IMAGES", tmp_path / ".github/images/Dockerfile")
+    monkeypatch.setattr(pins, "LEDGER", tmp_path / ".github/action-pins.tsv")
+    return tmp_path
+
+
+def test_what_was_renewed_comes_to_every_place_and_is_said(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pins.main()
+    assert (checkout / "base/mysql/statefulset.yaml").read_text() == f"image: {NEW}\n"
+    assert (checkout / "README.md").read_text() == f"runs {OLD}\n"
+    assert (checkout / ".github/action-pins.tsv").read_text().splitlines() == [
+        "action\tversion\tsha",
+        f"actions/cache\tv5.0.0\t{'c' * 40}",
+        f"actions/checkout\tv6.0.0\t{'b' * 40}",
+    ]
+    files = ("base/mysql/statefulset.yaml", ".github/action-pins.tsv")
+    assert capsys.readouterr().err == "".join(f"delivery: renewed {name}\n" for name in files)
+
+
+def test_what_is_renewed_already_is_not_written_again(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pins.main()
+    capsys.readouterr()
+    pins.main()
+    assert capsys.readouterr().err == ""
+
+
+def test_an_image_that_dependabot_does_not_know_stays() -> None:
+    assert pins.renewed(OLD, {"docker.io/library/other": NEW}) == OLD

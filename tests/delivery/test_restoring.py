@@ -8,6 +8,8 @@ import pytest
 
 from delivery import backup, job, rollout
 from delivery.cluster import Manifest
+from delivery.deploy import Options, deploy
+from delivery.render import Render
 from delivery.shell import DeliveryError
 from tests.delivery.database import BACKUP, BEFORE, NAMESPACE
 from tests.delivery.fake import FakeCluster, Killed
@@ -22,7 +24,7 @@ from tests.delivery.faults import (
     typed,
 )
 from tests.delivery.server import Container, StepError
-from tests.delivery.small import RESTORE, Stage
+from tests.delivery.small import RESTORE, Stage, render
 
 COMMAND = ("restore", "prod", "--backup", BACKUP, "--overwrite", "--confirm", "prod")
 RESTORED = "of the backup"
@@ -301,3 +303,23 @@ def test_the_backup_that_is_named_is_the_one_of_before_the_first_try(stage: Stag
     back = rf"this brings it back: `make restore .*--backup {safety.rpartition('/')[2]} "
     with pytest.raises(DeliveryError, match=back):
         stage.type_in(*COMMAND)
+
+
+def test_a_release_without_a_job_for_accounts_is_restored(stage: Stage) -> None:
+    objects = [body for body in render("2").objects if body["kind"] != "Job"]
+    deploy(stage.target, Render.of(objects), Options())
+    stage.type_in(*COMMAND)
+    assert stage.database.data == RESTORED
+    assert stage.serving == {"2"}
+
+
+def test_without_a_backup_of_before_the_same_command_is_named(stage: Stage) -> None:
+    stage.database.data, stage.database.partial = "", True
+    stage.database.broken = {"load": "the table is full"}
+    with pytest.raises(DeliveryError, match="prod has no whole data to run on") as error:
+        stage.type_in(*COMMAND)
+    assert typed(str(error.value)) == list(COMMAND)
+    stage.database.broken = {}
+    stage.cluster.pause(40)
+    stage.type_in(*typed(str(error.value)))
+    assert runs_on(stage) == RESTORED

@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from delivery.rollout import complete, hopeless, newest_pods, started_but_unready, surplus
+from delivery import rollout
+from delivery.cluster import Manifest
+from delivery.rollout import HOPELESS, complete, hopeless, newest_pods, started_but_unready, surplus
+from delivery.shell import DeliveryError
+from tests.delivery.fake import FakeCluster
+from tests.delivery.small import PROD, workload
+from tests.delivery.small import body as thing
 
 Body = dict[str, Any]
 
@@ -74,3 +80,288 @@ def test_only_a_started_container_can_be_late_in_becoming_ready() -> None:
 def test_what_an_administrator_applies_is_not_deleted_by_a_release_without_it(component: str) -> None:
     labels = {"app.kubernetes.io/component": component}
     assert surplus([], [body("ServiceAccount", "theirs", metadata={"labels": labels})]) == []
+
+
+@pytest.mark.parametrize("short", ["currentNumberScheduled", "updatedNumberScheduled", "numberAvailable"])
+def test_a_daemon_set_is_complete_when_every_node_has_the_newest_pod(short: str) -> None:
+    fields = ("currentNumberScheduled", "updatedNumberScheduled", "numberAvailable")
+    status = {"observedGeneration": 1, "desiredNumberScheduled": 3, **dict.fromkeys(fields, 3)}
+    whole = body("DaemonSet", "collector", metadata={"generation": 1}, status=status)
+    assert complete(whole)
+    assert not complete({**whole, "status": {**status, short: 2}})
+    assert complete({**whole, "status": {"observedGeneration": 1}})
+
+
+@pytest.mark.parametrize("reason", HOPELESS)
+def test_what_does_not_mend_itself_ends_the_waiting(reason: str) -> None:
+    status = {"name": "web", "state": {"waiting": {"reason": reason}}}
+    pod = body("Pod", "web-1", status={"containerStatuses": [status]})
+    assert list(hopeless(pod)) == [f"web-1/web: {reason}: "]
+
+
+def test_a_container_whose_image_is_pulled_once_more_is_not_hopeless() -> None:
+    status = {"name": "web", "state": {"waiting": {"reason": "ErrImagePull"}}}
+    assert list(hopeless(body("Pod", "web-1", status={"containerStatuses": [status]}))) == []
+
+
+@pytest.mark.parametrize(
+    ("containers", "going", "expected"),
+    [
+        ([True, True], False, True),
+        ([True, False], False, False),
+        ([], False, False),
+        ([True], True, False),
+    ],
+)
+def test_a_pod_serves_when_all_its_containers_do_and_it_stays(
+    containers: list[bool], going: bool, expected: bool
+) -> None:
+    metadata = {"deletionTimestamp": "2026-11-30T00:00:00Z"} if going else {}
+    status = {"containerStatuses": [{"ready": ready} for ready in containers]}
+    assert rollout.ready(body("Pod", "web-1", metadata=metadata, status=status)) is expected
+
+
+def test_the_table_says_what_a_pod_does() -> None:
+    spec: Body = {"containers": [{}, {}]}
+    running = {"ready": True, "restartCount": 1, "state": {"running": {}}}
+    waiting = {"ready": False, "restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    going = {"deletionTimestamp": "2026-11-30T00:00:00Z"}
+    status = {"phase": "Running", "containerStatuses": [running, waiting]}
+    first = {"initContainerStatuses": [{"state": {"waiting": {"reason": "PodInitializing"}}}]}
+    pods = [
+        body("Pod", "a", spec=spec, status=status),
+        body("Pod", "b", spec=spec, status=status, metadata=going),
+        body("Pod", "c", spec=spec, status={"phase": "Pending"}),
+        body("Pod", "d", spec=spec, status={}),
+        body("Pod", "e", spec=spec, status={**status, **first}),
+    ]
+    assert [line.split() for line in rollout.table(pods)] == [
+        ["a", "1/2", "CrashLoopBackOff", "3", "restarts"],
+        ["b", "1/2", "Terminating", "3", "restarts"],
+        ["c", "0/2", "Pending", "0", "restarts"],
+        ["d", "0/2", "Unknown", "0", "restarts"],
+        ["e", "1/2", "PodInitializing", "3", "restarts"],
+    ]
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    cluster = FakeCluster(PROD.namespace)
+    metadata = {"name": PROD.namespace}
+    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    return cluster
+
+
+def web(image: str = "good:1", kind: str = "Deployment", name: str = "web") -> Manifest:
+    return workload(kind, name, "web", {"name": "web", "image": image})
+
+
+def waited(cluster: FakeCluster, *objects: Manifest, **options: float) -> str:
+    """The error of a rollout that fails."""
+    with pytest.raises(DeliveryError) as error:
+        rollout.wait(cluster, objects, **options)
+    return str(error.value)
+
+
+def test_every_kind_of_workload_is_waited_for(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = ("StatefulSet", "Deployment", "DaemonSet")
+    objects = [web(kind=kind, name=kind.lower()) for kind in kinds]
+    cluster.apply(objects)
+    rollout.wait(cluster, objects)
+    assert all(map(complete, cluster.list(*kinds)))
+    names = "daemonset/daemonset, deployment/deployment, statefulset/statefulset"
+    assert capsys.readouterr().err == f"delivery: waiting for {names}\n"
+
+
+def test_only_kinds_that_are_waited_for_are_looked_at(cluster: FakeCluster) -> None:
+    cluster.forbidden.update({("list", "StatefulSet"), ("list", "DaemonSet")})
+    cluster.apply([web()])
+    rollout.wait(cluster, [web(), thing("v1", "Service", "web", "web")])
+    assert len(cluster.pods()) == 1
+
+
+def test_without_workloads_there_is_nothing_to_wait_for(cluster: FakeCluster) -> None:
+    before = cluster.now()
+    rollout.wait(cluster, [thing("v1", "Service", "web", "web")])
+    assert cluster.now() == before
+
+
+def test_other_workloads_may_be_late(cluster: FakeCluster) -> None:
+    cluster.server.ill["bad:1"] = "ImagePullBackOff"
+    cluster.apply([web("bad:1", name="other"), web()])
+    rollout.wait(cluster, [web()])
+
+
+def test_a_workload_that_does_not_come_up_in_time_is_named(cluster: FakeCluster) -> None:
+    cluster.server.ill["bad:1"] = "unstarted"
+    objects = [web("bad:1", name="worker"), web("bad:1"), web(name="good")]
+    # So that it looks every second.
+    cluster.faults.latency = 0
+    cluster.apply(objects)
+    before = cluster.now()
+    reason = "deployment/web, deployment/worker did not come up within 300 s"
+    assert waited(cluster, *objects).splitlines()[0] == reason
+    assert cluster.now() - before == pytest.approx(301)
+
+
+def test_a_container_that_started_is_to_be_ready_soon(cluster: FakeCluster) -> None:
+    cluster.server.ill["bad:1"] = "unready"
+    cluster.apply([web("bad:1")])
+    first = waited(cluster, web()).splitlines()[0]
+    assert first.startswith(f"{cluster.pods()[0]}/web is not ready after 30 s")
+    since = 1 + cluster.server.ready_after
+    assert since + 30 < cluster.now() < since + 33.5
+
+
+def test_a_container_may_be_unready_for_a_while(cluster: FakeCluster) -> None:
+    cluster.server.ill["slow:1"] = "unready"
+
+    def mended() -> bool:
+        cluster.server.ill.clear()
+        return False
+
+    cluster.apply([web("slow:1")])
+    with cluster.every(28, mended):
+        rollout.wait(cluster, [web()])
+
+
+def test_being_unready_counts_anew_after_being_ready(cluster: FakeCluster) -> None:
+    ill = cluster.server.ill
+    ill["late:1"] = "unstarted"
+
+    def turn() -> bool:
+        ill["ill:1"] = "" if ill["ill:1"] else "unready"
+        return True
+
+    ill["ill:1"] = "unready"
+    objects = [web("ill:1"), web("late:1", name="late")]
+    cluster.apply(objects)
+    with cluster.every(20, turn):
+        assert "did not come up within 100 s" in waited(cluster, *objects, seconds=100)
+
+
+def test_a_pod_that_will_not_come_ends_the_waiting_with_a_diagnosis(cluster: FakeCluster) -> None:
+    cluster.server.ill["bad:1"] = "CrashLoopBackOff"
+    cluster.server.printed |= {"web": "".join(f"line {n}\n" for n in range(20)), "fine": "words\n"}
+    fine = workload("Deployment", "fine", "web", {"name": "fine", "image": "good:1"})
+    cluster.apply([fine])
+    rollout.wait(cluster, [fine])
+    cluster.apply([web("bad:1")])
+    text = waited(cluster, web())
+    (pod,) = [name for name in cluster.pods() if name.startswith("web-")]
+    lines = text.splitlines()
+    assert lines[0] == f"{pod}/web: CrashLoopBackOff: back-off 10s restarting failed container"
+    assert [line.split()[:3] for line in lines[1:3]][1] == [pod, "0/1", "CrashLoopBackOff"]
+    assert f"pod/{pod}: BackOff: back-off 10s restarting failed container" in lines
+    assert "words" not in text
+
+
+def test_the_last_words_of_a_pod_that_is_not_ready_are_shown(cluster: FakeCluster) -> None:
+    cluster.server.ill["bad:1"] = "unready"
+    cluster.server.printed["web"] = "".join(f"line {number}\n" for number in range(20))
+    cluster.apply([web("bad:1")])
+    lines = waited(cluster, web()).splitlines()
+    assert [line.partition("/web] ")[2] for line in lines[-15:]] == [f"line {n}" for n in range(5, 20)]
+    assert "line 4" not in "\n".join(lines)
+
+
+def test_a_pod_that_goes_meanwhile_says_nothing_more(cluster: FakeCluster) -> None:
+    cluster.server.ill["bad:1"] = "unready"
+    cluster.apply([web("bad:1"), web("bad:1", name="zoo")])
+    cluster.server.printed["web"] = "words\n"
+    names: list[str] = []
+
+    def gone(cluster: FakeCluster, operation: str, name: str) -> None:
+        if operation == "logs" and not names:
+            names.append(name)
+            cluster.remove_by_hand(f"pod/{name}")
+
+    cluster.faults.before = gone
+    assert waited(cluster, web(), web(name="zoo")).count("/web] words") == 1
+
+
+def test_a_diagnosis_that_is_refused_hides_no_reason(cluster: FakeCluster) -> None:
+    cluster.server.ill["bad:1"] = "ImagePullBackOff"
+    cluster.forbidden.add(("list", "Event"))
+    cluster.apply([web("bad:1")])
+    lines = waited(cluster, web()).splitlines()
+    assert "ImagePullBackOff" in lines[0]
+    assert "cannot list Event" in lines[-1]
+
+
+def test_the_latest_twenty_warnings_are_shown_the_newest_last(cluster: FakeCluster) -> None:
+    for number in reversed(range(25)):
+        when = {"eventTime": f"2026-11-29T00:00:{number:02}Z", "lastTimestamp": None}
+        about = {"kind": "Pod", "name": "web-1"}
+        warning = {"type": "Warning", "reason": "Failed", "message": f"no\n{number}"}
+        metadata = {"name": f"event-{number}", "namespace": PROD.namespace}
+        cluster.create({"kind": "Event", "metadata": metadata, "involvedObject": about, **warning, **when})
+    metadata = {"name": "normal", "namespace": PROD.namespace}
+    cluster.create({"kind": "Event", "metadata": metadata, "type": "Normal"})
+    cluster.server.ill["bad:1"] = "unstarted"
+    cluster.apply([web("bad:1")])
+    lines = waited(cluster, web(), seconds=5).splitlines()
+    shown = [line for line in lines if line.startswith("pod/web-1: ")]
+    assert shown == [f"pod/web-1: Failed: no {number}" for number in range(5, 25)]
+
+
+def test_pods_from_before_the_change_are_not_blamed(cluster: FakeCluster) -> None:
+    cluster.server.ill["bad:1"] = "ImagePullBackOff"
+    cluster.apply([web("bad:1")])
+    cluster.pause(30)
+    cluster.apply([web("good:2")])
+    rollout.wait(cluster, [web()])
+
+
+def test_pods_that_do_not_end_are_named(cluster: FakeCluster) -> None:
+    cluster.apply([web()])
+    rollout.wait(cluster, [web()])
+    (pod,) = cluster.pods()
+    before = cluster.now()
+    with pytest.raises(DeliveryError, match=f"pod/{pod} did not end within 60 s"):
+        rollout.gone(cluster, "app.kubernetes.io/component=web", seconds=60)
+    assert 60 < cluster.now() - before < 63
+    rollout.gone(cluster, "app.kubernetes.io/component=other", seconds=0)
+
+
+def test_pods_that_end_in_time_are_waited_for(cluster: FakeCluster) -> None:
+    cluster.server.grace = 50
+    cluster.apply([web()])
+    rollout.wait(cluster, [web()])
+    cluster.remove_by_hand("deployment/web")
+    rollout.gone(cluster, "app.kubernetes.io/component=web", seconds=60)
+    assert cluster.list("Pod") == []
+
+
+def test_a_restart_replaces_the_pods(cluster: FakeCluster) -> None:
+    cluster.apply([web()])
+    rollout.wait(cluster, [web()])
+    before = cluster.pods()
+    rollout.restart(cluster, "deployment/web", "2026-11-30T00:00:00+00:00")
+    rollout.wait(cluster, [web()])
+    assert len(cluster.pods()) == 1
+    assert cluster.pods() != before
+    template = (cluster.get("deployment/web") or {})["spec"]["template"]["metadata"]
+    assert template["annotations"] == {"kubectl.kubernetes.io/restartedAt": "2026-11-30T00:00:00+00:00"}
+
+
+def test_a_job_runs_again_with_every_release_and_is_no_change(cluster: FakeCluster) -> None:
+    pod = {"metadata": {}, "spec": {"restartPolicy": "Never", "containers": [{"name": "accounts"}]}}
+    accounts = thing("batch/v1", "Job", "accounts", "accounts", spec={"template": pod})
+    objects = [accounts, web()]
+    for _ in range(2):
+        rollout.apply(cluster, objects)
+    assert (cluster.get("job/accounts") or {})["metadata"]["uid"].startswith("0000")
+    first = (cluster.get("job/accounts") or {})["metadata"]["uid"]
+    rollout.apply(cluster, objects)
+    assert (cluster.get("job/accounts") or {})["metadata"]["uid"] != first
+    pod["spec"]["containers"] = [{"name": "other"}]
+    assert rollout.difference(cluster, objects) == ""
+
+
+def test_what_is_an_administrator_s_is_neither_applied_nor_shown(cluster: FakeCluster) -> None:
+    objects = [thing("v1", "ConfigMap", name, name) for name in ("namespace", "credentials", "web")]
+    assert rollout.difference(cluster, objects).count("LIVE/") == 1
+    rollout.apply(cluster, objects)
+    found = [each["metadata"]["name"] for each in cluster.list("ConfigMap")]
+    assert found == ["web"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,10 +10,11 @@ import pytest
 import yaml
 
 from app.credentials import PASSWORDS
-from delivery import sops
-from delivery.kubectl import Kubectl
+from delivery import credentials, sops
+from delivery.cluster import Manifest, RefusedError
 from delivery.shell import ROOT, DeliveryError, program
 from policy_tests.environment import find
+from tests.delivery.fake import FakeCluster
 
 PROD = find("prod")
 KEYS = set(yaml.safe_load((ROOT / "base/mysql/secret-example.yaml").read_text())["stringData"])
@@ -119,11 +121,142 @@ def test_a_file_of_an_earlier_release_is_refused_with_what_it_lacks(file: Path) 
     del sops.database(secrets)["app-password"]
     sops.write(PROD, secrets)
     for use in (
-        lambda: sops.apply(PROD, Kubectl(PROD.namespace)),
+        lambda: sops.apply(PROD, FakeCluster(PROD.namespace)),
         lambda: sops.rotated(PROD, {}, {"app-password": "new"}),
     ):
         with pytest.raises(DeliveryError, match=r"prod.enc.yaml lacks app-password; `make secrets ENV=prod` adds them"):
             use()
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    cluster = FakeCluster(PROD.namespace)
+    metadata = {"name": PROD.namespace}
+    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    return cluster
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> list[Manifest]:
+    """What the file of prod holds once it is decrypted."""
+    values = credentials.additions({}, PROD.namespace)
+    secrets = [credentials.secret(PROD.namespace, sops.DATABASE, values)]
+    monkeypatch.setattr(sops, "read", lambda environment: secrets)
+    return secrets
+
+
+def test_the_secrets_of_the_file_come_into_the_cluster(file: Path, cluster: FakeCluster) -> None:
+    sops.apply(PROD, cluster)
+    assert credentials.read(cluster, sops.DATABASE) == values()
+
+
+def test_every_secret_comes_with_its_own_type_and_is_said(
+    plain: list[Manifest], cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tls = {"tls.crt": "certificate", "tls.key": "key"}
+    plain.append(credentials.secret("another", "web-tls", tls, "kubernetes.io/tls"))
+    plain.append({"kind": "Secret", "metadata": {"name": "own"}, "stringData": {"a": "b"}})
+    sops.apply(PROD, cluster)
+    assert credentials.read(cluster, "web-tls") == tls
+    types = {body["metadata"]["name"]: body["type"] for body in cluster.list("Secret")}
+    assert types == {"db-credentials": "Opaque", "own": "Opaque", "web-tls": "kubernetes.io/tls"}
+    said = [f"applied Secret {PROD.namespace}/{name} of prod.enc.yaml" for name in ("db-credentials", "web-tls", "own")]
+    assert capsys.readouterr().err.splitlines() == [f"delivery: {line}" for line in said]
+
+
+def test_a_key_that_the_file_no_longer_has_goes_and_those_of_others_stay(
+    plain: list[Manifest], cluster: FakeCluster
+) -> None:
+    plain.append(credentials.secret(PROD.namespace, "own", {"a": "1", "b": "2"}))
+    sops.apply(PROD, cluster)
+    cluster.by_hand("secret/own", {"data": {"theirs": "Yw=="}})
+    del plain[1]["stringData"]["b"]
+    sops.apply(PROD, cluster)
+    assert credentials.read(cluster, "own") == {"a": "1", "theirs": "c"}
+
+
+def test_without_a_file_the_cluster_keeps_its_secrets(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sops, "FOLDER", tmp_path)
+    sops.apply(PROD, cluster)
+    assert cluster.list("Secret") == []
+    assert sops.rotated(PROD, {}, {"app-password": "new"}) == {"app-password": "new"}
+
+
+def test_a_file_with_another_password_is_not_brought_into_the_cluster(
+    plain: list[Manifest], cluster: FakeCluster
+) -> None:
+    credentials.ensure_database(cluster)
+    before = cluster.list("Secret")
+    with pytest.raises(DeliveryError, match=r"`make rotate ENV=prod` brings the file's there, `make secrets "):
+        sops.apply(PROD, cluster)
+    assert cluster.list("Secret") == before
+
+
+def test_a_secret_that_is_refused_shows_none_of_its_values(plain: list[Manifest], cluster: FakeCluster) -> None:
+    texts = plain[0]["stringData"].values()
+    coded = [base64.b64encode(text.encode()).decode() for text in texts]
+
+    def refuse(cluster: FakeCluster, operation: str, name: str) -> None:
+        if operation == "apply":
+            raise RefusedError("\n".join(["invalid", *texts, *coded]))
+
+    cluster.faults.before = refuse
+    with pytest.raises(RefusedError, match="invalid") as error:
+        sops.apply(PROD, cluster)
+    long = [text for text in (*texts, *coded) if len(text) > 15]
+    assert not [text for text in long if text in str(error.value)]
+    assert error.value.__cause__ is None
+    assert error.value.__suppress_context__
+
+
+def test_the_file_may_take_over_what_the_cluster_has(
+    plain: list[Manifest], cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Manifest] = []
+    monkeypatch.setattr(sops, "write", lambda environment, secrets: written.extend(secrets))
+    plain.append(credentials.secret(PROD.namespace, "own", {"a": "1"}))
+    credentials.ensure_database(cluster)
+    sops.make(PROD, cluster)
+    assert sops.database(written) == credentials.read(cluster, sops.DATABASE)
+    assert written[1:] == plain[1:]
+
+
+def test_a_file_that_lacks_nothing_is_left_as_it_is(plain: list[Manifest], capsys: pytest.CaptureFixture[str]) -> None:
+    sops.make(PROD)
+    assert capsys.readouterr().err == "delivery: prod.enc.yaml lacks nothing\n"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        {"kind": "ConfigMap", "metadata": {"name": "a"}, "stringData": {}},
+        {"kind": "Secret", "metadata": {}, "stringData": {}},
+        {"kind": "Secret", "metadata": {"name": 1}, "stringData": {}},
+        {"kind": "Secret", "metadata": {"name": "a"}},
+        {"kind": "Secret", "metadata": {"name": "a"}, "stringData": {"a": "b", "c": 1}},
+        "text",
+    ],
+)
+def test_only_secrets_with_a_name_and_texts_are_read(
+    secret: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sops, "FOLDER", tmp_path)
+    sops.path(PROD).write_text("")
+    good = {"kind": "Secret", "metadata": {"name": "a"}, "stringData": {"a": "b"}}
+    decrypted = [yaml.safe_dump_all([None, good])]
+    monkeypatch.setattr(sops, "_sops", lambda *arguments: decrypted[0])
+    assert sops.read(PROD) == [good]
+    decrypted[0] = yaml.safe_dump_all([good, secret])
+    with pytest.raises(DeliveryError, match=r"prod\.enc\.yaml may hold Secrets with a name and texts"):
+        sops.read(PROD)
+
+
+@pytest.mark.parametrize(("length", "shown"), [(15, True), (16, False)])
+def test_names_of_accounts_are_shown(length: int, shown: bool) -> None:
+    value = "x" * length
+    assert (value in sops.without([f"{value}\nb"], f"refused: {value} b")) == shown
 
 
 def test_what_the_api_server_says_of_a_secret_is_passed_on_without_its_values() -> None:

@@ -16,7 +16,7 @@ import requests
 from delivery import credentials
 from delivery.render import Render
 from delivery.shell import DeliveryError
-from delivery.site import connect
+from delivery.site import Site, connect
 from delivery.suites import Suites
 from delivery.traffic import PATHS, traffic
 from tests.delivery.small import HOST, Stage, render
@@ -122,3 +122,22 @@ def test_a_server_that_is_away_is_an_answer_too(empty: Stage, server: Server) ->
     with traffic(connect(empty.cluster, render("1", hosts=False), server.address)) as answers:
         eventually(lambda: len(answers) > 1)
     assert answers[0].error == "ConnectionError"
+
+
+def test_where_dns_knows_the_host_it_is_asked_as_any_browser_asks(empty: Stage) -> None:
+    site = connect(empty.cluster, render("1"))
+    assert site.session.trust_env
+    assert site.session.verify is True
+    assert set(site.session.adapters) == {"https://", "http://"}
+
+
+def test_a_certificate_of_a_public_authority_needs_none_in_the_secret(empty: Stage) -> None:
+    content = {"tls.crt": "certificate", "tls.key": "key"}
+    empty.cluster.create(credentials.secret(empty.cluster.namespace, "web-tls", content))
+    site = connect(empty.cluster, render("1"), "127.0.0.1")
+    assert site.session.verify is True
+    assert not site.session.trust_env
+
+
+def test_the_session_is_not_shown() -> None:
+    assert repr(Site("http://a.example", requests.Session())) == "Site(url='http://a.example')"

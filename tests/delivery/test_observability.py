@@ -1,0 +1,141 @@
+"""What watches an environment is installed as a whole, or nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from delivery import credentials, observability
+from delivery.observability import NAMESPACE, install
+from delivery.render import Render
+from delivery.shell import DeliveryError
+from policy_tests.render import render as kustomize
+from tests.delivery.fake import FakeCluster
+from tests.delivery.small import PROD, Stage
+
+WEBHOOK = "https://alerts.example/hook"
+
+
+@pytest.fixture(scope="module")
+def rendered() -> Callable[[str], str]:
+    """What kustomize makes of the folders, asked once for all tests."""
+    return cache(kustomize)
+
+
+@pytest.fixture
+def empty(empty: Stage, rendered: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Stage:
+    monkeypatch.setattr(observability, "kustomize", rendered)
+    return empty
+
+
+def watching(stage: Stage) -> FakeCluster:
+    return stage.cluster.within(NAMESPACE)
+
+
+def started(stage: Stage) -> dict[str, str]:
+    """The pods of what watches, and when each was made."""
+    pods = watching(stage).list("Pod")
+    return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in pods}
+
+
+def test_all_of_it_runs_and_alerts_have_an_address(empty: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    install(empty.target, WEBHOOK)
+    assert {name.partition("-")[0] for name in started(empty)} >= {"alertmanager", "grafana", "prometheus"}
+    assert empty.cluster.pods("app.kubernetes.io/component=mysqld-exporter")
+    configuration = credentials.read(watching(empty), "alertmanager-config")["alertmanager.yaml"]
+    assert WEBHOOK in configuration
+    assert "WEBHOOK" not in configuration.replace("`make observability`", "").partition("route:")[2]
+    assert len(credentials.read(watching(empty), "grafana-admin")["password"]) == 32
+    shows = f"kubectl -n {NAMESPACE} port-forward svc/grafana 3000 shows it"
+    assert capsys.readouterr().err.endswith(f"delivery: prod is watched; {shows}\n")
+
+
+def test_every_object_of_both_folders_is_there(empty: Stage, rendered: Callable[[str], str]) -> None:
+    install(empty.target, WEBHOOK)
+    for folder, own in ((observability.FOLDER, ""), (observability.EXPORTER, PROD.namespace)):
+        for wanted in Render(rendered(str(folder))).objects:
+            namespace = own or wanted["metadata"].get("namespace", "")
+            name = f"{wanted['kind'].lower()}/{wanted['metadata']['name']}"
+            assert empty.cluster.within(namespace).get(name), (namespace, name)
+
+
+def test_a_second_installation_changes_no_secret_and_restarts_nothing(empty: Stage) -> None:
+    install(empty.target, WEBHOOK)
+    secrets, pods = watching(empty).list("Secret"), started(empty)
+    for webhook in (None, WEBHOOK):
+        install(empty.target, webhook)
+        assert watching(empty).list("Secret") == secrets
+        assert started(empty) == pods
+
+
+def test_a_new_address_restarts_what_reads_it_and_nothing_else(empty: Stage) -> None:
+    install(empty.target, WEBHOOK)
+    # Another second than the one of the restart to come.
+    annotations = {"kubectl.kubernetes.io/restartedAt": "2026-11-29T00:00:00+00:00"}
+    change = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+    watching(empty).by_hand("statefulset/alertmanager", change)
+    empty.cluster.pause(30)
+    before = started(empty)
+    install(empty.target, "https://other.example")
+    after = started(empty)
+    assert {name for name in after if after[name] != before.get(name)} == {"alertmanager-0"}
+    configuration = credentials.read(watching(empty), "alertmanager-config")["alertmanager.yaml"]
+    assert ("https://other.example" in configuration, WEBHOOK in configuration) == (True, False)
+
+
+def test_a_configuration_that_somebody_made_stays(empty: Stage) -> None:
+    watching(empty).create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    own = {"alertmanager.yaml": "route: {receiver: mail}"}
+    watching(empty).create(credentials.secret(NAMESPACE, "alertmanager-config", own))
+    install(empty.target, None)
+    assert credentials.read(watching(empty), "alertmanager-config") == own
+
+
+def refused(stage: Stage, webhook: str | None) -> str:
+    """Why nothing was changed."""
+    before = stage.cluster.server.objects.copy()
+    with pytest.raises(DeliveryError) as error:
+        install(stage.target, webhook)
+    assert stage.cluster.server.objects == before
+    return str(error.value)
+
+
+def test_without_an_address_nothing_is_changed(empty: Stage) -> None:
+    assert "say who is told of alerts: WEBHOOK=https://" in refused(empty, None)
+
+
+def test_without_the_environment_nothing_is_changed() -> None:
+    reason = f"there is no namespace {PROD.namespace}; deliver the environment first"
+    assert refused(Stage(), WEBHOOK) == reason
+
+
+def test_without_the_exporter_s_account_nothing_is_changed(empty: Stage) -> None:
+    empty.cluster.patch("secret/db-credentials", {"data": {"ca.crt": None, "exporter-user": None}})
+    assert refused(empty, WEBHOOK) == (
+        f"Secret {PROD.namespace}/db-credentials lacks exporter-user, ca.crt; `make credentials ENV=prod` adds them"
+    )
+
+
+def test_an_empty_password_of_the_exporter_is_none(empty: Stage) -> None:
+    empty.cluster.patch("secret/db-credentials", {"data": {"exporter-password": ""}})
+    assert "lacks exporter-password;" in refused(empty, WEBHOOK)
+
+
+@pytest.mark.parametrize("name", ["grafana", "mysqld-exporter", "collector"])
+def test_what_does_not_run_is_an_error(empty: Stage, name: str) -> None:
+    empty.cluster.server.ill[name] = "ImagePullBackOff"
+    with pytest.raises(DeliveryError, match=f"/{name}: ImagePullBackOff"):
+        install(empty.target, WEBHOOK)
+
+
+def test_another_overlay_may_be_installed(
+    empty: Stage, rendered: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    texts = {str(tmp_path): rendered(str(observability.FOLDER)), str(observability.EXPORTER): ""}
+    monkeypatch.setattr(observability, "kustomize", texts.pop)
+    install(empty.target, WEBHOOK, tmp_path)
+    assert texts == {}
+    assert "grafana" in {name.partition("-")[0] for name in started(empty)}
