@@ -43,8 +43,8 @@ check-deployed: .venv/test ## what watches judges its configuration, by the imag
 policy: .venv/test .venv-checkov/ready ## the rules over the manifests of every environment
 	$(BIN)/python -m pytest policy_tests $(OPTIONS)
 
-unit: .venv/test ## the application's tests, on SQLite and in a real browser
-	$(BIN)/python -m pytest tests --numprocesses=auto --dist=loadfile $(OPTIONS)
+unit: .venv/test ## all tests in tests/, on SQLite and in a real browser; without OPTIONS, how much of delivery/ they run
+	$(BIN)/python -m pytest tests --numprocesses=auto --dist=loadfile $(if $(OPTIONS),$(OPTIONS),--cov)
 
 test-mysql: .venv/test ## the application's database tests on a throw-away MySQL in docker
 	$(BIN)/python -m tests.mysql $(BIN)/python -m pytest tests -m mysql

@@ -118,7 +118,7 @@ def test_another_pod_takes_the_place_of_one_that_was_evicted(cluster: FakeCluste
     for selector in (WEB_PODS, "app.kubernetes.io/component=database"):
         cluster.evict(cluster.pods(selector)[0])
     cluster.pause(30)
-    assert rollout.complete(get(cluster, f"deployment/{WEB}"))
+    assert rollout.complete(get(cluster, "deployment/web"))
     assert rollout.complete(get(cluster, "statefulset/mysql"))
 
 
