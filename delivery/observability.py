@@ -40,7 +40,7 @@ def install(target: Target, webhook: str | None, overlay: Path = FOLDER) -> None
     _check(target)
     configuration = _configuration(cluster, webhook)
     labelled = {body["metadata"]["name"] for body in cluster.list("Namespace", selector=ENVIRONMENT)}
-    targeted = write_targets(overlay, {watched.namespace, *labelled})
+    targeted = write_targets(overlay, {watched.namespace, *labelled}, ROOT / "build")
     stack, exporter = (Render(kustomize(str(path))) for path in (targeted, EXPORTER))
     cluster.apply(body for body in stack.objects if component(body) == "namespace")
     if not cluster.get("secret/grafana-admin"):
@@ -72,7 +72,7 @@ def targets(configuration: str, namespaces: Iterable[str]) -> str:
     return re.sub(r".*NAMESPACE.*\n", repeated, configuration)
 
 
-def write_targets(overlay: Path, namespaces: Iterable[str], build: Path = ROOT / "build") -> Path:
+def write_targets(overlay: Path, namespaces: Iterable[str], build: Path) -> Path:
     """Writes a Kustomization upon `overlay` whose Prometheus asks `namespaces`; returns its folder.
 
     The ConfigMap gets another name with other targets, so Prometheus starts anew and reads them.

@@ -25,8 +25,15 @@ def rendered() -> Callable[[str], str]:
     return cache(kustomize)
 
 
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is rendered is written there, the same for all tests."""
+    return tmp_path_factory.mktemp("root")
+
+
 @pytest.fixture
-def empty(empty: Stage, rendered: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Stage:
+def empty(empty: Stage, rendered: Callable[[str], str], root: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    monkeypatch.setattr(observability, "ROOT", root)
     monkeypatch.setattr(observability, "kustomize", rendered)
     return empty
 
@@ -53,9 +60,10 @@ def test_all_of_it_runs_and_alerts_have_an_address(empty: Stage, capsys: pytest.
     assert capsys.readouterr().err.endswith(f"delivery: prod is watched; {shows}\n")
 
 
-def test_every_object_of_both_folders_is_there(empty: Stage, rendered: Callable[[str], str]) -> None:
+def test_every_object_of_both_folders_is_there(empty: Stage, rendered: Callable[[str], str], root: Path) -> None:
     install(empty.target, WEBHOOK)
-    for folder, own in ((observability.FOLDER, ""), (observability.EXPORTER, PROD.namespace)):
+    folders = ((root / "build" / "targets", ""), (observability.EXPORTER, PROD.namespace))
+    for folder, own in folders:
         for wanted in Render(rendered(str(folder))).objects:
             namespace = own or wanted["metadata"].get("namespace", "")
             name = f"{wanted['kind'].lower()}/{wanted['metadata']['name']}"
@@ -132,10 +140,12 @@ def test_what_does_not_run_is_an_error(empty: Stage, name: str) -> None:
 
 
 def test_another_overlay_may_be_installed(
-    empty: Stage, rendered: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    empty: Stage, rendered: Callable[[str], str], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts = {str(tmp_path): rendered(str(observability.FOLDER)), str(observability.EXPORTER): ""}
+    targets = root / "build" / "targets"
+    texts = {str(targets): rendered(str(observability.FOLDER)), str(observability.EXPORTER): ""}
     monkeypatch.setattr(observability, "kustomize", texts.pop)
-    install(empty.target, WEBHOOK, tmp_path)
+    install(empty.target, WEBHOOK, root / "overlay")
     assert texts == {}
+    assert "- ../../overlay\n" in (targets / "kustomization.yaml").read_text()
     assert "grafana" in {name.partition("-")[0] for name in started(empty)}
