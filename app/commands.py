@@ -53,7 +53,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         case "explain" | "repair" | "wishes":
             answers.run(options)
         case "import":
-            engine = database.connect(settings)
+            engine = database.connect(settings, database.MIGRATION)
             database.migrate(engine)
             import_files(engine, options.files, settings)
         case "migrate":

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import ssl
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,19 +22,24 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.credentials import REMEDY
+from app.migrations import steps
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
 LOCK = "school_schedule.migrate"
+# Seconds for which a lock of the server is asked for at a time.
+TURN = 20
 FILE = "school-schedule.db"
 # Seconds for a statement, and on SQLite for whoever else writes.
 PATIENCE = 30
-# For one of a migration, which may copy a table.
+# For one of a migration, which may copy a table, and for whoever waits for another migration.
 MIGRATION = 3600
+# For a lock that one of a migration waits for: meanwhile whoever wants the same table waits behind it.
+BLOCKED = 15
 # What one process may open at most, a third of them kept.
 CONNECTIONS = 15
 
@@ -92,30 +98,49 @@ def now(session: Session) -> datetime:
 def migrate(engine: Engine, wait: float = 0, fill: Callable[[Session], None] = lambda _: None) -> None:
     """Brings the schema to this code's revision, a newer one is left as it is; `fill` then adds what has to be in it.
 
-    At most one process does so at a time, the others wait for it. The database is given `wait` seconds to come up.
+    At most one process does so at a time, the others wait for it. A migration that fails by an error of its own ends
+    all, and drops what it has just made; one that was only interrupted is gone on with. The database is given `wait`
+    seconds to come up, and whatever keeps a migration waiting to end.
 
     Raises:
-        DatabaseError: the MySQL server did not come up, or the lock was not to be had within a minute; or the schema is
-            no release's, or rows in it contradict it, and nothing was changed.
-        DBAPIError: the SQLite file cannot be used, and nothing was changed; `explain` says why.
+        DatabaseError: the lock was not to be had; or the schema is no release's, or rows in it contradict it, and
+            nothing was changed.
+        DBAPIError: the database did not come up, or a statement failed; `explain` says which, and why.
+    """
+
+    def attempt() -> None:
+        with _alone(engine) as connection:
+            _upgrade(connection)
+            with Session(connection) as session:
+                fill(session)
+                session.commit()
+
+    patiently(attempt, wait)
+
+
+def patiently(action: Callable[[], None], wait: float) -> None:
+    """Does something that can be done again, until no error is in its way that may pass, for up to `wait` seconds.
+
+    Raises:
+        DBAPIError: its own, or the last of those that did not pass.
     """
     deadline = time.monotonic() + wait
     while True:
         try:
-            with _alone(engine) as connection:
-                _upgrade(connection)
-                with Session(connection) as session:
-                    fill(session)
-                    session.commit()
-            return
-        except OperationalError as error:
-            if time.monotonic() < deadline:
-                log.info("waiting for the database: %s", error.orig)
-                time.sleep(2)
-            elif engine.dialect.name == "sqlite":
+            return action()
+        except DBAPIError as error:
+            if not passing(error) or time.monotonic() >= deadline:
                 raise
-            else:
-                raise DatabaseError(f"the database does not answer: {error.orig}") from error
+            log.info("trying again: %s", _words(error))
+            time.sleep(2)
+
+
+def passing(error: Exception) -> bool:
+    """Whether an error says nothing about the statement: there was no connection, or others are in its way."""
+    if not isinstance(error, DBAPIError):
+        return False
+    # What fails before there is a connection has no statement.
+    return error.statement is None or error.connection_invalidated or _code(error) in PASSING
 
 
 def problem(engine: Engine) -> str | None:
@@ -134,10 +159,8 @@ def problem(engine: Engine) -> str | None:
 
 
 def explain(error: DBAPIError, settings: Settings) -> str:
-    """One line on a database that cannot be used, with what to do where that is known."""
-    # Extended codes begin with the name of what they are a kind of: SQLITE_READONLY_DIRECTORY.
-    code = "_".join(getattr(error.orig, "sqlite_errorname", "").split("_")[:2])
-    what, remedy = f"the database cannot be used: {error.orig}", REMEDIES.get(code)
+    """One line on a database that cannot be used, or on a migration's error, with what to do where that is known."""
+    what, remedy = _words(error), REMEDIES.get(_code(error))
     return f"{what}; {remedy.format(settings.data_dir / FILE)}" if remedy else what
 
 
@@ -149,7 +172,14 @@ GROUP BY broken."table", fkid ORDER BY broken."table", fkid
 # Both are shown to a person.
 SET_NULL, DELETE = "UPDATE {table} SET {column} = NULL", "DELETE FROM {table}"
 THOSE = "rowid IN (SELECT rowid FROM pragma_foreign_key_check('{table}') WHERE fkid = {number})"
-REMEDIES = {
+# The server is being stopped, a lock was not to be had, a deadlock.
+PASSING = (1053, 1205, 1213)
+ROOM = "make room on its volume, docs/runbooks/DatabaseVolumeNearlyFull.md says how"
+# By what SQLite calls its error, or by the number of MySQL's:
+# https://dev.mysql.com/doc/mysql-errors/9.7/en/server-error-reference.html
+REMEDIES: dict[object, str] = {
+    **dict.fromkeys((3, 20, 1021, 1026, 1114, 3675), ROOM),
+    1205: "another connection holds what it needs; SHOW PROCESSLIST, by root, says whose",
     "SQLITE_BUSY": "another process writes to {}; wait for it or end it, then start again",
     "SQLITE_CANTOPEN": "{} and the files beside it have to be this user's to write",
     "SQLITE_CORRUPT": "put a copy in the place of {}; nothing was changed",
@@ -157,6 +187,26 @@ REMEDIES = {
     "SQLITE_NOTADB": "put a copy in the place of {}, or move it away to begin anew; nothing was changed",
     "SQLITE_READONLY": "{} and the files beside it have to be this user's to write",
 }
+
+
+def _code(error: DBAPIError) -> object:
+    """What kind of error it is, by its number, or in the words of SQLite."""
+    # Extended codes begin with the name of what they are a kind of: SQLITE_READONLY_DIRECTORY.
+    if name := getattr(error.orig, "sqlite_errorname", ""):
+        return "_".join(name.split("_")[:2])
+    return error.orig.args[0] if error.orig and error.orig.args else None
+
+
+def _words(error: DBAPIError) -> str:
+    """What failed, and the database's own words, in one line."""
+    if error.detail:
+        statement = textwrap.shorten(error.statement or "COMMIT", 150, placeholder=" ...")
+        what = f"{error.detail[0]} failed at {statement}"
+    elif error.statement is None and not isinstance(error.orig, sqlite3.Error):
+        what = "the database does not answer"
+    else:
+        what = "the database cannot be used"
+    return f"{what}: {error.orig}"
 
 
 def _sqlite(folder: Path) -> Engine:
@@ -238,10 +288,27 @@ def _upgrade(connection: Connection) -> None:
     current, newest = _revision(connection), _revisions()[0]
     if current is not None and current > newest:
         log.warning("the schema is at revision %s, newer than this code; leaving it as it is", current)
-    elif current != newest:
-        command.upgrade(_config(connection), "head")
-        if connection.dialect.name == "sqlite":
-            _check_references(connection)
+        return
+    known = _revisions()
+    for revision in reversed(known[: known.index(current) if current else None]):
+        _run(connection, revision)
+    if current != newest and connection.dialect.name == "sqlite":
+        _check_references(connection)
+
+
+def _run(connection: Connection, revision: str) -> None:
+    """One migration. On SQLite all are of one transaction, which is not ended here."""
+    made = steps.record(connection)
+    try:
+        command.upgrade(_config(connection), revision)
+        if connection.dialect.name == "mysql":
+            connection.commit()
+    except Exception as error:
+        if isinstance(error, DBAPIError):
+            error.add_detail(f"migration {revision}")
+        if not passing(error):
+            steps.take_back(connection, made)
+        raise
 
 
 def _check_references(connection: Connection) -> None:
@@ -267,7 +334,8 @@ def _alone(engine: Engine) -> Iterator[Connection]:
     """
     with engine.connect() as connection:
         if engine.dialect.name == "mysql":
-            with lock(connection, LOCK):
+            connection.exec_driver_sql(f"SET lock_wait_timeout = {BLOCKED}, innodb_lock_wait_timeout = {BLOCKED}")
+            with lock(connection, LOCK, MIGRATION):
                 yield connection
                 connection.commit()
             return
@@ -283,19 +351,24 @@ def _alone(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def lock(connection: Connection, name: str) -> Iterator[None]:
-    """An advisory lock of the MySQL server.
+def lock(connection: Connection, name: str, wait: float = 60) -> Iterator[None]:
+    """An advisory lock of the MySQL server; what its holder has not committed in the end is rolled back.
 
     Raises:
-        DatabaseError: it was not to be had within a minute.
+        DatabaseError: it was not to be had within `wait` seconds.
     """
-    # Three times, as each wait has to be shorter than the connection's read timeout.
-    waits = (connection.scalar(text("SELECT GET_LOCK(:name, 20)"), {"name": name}) for _ in range(3))
-    if 1 not in waits:
-        raise DatabaseError(f"another process has held {name} for more than a minute; look at its log, then try again")
+    deadline = time.monotonic() + wait
+    # Again and again, as each wait has to be shorter than the connection's read timeout.
+    while not connection.scalar(text("SELECT GET_LOCK(:name, :turn)"), {"name": name, "turn": TURN}):
+        if time.monotonic() >= deadline:
+            raise DatabaseError(f"another process has held {name} for {wait:.0f} s; look at its log, then try again")
+        log.info("waiting for another process, which holds %s", name)
     connection.commit()
     try:
         yield
     finally:
-        connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
-        connection.commit()
+        # With the connection the lock is lost too.
+        if not connection.invalidated:
+            connection.rollback()
+            connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+            connection.commit()

@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, MetaData, event, func, inspect, select
+from sqlalchemy import Connection, Engine, MetaData, event, func, inspect, select, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from app import check, database
 from app.database import DatabaseError
 from app.models import Generation
 from app.settings import Settings
-from tests.conftest import ROOT, Start, address
+from tests.conftest import ROOT, Run, Start, address, needs_mysql
 
 SCHEMAS = Path(__file__).with_name("schemas")
 NAMES = ("0001", "0002-first", "0002-second", "0002")
@@ -33,6 +34,7 @@ HASHES = {
     "0002_school_and_account.py": "e5418393940b1ee0b5fcb03b4236ca8e79c09d8093518bb11b45801e6f675e0f",
     "0003_columns_of_generation.py": "a261d113fee47880908cf3cd8d1e4eb959fea87f047507601836683270308ef8",
 }
+SERVER = ("HOST", "PORT", "USER", "PASSWORD")
 READS = ("SELECT", "PRAGMA", "SHOW", "DESCRIBE")
 Rows = dict[str, list[dict[str, Any]]]
 needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
@@ -165,6 +167,145 @@ def test_a_migration_that_is_killed_after_any_statement_goes_on(
         engine.dispose()
     assert (schema(engine), kept(before, rows(engine))) == (newest, True)
     assert len(states) > 2
+
+
+def failed_at(engine: Engine, settings: Settings, number: int) -> str:
+    """What is said where the statement of that number that writes is none; nothing where there are not so many."""
+    written = 0
+
+    def spoil(connection: Connection, cursor: object, statement: str, parameters: Any, *_: object) -> tuple[str, Any]:
+        nonlocal written
+        written += not statement.lstrip().startswith((*READS, "BEGIN", "SET"))
+        return (statement + " nonsense" if written == number else statement), parameters
+
+    event.listen(engine, "before_cursor_execute", spoil, retval=True)
+    try:
+        database.migrate(engine, wait=600)
+    except DBAPIError as error:
+        return database.explain(error, settings)
+    finally:
+        event.remove(engine, "before_cursor_execute", spoil)
+    return ""
+
+
+def revision(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        return database._revision(connection)
+
+
+@pytest.mark.mysql
+@pytest.mark.parametrize("name", ["", "0001", "0002-first"])
+def test_a_migration_that_fails_at_any_statement_says_which_and_leaves_nothing(
+    engine: Engine, settings: Settings, newest: dict[str, object], name: str
+) -> None:
+    fill(engine, name)
+    before, number = rows(engine), 1
+    states: dict[str | None, dict[str, object]] = {}
+    while line := failed_at(engine, settings, number):
+        there, made = revision(engine), schema(engine)
+        made.pop("alembic_version", None)
+        assert re.fullmatch(r"migration \d+ failed at .* nonsense: .*", line.replace(" ...", " nonsense")), line
+        assert states.setdefault(there, made) == made, line
+        number += 1
+    assert (schema(engine), kept(before, rows(engine))) == (newest, True)
+    assert number > 2
+
+
+@pytest.mark.mysql
+def test_an_error_of_a_migration_is_told_at_once_in_one_line(engine: Engine, settings: Settings, run: Run) -> None:
+    fill(engine, "0001")
+    with engine.begin() as connection:
+        # In the place of a table of 0002, and nothing that can have an index.
+        connection.execute(text("CREATE VIEW login AS SELECT id AS account_id FROM instance"))
+    engine.dispose()
+    variables = {} if settings.embedded else {f"DB_{name}": os.environ[f"DB_{name}"] for name in SERVER}
+    done = run("migrate", "--wait", "600", **variables)
+    with engine.begin() as connection:
+        connection.execute(text("DROP VIEW login"))
+    assert done.returncode == 1
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith(
+        "school_schedule: migration 0002 failed at CREATE INDEX ix_login_account_id ON login (account_id): "
+    )
+    assert "trying again" not in done.stderr
+
+
+@pytest.fixture
+def other(settings: Settings) -> Iterator[Connection]:
+    """Somebody else's connection."""
+    engine = database.connect(settings)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+@needs_mysql
+@pytest.mark.mysql
+def test_a_connection_that_is_lost_after_any_statement_is_made_again(
+    engine: Engine, other: Connection, newest: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.database.time.sleep", lambda _: None)
+    fill(engine, "0001")
+    before, killed = rows(engine), [""]
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def kill(connection: Connection, cursor: object, statement: str, *_: object) -> None:
+        if statement.lstrip().startswith(("ALTER", "CREATE", "UPDATE")) and statement != killed[-1]:
+            killed.append(statement)
+            driver: Any = connection.connection.driver_connection
+            other.exec_driver_sql(f"KILL {driver.thread_id()}")
+
+    database.migrate(engine, wait=600)
+    assert (schema(engine), kept(before, rows(engine))) == (newest, True)
+    assert len(killed) > 10
+
+
+@needs_mysql
+@pytest.mark.mysql
+def test_a_migration_that_others_keep_waiting_says_so_and_waits(
+    engine: Engine,
+    other: Connection,
+    settings: Settings,
+    newest: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(database, "BLOCKED", 1)
+    fill(engine, "0001")
+    other.execute(text("SELECT COUNT(*) FROM instance"))
+    with pytest.raises(OperationalError) as raised:
+        database.migrate(engine)
+    line = database.explain(raised.value, settings)
+    assert line.startswith("migration 0002 failed at ALTER TABLE instance ADD COLUMN ")
+    assert line.endswith("; another connection holds what it needs; SHOW PROCESSLIST, by root, says whose")
+    monkeypatch.setattr("app.database.time.sleep", lambda _: other.rollback())
+    database.migrate(engine, wait=600)
+    assert schema(engine) == newest
+    assert any(message.startswith("trying again: migration 0002 ") for message in caplog.messages)
+
+
+@needs_mysql
+@pytest.mark.mysql
+def test_a_migration_waits_for_another_one_as_long_as_that_may_take(
+    engine: Engine, other: Connection, newest: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "TURN", 0)
+    waited = []
+
+    def wait(*words: str) -> None:
+        waited.append(words)
+        if len(waited) == 100:
+            other.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": database.LOCK})
+
+    monkeypatch.setattr(database.log, "info", wait)
+    other.execute(text("SELECT GET_LOCK(:name, 0)"), {"name": database.LOCK})
+    database.migrate(engine)
+    assert (schema(engine), len(waited)) == (newest, 100)
+    other.execute(text("SELECT GET_LOCK(:name, 0)"), {"name": database.LOCK})
+    monkeypatch.setattr(database, "MIGRATION", 0)
+    with pytest.raises(DatabaseError, match=r"has held school_schedule\.migrate for 0 s"):
+        database.migrate(engine)
 
 
 @needs_fork
