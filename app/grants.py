@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,23 +75,19 @@ def ensure(settings: Settings, wait: float = 0) -> None:
     still holds it loses no connection. The database is given `wait` seconds to come up.
 
     Raises:
-        DatabaseError: the database did not come up, refused the account `accounts`, or a file of the Secret is missing.
+        DatabaseError: a file of the Secret is missing.
+        DBAPIError: the database did not come up, or refused the account `accounts`, or a statement of it.
     """
     folder = _folder(settings)
     engine = database.connect(Login.read(folder, "accounts").applied(settings))
-    deadline = time.monotonic() + wait
-    while True:
-        try:
-            # Two at a time would revoke what the other has just granted.
-            with engine.connect() as connection, database.lock(connection, "school_schedule.accounts"):
-                for account in ACCOUNTS:
-                    _ensure(connection, account, Login.read(folder, account.role), settings)
-            return
-        except OperationalError as error:
-            if time.monotonic() >= deadline:
-                raise DatabaseError(f"the accounts cannot be made: {error.orig}") from error
-            log.info("waiting for the database: %s", error.orig)
-            time.sleep(2)
+
+    def attempt() -> None:
+        # Two at a time would revoke what the other has just granted.
+        with engine.connect() as connection, database.lock(connection, "school_schedule.accounts"):
+            for account in ACCOUNTS:
+                _ensure(connection, account, Login.read(folder, account.role), settings)
+
+    database.patiently(attempt, wait)
 
 
 def forget(settings: Settings) -> None:
