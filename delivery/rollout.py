@@ -108,7 +108,8 @@ def wait(cluster: Cluster, objects: Iterable[Manifest], seconds: float = 300) ->
         if not problems and now > started + seconds:
             problems = [f"{', '.join(sorted(late))} did not come up within {seconds:.0f} s"]
         if problems:
-            raise DeliveryError("\n".join([*problems, *_diagnosis(cluster)]))
+            words = [line for pod in pods for line in last_words(pod)]
+            raise DeliveryError("\n".join([*problems, *words, *_diagnosis(cluster)]))
         cluster.pause(1)
 
 
@@ -177,6 +178,16 @@ def hopeless(pod: Manifest) -> Iterator[str]:
         if waiting.get("reason") in HOPELESS:
             place = f"{pod['metadata']['name']}/{container['name']}"
             yield f"{place}: {waiting['reason']}: {waiting.get('message', '')}"
+
+
+def last_words(pod: Manifest) -> Iterator[str]:
+    """The last line of each container that has failed, by `terminationMessagePolicy`, though it runs again by now."""
+    for container in statuses(pod):
+        ended = container["state"].get("terminated") or container.get("lastState", {}).get("terminated", {})
+        lines = ended.get("message", "").split("\n") if ended.get("exitCode") else []
+        if words := [line for line in lines if line.strip()]:
+            place = f"{pod['metadata']['name']}/{container['name']}"
+            yield f"{place} ended with code {ended['exitCode']}: {words[-1]}"
 
 
 def started_but_unready(pod: Manifest) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from delivery import rollout
 from delivery.cluster import (
     Cluster,
     ConflictError,
@@ -517,6 +518,20 @@ class Contract:
         assert cluster.logs(own["metadata"]["name"], tail=1).endswith("words\n")
         conditions = there(cluster.get("job/job"))["status"]["conditions"]
         assert conditions[-1]["reason"] == "BackoffLimitExceeded"
+
+    def test_the_last_words_of_what_crashed_stay_while_it_runs_again(self, place: Place) -> None:
+        cluster = place.cluster
+        body = workload(place)
+        step = {**pod(place, "echo words; exit 3")["containers"][0], "name": "first"}
+        step["terminationMessagePolicy"] = "FallbackToLogsOnError"
+        body["spec"]["template"]["spec"]["initContainers"] = [step]
+        cluster.apply([body])
+
+        def words() -> list[str]:
+            return [line for own in cluster.list("Pod") for line in rollout.last_words(own)]
+
+        until(cluster, lambda: words() != [])
+        assert words()[0].endswith("/first ended with code 3: words")
 
     def test_a_command_answers_or_fails_with_its_last_words(self, place: Place) -> None:
         cluster = place.cluster

@@ -117,6 +117,7 @@ def _end(server: Server, pod: Manifest, step: Step) -> None:
     life.current = None
     if step.code and _serves(pod):
         life.crashes[step.name] = life.crashes.get(step.name, 0) + 1
+        life.ends[step.name] = (step.code, step.reason)
         life.again = server.clock + RESTARTING
     elif step.code is not None:
         life.codes[step.name] = (step.code, step.reason)
@@ -141,11 +142,14 @@ def _container(server: Server, pod: Manifest, spec: Manifest, ill: dict[str, str
     initial = spec not in pod["spec"]["containers"]
     crashes = life.crashes.get(name, 0)
     status = {"name": name, "image": spec.get("image", ""), "restartCount": crashes}
+    words = life.printed.get(name, "") if spec.get("terminationMessagePolicy") == "FallbackToLogsOnError" else ""
+    if name in life.ends:
+        status["lastState"] = _terminated(*life.ends[name], words)
     idle = {**status, "ready": False, "started": False}
     reason = ill.get(name) or ("CrashLoopBackOff" if crashes else "PodInitializing")
     if name in life.codes:
         code, why = life.codes[name]
-        return {**idle, "ready": initial and not code, "state": _terminated(code, why)}
+        return {**idle, "ready": initial and not code, "state": _terminated(code, why, words)}
     if _sidecar(spec) and life.ended is not None:
         # It is ended with the pod, by a signal.
         return {**idle, "state": _terminated(143, "Error")}
@@ -157,8 +161,9 @@ def _container(server: Server, pod: Manifest, spec: Manifest, ill: dict[str, str
     return {**idle, "state": {"waiting": {"reason": reason, "message": WAITING.get(reason, "")}}}
 
 
-def _terminated(code: int, reason: str) -> Manifest:
-    return {"terminated": {"exitCode": code, "reason": reason}}
+def _terminated(code: int, reason: str, words: str = "") -> Manifest:
+    message = {"message": words} if code and words else {}
+    return {"terminated": {"exitCode": code, "reason": reason, **message}}
 
 
 def _probes(server: Server, pod: Manifest, spec: Manifest) -> Manifest:

@@ -80,6 +80,7 @@ class Life:
         ended: when it succeeded or failed.
         again: when what crashed is started again.
         crashes: how often each container has.
+        ends: exit code and reason of its last crash.
         codes: exit code and reason of each container that has ended.
         printed: of each container.
     """
@@ -90,6 +91,7 @@ class Life:
     ended: float | None = None
     again: float = 0
     crashes: dict[str, int] = field(default_factory=dict)
+    ends: dict[str, tuple[int, str]] = field(default_factory=dict)
     codes: dict[str, tuple[int, str]] = field(default_factory=dict)
     current: Step | None = None
     printed: dict[str, str] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from pathlib import Path
@@ -16,6 +17,7 @@ from delivery.render import Render, _parsed
 from delivery.shell import DeliveryError
 from tests.delivery.fake import FakeCluster, Killed
 from tests.delivery.faults import away, drawn, interrupted, killed, lost, mended, refused
+from tests.delivery.server import Container, StepError
 from tests.delivery.small import PROD, Stage, body, render
 
 
@@ -103,6 +105,22 @@ def test_a_release_whose_pods_do_not_come_goes_back(stage: Stage, illness: str, 
     assert stage.cluster.get("deployment/web-canary") is None
     assert error.value.noticed < error.value.ended
     assert stage.proofs.smoked == [render("1").image] * 2
+
+
+def test_a_release_whose_migration_fails_goes_back_and_says_its_last_words(stage: Stage) -> None:
+    def fail(container: Container) -> str:
+        raise StepError("migration 0002 starts\nmigration 0002 failed at ALTER TABLE instance: no")
+
+    stage.cluster.server.steps["migrate"] = fail
+    objects = copy.deepcopy(render("2").objects)
+    step = {"name": "migrate", "terminationMessagePolicy": "FallbackToLogsOnError"}
+    (web,) = (body for body in objects if body == render("2").web)
+    web["spec"]["template"]["spec"]["initContainers"] = [step]
+    with pytest.raises(ReleaseError, match="release 1 runs again") as error:
+        deploy.deploy(stage.target, Render.of(objects), Options())
+    said = str(error.value.__cause__)
+    assert "/migrate ended with code 1: migration 0002 failed at ALTER TABLE instance: no\n" in said
+    assert stage.serving == {"1"}
 
 
 def test_a_release_whose_smoke_tests_fail_goes_back(stage: Stage) -> None:

@@ -6,7 +6,15 @@ import pytest
 
 from delivery import rollout
 from delivery.cluster import Manifest
-from delivery.rollout import HOPELESS, complete, hopeless, newest_pods, started_but_unready, surplus
+from delivery.rollout import (
+    HOPELESS,
+    complete,
+    hopeless,
+    last_words,
+    newest_pods,
+    started_but_unready,
+    surplus,
+)
 from delivery.shell import DeliveryError
 from tests.delivery.fake import FakeCluster
 from tests.delivery.small import PROD, workload
@@ -68,6 +76,16 @@ def test_a_container_that_will_not_start_is_named_with_the_reason() -> None:
     starting = {"name": "web", "state": {"waiting": {"reason": "PodInitializing"}}}
     pod = body("Pod", "web-1", status={"initContainerStatuses": [waiting], "containerStatuses": [starting]})
     assert list(hopeless(pod)) == ["web-1/migrate: CrashLoopBackOff: back-off 10s"]
+
+
+def test_the_last_line_of_a_container_that_failed_is_said_while_it_waits_and_runs_again() -> None:
+    failed = {"terminated": {"exitCode": 1, "reason": "Error", "message": "2026 waiting\nno table\n"}}
+    states: list[Body] = [{"waiting": {}}, {"running": {}}]
+    containers = [{"name": "migrate", "state": state, "lastState": failed} for state in states]
+    done = {"name": "first", "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}
+    silent = {"name": "last", "state": {"terminated": {"exitCode": 1, "reason": "Error"}}}
+    pod = body("Pod", "web-1", status={"containerStatuses": [done, *containers, silent]})
+    assert list(last_words(pod)) == ["web-1/migrate ended with code 1: no table"] * 2
 
 
 def test_only_a_started_container_can_be_late_in_becoming_ready() -> None:
