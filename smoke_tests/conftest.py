@@ -165,7 +165,14 @@ def _connect(port: int, user: str, password: str) -> pymysql.Connection[Any]:
     while True:
         try:
             return pymysql.Connection(
-                host="127.0.0.1", port=port, user=user, password=password, database="school_schedule", ssl=tls
+                host="127.0.0.1",
+                port=port,
+                user=user,
+                password=password,
+                database="school_schedule",
+                ssl=tls,
+                # Whoever saves to a full disk is kept waiting.
+                read_timeout=30,
             )
         except pymysql.err.OperationalError:
             if time.monotonic() > deadline:

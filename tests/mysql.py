@@ -45,17 +45,17 @@ def pinned_image() -> str:
 
 
 @contextmanager
-def server(image: str) -> Iterator[Mapping[str, str]]:
-    """A server that answers, as the environment variables of whoever uses it."""
-    name, password = f"school-scheduler-test-{os.getpid()}", secrets.token_urlsafe(24)
+def server(image: str, name: str = "", size: str = "50%") -> Iterator[Mapping[str, str]]:
+    """A server that answers, as the environment variables of whoever uses it; its data has `size` of memory at most."""
+    name, password = name or f"school-scheduler-test-{os.getpid()}", secrets.token_urlsafe(24)
     # By the environment: whatever is on the command line, everybody on the machine can read.
     given = {"MYSQL_RANDOM_ROOT_PASSWORD": "yes", "MYSQL_DATABASE": "school_schedule"}
     given |= {"MYSQL_USER": "school_schedule", "MYSQL_PASSWORD": password}
     names = [argument for each in given for argument in ("--env", each)]
     # In memory, as its data goes with it: most of the tests make and drop tables.
-    options = ["--detach", "--name", name, "--publish", "127.0.0.1::3306", "--tmpfs", "/var/lib/mysql", *names]
+    options = ["--detach", "--name", name, "--publish", "127.0.0.1::3306", "--tmpfs", f"/var/lib/mysql:size={size}"]
     try:
-        docker("run", *options, image, "mysqld", "--require-secure-transport=ON", variables=given)
+        docker("run", *options, *names, image, "mysqld", "--require-secure-transport=ON", variables=given)
         port = docker("port", name, "3306/tcp").split()[0].rpartition(":")[2]
         wait(name, Settings(db_host="127.0.0.1", db_port=int(port), db_user="school_schedule", db_password=password))
         yield {"DB_HOST": "127.0.0.1", "DB_PORT": port, "DB_USER": "school_schedule", "DB_PASSWORD": password}
