@@ -70,7 +70,7 @@ def status(cluster: Cluster) -> None:
     """The recorded releases, newest first, and the pods."""
     for recorded in release.read(cluster):
         print(
-            f"{recorded.number:>4}  {recorded.phase:7}  {recorded.at}  {recorded.image}  "
+            f"{recorded.number:>4}  {recorded.phase:10}  {recorded.at}  {recorded.image}  "
             f"{recorded.commit[:12]}  {recorded.by}"
         )
     for line in rollout.table(cluster.list("Pod")):

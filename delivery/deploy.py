@@ -112,7 +112,8 @@ def rollback(target: Target, number: int | None, options: Options) -> None:
 def _chosen(releases: Sequence[Release], number: int | None) -> Release | None:
     if number is None:
         return release.last_good(releases, before=releases[0].number) if releases else None
-    return next((recorded for recorded in releases if recorded.number == number), None)
+    legible = (recorded for recorded in releases if recorded.phase != release.UNREADABLE)
+    return next((recorded for recorded in legible if recorded.number == number), None)
 
 
 def return_to(target: Target, earlier: Release, releases: Sequence[Release]) -> None:

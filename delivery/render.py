@@ -90,7 +90,8 @@ def _parsed(text: str) -> tuple[Manifest, ...]:
     try:
         # libyaml takes a seventh of the time.
         bodies = tuple(yaml.load_all(text, yaml.CSafeLoader))
-    except yaml.YAMLError as error:
+    # Scalars and nesting that it cannot take make it raise these.
+    except (yaml.YAMLError, AttributeError, LookupError, RecursionError, ValueError) as error:
         raise DeliveryError(f"the render is not YAML: {error}") from None
     for body in bodies:
         match body:

@@ -174,8 +174,8 @@ def _look(cluster: Cluster, before: State | None, variables: dict[str, str]) -> 
             f"a dump of {size} bytes may take {GROWTH} times that, and the database's volume has "
             f"{before.free + before.size}; nothing was changed"
         )
-    known = [recorded.render.schema for recorded in release.read(cluster)]
-    if revision and revision > max(filter(None, known), default=revision):
+    known = release.schemas(release.read(cluster))
+    if revision and revision > max(known, default=revision):
         raise DeliveryError(
             f"the backup is of schema {revision}, newer than any release here knows; deliver one "
             "that does first; nothing was changed"
