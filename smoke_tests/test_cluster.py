@@ -11,11 +11,14 @@ import pymysql
 import pytest
 from testinfra.host import Host
 
-from delivery.kubectl import kubectl
+from delivery.cluster import Cluster, Manifest
+from delivery.kubectl import Kubectl, kubectl
 from delivery.rollout import WORKLOADS, name
 from delivery.shell import DeliveryError
 from smoke_tests.environment import EXEC, Environment
 
+# Seconds for a node to take a pod.
+PLACED = 20
 # Says "open" or "closed" for each HOST:PORT argument; a dropped packet is a time-out.
 PROBE = """
 import socket, sys
@@ -138,9 +141,29 @@ def probe(namespace: str, image: str, *targets: str) -> str:
     }
     kubectl("create", "-f", "-", stdin=json.dumps(pod))
     try:
+        _placed(Kubectl(namespace), name)
         kubectl("-n", namespace, "wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s")
         return kubectl("-n", namespace, "logs", name)
     except DeliveryError as error:
         pytest.fail(f"the probe did not end: {error}\n{kubectl('-n', namespace, 'describe', f'pod/{name}')}")
     finally:
         kubectl("-n", namespace, "delete", f"pod/{name}", "--wait=false")
+
+
+def _placed(cluster: Cluster, name: str) -> None:
+    """Waits until a pod has a node; skips the test where none takes one, as that says nothing of the release."""
+    deadline = cluster.now() + PLACED
+    while reason := _unplaced(cluster.get(f"pod/{name}")):
+        if cluster.now() > deadline:
+            pytest.skip(f"no node has had a place for a pod to look in from for {PLACED} s: {reason}")
+        cluster.pause(1)
+
+
+def _unplaced(pod: Manifest | None) -> str:
+    """Why a pod has no node, empty where it has one."""
+    match pod:
+        case None | {"spec": {"nodeName": str()}}:
+            return ""
+    conditions = pod.get("status", {}).get("conditions", [])
+    reasons = (condition.get("message") for condition in conditions if condition.get("type") == "PodScheduled")
+    return next(filter(None, reasons), "no scheduler has looked at it")

@@ -7,14 +7,17 @@ import gzip
 import re
 import socket
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 import yaml
 
+from delivery.kubectl import Kubectl
 from policy_tests.environment import read_list
 from policy_tests.packages import PACKAGES
-from smoke_tests import environment
+from smoke_tests import environment, test_cluster
 from smoke_tests.environment import NotThere, account
 from tests.suites.api import kubeconfig
 from tests.suites.conftest import IMAGE, Cluster, Manifest, find, pod, web
@@ -271,3 +274,33 @@ def test_the_application_s_own_account_is_used(secret: dict[str, str], user: str
 def test_a_missing_key_of_the_account_is_named() -> None:
     with pytest.raises(NotThere, match=r"db-credentials lacks app-password$"):
         account({"app-user": "another", "password": "a"})
+
+
+@dataclass
+class Nodes:
+    """A cluster with one pod, which gets a node when it has been asked for `asked` times."""
+
+    asked: float
+    clock: float = 0
+
+    def get(self, name: str) -> Manifest:
+        self.asked -= 1
+        full = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 were unschedulable"}
+        return {"spec": {"nodeName": "one"} if self.asked < 0 else {}, "status": {"conditions": [full]}}
+
+    def now(self) -> float:
+        return self.clock
+
+    def pause(self, seconds: float) -> None:
+        self.clock += seconds
+
+
+@pytest.mark.parametrize("asked", [0, 15])
+def test_a_probe_waits_for_a_node(asked: int) -> None:
+    test_cluster._placed(cast(Kubectl, nodes := Nodes(asked)), "probe")
+    assert nodes.clock == asked
+
+
+def test_nodes_that_take_no_new_pod_fail_no_release() -> None:
+    with pytest.raises(pytest.skip.Exception, match=r"for 20 s: 0/1 nodes are available"):
+        test_cluster._placed(cast(Kubectl, Nodes(float("inf"))), "probe")
