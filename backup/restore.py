@@ -45,7 +45,12 @@ def fetch(store: Store, name: str, folder: Path, identities: Sequence[str], olde
             f"{store.folder}/{name}{SUFFIX} has {sealed.stat().st_size} bytes and is not what was saved as "
             f"{description.size} bytes"
         )
-    unseal(sealed, folder / "dump.sql", identities)
+    try:
+        unseal(sealed, folder / "dump.sql", identities)
+    except BackupError as error:
+        known = f"`identity` of Secret backup has {len(identities)} private keys"
+        more = "that of an older backup may be a further line"
+        raise BackupError(f"{store.folder}/{name}: {error}; {known}, {more}") from None
     sealed.unlink()
     if changed := dump.differences(description.tables, dump.read(folder / "dump.sql")):
         raise BackupError(f"{name} and its manifest disagree: " + "; ".join(changed))

@@ -33,7 +33,11 @@ def seal(source: Path, target: Path, recipients: Sequence[str]) -> None:
 
 
 def unseal(source: Path, target: Path, identities: Sequence[str]) -> None:
-    """The inverse of `seal`, with at least one of the private keys (AGE-SECRET-KEY-1...)."""
+    """The inverse of `seal`, with at least one of the private keys (AGE-SECRET-KEY-1...).
+
+    Raises:
+        BackupError: none of them opens it, or it is damaged.
+    """
     try:
         keys = [pyrage.x25519.Identity.from_str(each) for each in identities]
     except pyrage.IdentityError:
@@ -48,7 +52,7 @@ def unseal(source: Path, target: Path, identities: Sequence[str]) -> None:
         # A broken file is an OSError too, without the number that a full disk has.
         if isinstance(error, OSError) and error.errno:
             raise
-        raise BackupError(f"{source.name} cannot be opened: {error}") from None
+        raise BackupError(f"it cannot be opened: {error}") from None
     finally:
         compressed.unlink(missing_ok=True)
 

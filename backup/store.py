@@ -16,6 +16,8 @@ from typing import Any
 
 # What rclone says of a remote that its configuration does not name, or where it has none.
 NO_REMOTE = "didn't find section in config file"
+# Seconds for one object, there or back.
+LONGEST = 900
 
 
 class BackupError(Exception):
@@ -78,11 +80,13 @@ class Store:
             f"{self.url}/{command}", json.dumps(parameters).encode(), {"Content-Type": "application/json"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=900) as response:  # noqa: S310 -- as above
+            with urllib.request.urlopen(request, timeout=LONGEST) as response:  # noqa: S310 -- as above
                 answer: Mapping[str, Any] = json.load(response)
         except urllib.error.HTTPError as error:
             kind = MissingError if error.code == 404 else BackupError
             raise kind(f"the store {self.remote}: {_reason(error)}") from None
+        except TimeoutError:
+            raise BackupError(f"the store {self.remote} has not done {command} within {LONGEST} s") from None
         except (OSError, ValueError) as error:
             raise BackupError(f"rclone at {self.url} does not answer: {error}") from None
         return answer

@@ -43,10 +43,17 @@ INSERT INTO `instance` VALUES (2,'Escola\\nMunicipal');
 
 @dataclass
 class Faults:
-    """What goes wrong on the way to the S3 server: answers for the methods in `refused`, bytes lost from answers."""
+    """What goes wrong on the way to the S3 server.
+
+    Attributes:
+        refused: answers for some methods.
+        lost: bytes that are missing from answers.
+        seconds: that an answer takes.
+    """
 
     refused: dict[str, int] = field(default_factory=dict)
     lost: int = 0
+    seconds: float = 0
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,7 @@ def proxy(target: int, faults: Faults) -> ThreadingHTTPServer:
     class Proxy(BaseHTTPRequestHandler):
         def forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            time.sleep(faults.seconds)
             if self.command in faults.refused:
                 self.send_response(faults.refused[self.command])
                 self.send_header("Content-Length", "0")
@@ -141,7 +149,7 @@ def bucket(server: Bucket) -> Iterator[Bucket]:
     files = server.files.with_name(f"bucket-{secrets.token_hex(4)}")
     files.mkdir()
     yield Bucket(files, Store(server.store.url, f"store:{files.name}", "prod"), server.faults)
-    server.faults.refused, server.faults.lost = {}, 0
+    server.faults.refused, server.faults.lost, server.faults.seconds = {}, 0, 0
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from backup import manifest
+from backup import manifest, store
 from backup.manifest import MANIFEST, SUFFIX
 from backup.restore import NEWEST, compare, fetch
 from backup.retention import Retention
@@ -75,8 +75,24 @@ def test_a_backup_that_is_too_old_is_a_failure(bucket: Bucket, saved: str, ident
 
 
 def test_another_key_does_not_open_a_backup(bucket: Bucket, saved: str, tmp_path: Path) -> None:
-    with pytest.raises(BackupError, match="cannot be opened: No matching keys found"):
+    with pytest.raises(BackupError, match=rf"prod/{saved}: it cannot be opened: No matching keys.*has 1 private keys"):
         fetch(bucket.store, NEWEST, tmp_path, [str(pyrage.x25519.Identity.generate())])
+
+
+def test_a_backup_for_an_older_key_is_opened_as_long_as_that_key_is_one_of_several(
+    bucket: Bucket, saved: str, identity: str, tmp_path: Path
+) -> None:
+    fetch(bucket.store, saved, tmp_path, [str(pyrage.x25519.Identity.generate()), identity])
+    assert (tmp_path / "dump.sql").read_bytes() == DUMP
+
+
+def test_a_store_that_is_too_slow_is_named_rather_than_its_neighbour(
+    bucket: Bucket, saved: str, identity: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "LONGEST", 0.2)
+    bucket.faults.seconds = 1
+    with pytest.raises(BackupError, match=r"the store store:.* has not done operations/list within 0.2 s"):
+        fetch(bucket.store, NEWEST, tmp_path, [identity])
 
 
 def cut(sealed: Path, described: Path) -> None:
