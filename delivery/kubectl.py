@@ -95,13 +95,11 @@ class Kubectl:
         return replace(self, patience=seconds, timeout=timeout)
 
     def get(self, name: str) -> Manifest | None:
-        answer = self._ask("get", name, "--ignore-not-found", "-o", "json")
-        found: Manifest | None = json.loads(answer) if answer else None
+        found: Manifest | None = self._read(name, "--ignore-not-found")
         return found
 
     def list(self, *kinds: str, selector: str = "") -> list[Manifest]:
-        answer = self._ask("get", ",".join(kinds), f"--selector={selector}", "-o", "json")
-        items: list[Manifest] = json.loads(answer)["items"]
+        items: list[Manifest] = self._read(",".join(kinds), f"--selector={selector}")["items"]
         return items
 
     def apply(self, objects: Iterable[Manifest]) -> None:
@@ -153,6 +151,13 @@ class Kubectl:
         finally:
             ended.set()
             thread.join()
+
+    def _read(self, what: str, option: str) -> Any:
+        answer = self._ask("get", what, option, "-o", "json")
+        try:
+            return json.loads(answer) if answer else None
+        except ValueError:
+            raise DeliveryError(f"kubectl get {what} printed what is not JSON: {answer!r:.80}") from None
 
     def _send(self, objects: Iterable[Manifest], *arguments: str, **options: Any) -> str:
         if not (items := [*objects]):

@@ -37,7 +37,15 @@ def run(*command: str, stdin: str | None = None, timeout: float = 600, good: tup
     """
     try:
         done = subprocess.run(
-            command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT
+            command,
+            input=stdin,
+            capture_output=True,
+            encoding="utf-8",
+            # What a container has printed may be anything.
+            errors="replace",
+            timeout=timeout,
+            check=False,
+            cwd=ROOT,
         )
     except FileNotFoundError:
         remedy = REMEDIES.get(command[0], "docs/cluster.md lists what a cluster needs")

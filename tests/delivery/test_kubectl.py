@@ -51,3 +51,13 @@ def test_a_program_that_took_too_long_is_not_asked_again(monkeypatch: pytest.Mon
     with pytest.raises(UnavailableError):
         kubectl.kubectl("get")
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("printed", ["Welcome\n{}", '{"items": ['])
+def test_what_is_not_json_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch, printed: str) -> None:
+    monkeypatch.setattr(kubectl, "run", lambda *command, **options: printed)
+    cluster = kubectl.Kubectl("prod")
+    for ask in (lambda: cluster.get("lease/delivery"), lambda: cluster.list("Pod", "Job")):
+        with pytest.raises(DeliveryError, match=r"kubectl get .* printed what is not JSON") as error:
+            ask()
+        assert len(str(error.value).splitlines()) == 1

@@ -33,3 +33,7 @@ def test_kubectl_that_is_not_there_is_named_with_the_line_that_installs_it(
 def test_a_program_that_is_not_there_is_named_with_the_remedy() -> None:
     with pytest.raises(DeliveryError, match="no-such-program is not installed"):
         run("no-such-program")
+
+
+def test_what_is_no_text_is_returned_as_far_as_it_is_one() -> None:
+    assert run(sys.executable, "-c", r"import sys; sys.stdout.buffer.write(b'a\xffb')") == "a\ufffdb"
