@@ -106,9 +106,18 @@ def read(cluster: Cluster, name: str) -> dict[str, str]:
 
 
 def values(found: Manifest | None) -> dict[str, str]:
-    """The decoded data of a Secret's object."""
-    data = (found or {}).get("data") or {}
-    return {key: base64.b64decode(value).decode() for key, value in data.items()}
+    """The decoded data of a Secret's object; DeliveryError where a value is no text."""
+    if found is None:
+        return {}
+    return {key: _text(found["metadata"], key, value) for key, value in (found.get("data") or {}).items()}
+
+
+def _text(metadata: Manifest, key: str, value: str) -> str:
+    try:
+        return base64.b64decode(value).decode()
+    except ValueError:
+        place = f"Secret {metadata['namespace']}/{metadata['name']}"
+        raise DeliveryError(f"{place}: the value of {key} is no text; set it anew, or keep it elsewhere") from None
 
 
 def secret(namespace: str, name: str, content: Mapping[str, str], kind: str = "Opaque") -> Manifest:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from app import credentials as keys
@@ -85,3 +87,11 @@ def test_no_value_is_printed(empty: Stage, capsys: pytest.CaptureFixture[str]) -
     text = "".join(capsys.readouterr())
     values = [*read(empty.cluster, DATABASE).values(), *read(empty.cluster, "backup").values()]
     assert not [value for value in values if len(value) > 15 and value in text]
+
+
+def test_a_value_that_is_no_text_is_named_with_its_secret(stage: Stage) -> None:
+    stage.cluster.by_hand(f"secret/{DATABASE}", {"data": {"app-password": base64.b64encode(b"\xff").decode()}})
+    for command in ("deploy", "rotate"):
+        with pytest.raises(DeliveryError, match="/db-credentials: the value of app-password is no text"):
+            stage.deploy("2") if command == "deploy" else stage.type_in(command, "prod")
+    assert stage.serving == {"1"}
