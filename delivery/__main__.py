@@ -48,15 +48,15 @@ def up(target: Target, registry: str, options: deploy.Options) -> None:
 def account(target: Target) -> str:
     """Makes a new link for the first account; asked for in a pod, as the answer is in no log."""
     environment, cluster = target.environment, target.cluster
-    ingresses = cluster.list("Ingress")
+    ingress = cluster.get("ingress/web")
     pods = cluster.list("Pod", selector=f"{COMPONENT}=web")
     ready = [pod for pod in pods if rollout.ready(pod)]
-    if not ingresses or not ready:
-        lacks = "no Ingress" if not ingresses else "no web pod that is ready"
+    if not ingress or not ready:
+        lacks = "no Ingress" if not ingress else "no web pod that is ready"
         command = f"make up ENV={environment.name}"
         raise DeliveryError(f"{environment.namespace} has {lacks}; {command} brings it up")
     name, container = ready[0]["metadata"]["name"], ready[0]["spec"]["containers"][0]["name"]
-    inside = ("python", "-m", "app.school_schedule", "account", "--url", url_of(ingresses[0]))
+    inside = ("python", "-m", "app.school_schedule", "account", "--url", url_of(ingress))
     return cluster.exec(name, container, *inside).strip()
 
 

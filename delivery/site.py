@@ -12,6 +12,7 @@ from delivery import credentials
 from delivery.cluster import Cluster, Manifest
 from delivery.ingress import IngressAdapter
 from delivery.render import Render
+from delivery.shell import DeliveryError
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,16 @@ class Site:
 
 
 def url_of(ingress: Manifest) -> str:
-    """What an Ingress serves."""
-    spec = ingress["spec"]
-    return f"{'https' if spec.get('tls') else 'http'}://{spec['rules'][0]['host']}"
+    """What an Ingress serves; DeliveryError where it names no host."""
+    return f"{'https' if ingress['spec'].get('tls') else 'http'}://{host_of(ingress)}"
+
+
+def host_of(ingress: Manifest) -> str:
+    """The host of its first rule; DeliveryError where that has none."""
+    match ingress["spec"]:
+        case {"rules": [{"host": str(host)}, *_]}:
+            return host
+    raise DeliveryError(f"ingress/{ingress['metadata']['name']} has no rule with a host; deliver a release")
 
 
 def connect(cluster: Cluster, render: Render, address: str | None = None, *, authority: bool = True) -> Site:
@@ -37,7 +45,7 @@ def connect(cluster: Cluster, render: Render, address: str | None = None, *, aut
     Without `authority` the Secret is not read, and the public authorities are trusted.
     """
     ingress = render.ingress
-    host = ingress["spec"]["rules"][0]["host"]
+    host = host_of(ingress)
     session = requests.Session()
     if render.tls_hosts and authority:
         trusted = credentials.read(cluster, "web-tls").get("ca.crt")

@@ -14,6 +14,7 @@ from delivery.cluster import Cluster, Manifest
 from delivery.image import Image
 from delivery.kubectl import Kubectl
 from delivery.render import Render
+from delivery.shell import DeliveryError
 from delivery.suites import Suites
 from delivery.target import Target
 from policy_tests.environment import Environment, find
@@ -311,3 +312,21 @@ def test_a_release_that_nobody_delivered_cannot_be_smoked(empty: Stage) -> None:
     with pytest.raises(Exception, match="has no good release; deliver one first"):
         empty.type_in("smoke", "prod")
     assert release.read(empty.cluster) == []
+
+
+def test_an_account_is_made_for_the_host_of_the_release_whatever_other_ingresses_there_are(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.cluster.server.programs["web"] = invitation
+    metadata = {"name": "cm-acme-http-solver", "namespace": PROD.namespace}
+    stage.cluster.create({"kind": "Ingress", "metadata": metadata, "spec": {"defaultBackend": {}}})
+    stage.type_in("account", "prod")
+    assert capsys.readouterr().out.startswith(f"https://{HOST}/invitation/of-web-")
+
+
+@pytest.mark.parametrize("rules", [None, [], [{}], [{"host": None}]])
+def test_an_ingress_without_a_host_is_named_in_one_line(stage: Stage, rules: object) -> None:
+    stage.cluster.server.programs["web"] = invitation
+    stage.cluster.by_hand("ingress/web", {"spec": {"rules": rules}})
+    with pytest.raises(DeliveryError, match="ingress/web has no rule with a host; deliver a release"):
+        stage.type_in("account", "prod")
