@@ -61,7 +61,7 @@ def held(cluster: Cluster, wait: float = 2 * SECONDS, work: str = "delivery") ->
 def _renew(cluster: Cluster, holder: str, next_holder: str) -> bool:
     """Writes the next holder where `holder` still has the lease; whether it does."""
     lease = _get(cluster)
-    if lease["spec"]["holderIdentity"] != holder:
+    if _holder(lease) != holder:
         return False
     _hold(cluster, lease, next_holder)
     return True
@@ -74,7 +74,7 @@ def _acquire(cluster: Cluster, holder: str, wait: float) -> None:
     deadline = since + wait
     while True:
         lease = _get(cluster)
-        other = lease["spec"]["holderIdentity"]
+        other = _holder(lease)
         if other == holder:
             # The answer that would have said so was lost.
             return
@@ -115,6 +115,11 @@ def _get(cluster: Cluster) -> Manifest:
     if lease is None:
         raise DeliveryError(f"somebody deleted {NAME} of {cluster.namespace}; try again")
     return lease
+
+
+def _holder(lease: Manifest) -> str:
+    """Who has it; nobody where somebody made it by hand without saying who."""
+    return str((lease.get("spec") or {}).get("holderIdentity") or "")
 
 
 def _hold(cluster: Cluster, lease: Manifest, holder: str) -> None:

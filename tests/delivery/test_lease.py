@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from delivery import lease
-from delivery.cluster import ConflictError, UnavailableError
+from delivery.cluster import ConflictError, Manifest, UnavailableError
 from delivery.lease import SECONDS, held
 from delivery.shell import DeliveryError
 from tests.delivery.fake import FakeCluster, Killed, LostError
@@ -167,3 +167,18 @@ def test_a_holder_in_a_pipeline_is_the_actor_of_its_run(
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
     assert lease.who() == name
+
+
+@pytest.mark.parametrize("spec", [{}, {"spec": {}}, {"spec": {"leaseDurationSeconds": 30}}, {"spec": None}])
+def test_a_lease_that_somebody_made_without_a_holder_is_free(empty: Stage, spec: Manifest) -> None:
+    metadata = {"name": "delivery", "namespace": empty.cluster.namespace}
+    empty.cluster.create({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, **spec})
+    with held(empty.cluster, wait=0):
+        assert holder(empty.cluster)
+
+
+def test_a_lease_whose_holder_somebody_has_taken_away_is_lost(empty: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    with held(empty.cluster):
+        empty.cluster.by_hand("lease/delivery", {"spec": None})
+        empty.cluster.pause(SECONDS)
+    assert "the lease has gone to somebody else" in capsys.readouterr().err
