@@ -36,13 +36,17 @@ def now(cluster: Cluster, *, prune: bool = True, seconds: float = 3600) -> str:
         printed = job.run(cluster, "backup", variables, seconds=seconds)
     except job.VanishedError as error:
         # It may have stored the backup before.
-        listed = listing(cluster)
-        if not listed or name(listed) < error.since:
+        printed = _newest(cluster)
+        if not error.since or not printed or name(printed) < error.since:
             raise
-        return listed.splitlines(keepends=True)[0]
-    if listed := printed or listing(cluster):
-        return printed or listed.splitlines(keepends=True)[0]
-    raise DeliveryError("a backup was made, and its name cannot be read: no log can")
+    if not printed and not (printed := _newest(cluster)):
+        raise DeliveryError("the backup is made, and its name cannot be read; `make backups` lists it")
+    return printed
+
+
+def _newest(cluster: Cluster) -> str:
+    """The line of the newest backup, empty where none is listed."""
+    return "".join(listing(cluster).splitlines(keepends=True)[:1])
 
 
 def name(printed: str) -> str:
@@ -100,8 +104,12 @@ def before_migration(cluster: Cluster, render: Render, releases: Iterable[Releas
     """
     good = release.last_good(releases)
     if good and good.render.find("CronJob", "backup") and good.render.schema != render.schema:
-        say(f"backing up before the schema changes from {good.render.schema} to {render.schema}")
-        now(cluster, seconds=1800)
+        change = f"before the schema changes from {good.render.schema} to {render.schema}"
+        say(f"backing up {change}")
+        try:
+            now(cluster, seconds=1800)
+        except DeliveryError as error:
+            raise DeliveryError(f"there is no backup from {change}, and nothing was applied: {error}") from error
 
 
 def listing(cluster: Cluster) -> str:

@@ -68,5 +68,12 @@ def read(cluster: Cluster, wait: float = 0) -> State | None:
                 ) from error
             cluster.pause(2)
         else:
-            tables, partial, made, size, _, free = answer.split()
-            return State(int(tables), partial != "0", made, int(size), int(free))
+            return _state(answer)
+
+
+def _state(answer: str) -> State:
+    try:
+        tables, partial, made, size, _, free = answer.split()
+        return State(int(tables), partial != "0", made, int(size), int(free))
+    except ValueError:
+        raise DeliveryError(f"the database's pod says what is no state of it: {answer!r:.200}") from None

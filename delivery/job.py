@@ -26,6 +26,8 @@ KEPT, SPARE = 600, 120
 STUCK, CROWDED = 30, 600
 # Seconds for which an API server that does not answer is asked how a Job is doing.
 PATIENCE = 600
+# Seconds after which a Job that is at work is told of again.
+QUIET = 300
 ENDED = ("Complete", "Failed")
 
 
@@ -158,7 +160,7 @@ def alone(job: Manifest, name: str, arguments: Sequence[str] = ()) -> Manifest:
     job["metadata"]["labels"] = {**job["metadata"].get("labels", {}), COMPONENT: name}
     pod = job["spec"]["template"]["spec"]
     before, found = [], None
-    for container in (*pod["initContainers"], *pod["containers"]):
+    for container in (*pod.get("initContainers", []), *pod["containers"]):
         if container["name"] == name:
             found = container
             break
@@ -199,7 +201,8 @@ def end(cluster: Cluster, names: Sequence[str]) -> None:
 def _end(cluster: Cluster, name: str, seconds: float) -> tuple[str | None, list[Manifest]]:
     """How a Job ended, None where that cannot be known; and it and its pods as last seen."""
     patient = cluster.patient(PATIENCE)
-    deadline, free, obstacle = cluster.now() + seconds, cluster.now(), ""
+    began = free = told = cluster.now()
+    deadline, obstacle = began + seconds, ""
     last: dict[str, Manifest] = {}
     while True:
         items = patient.list("Job", "Pod", selector=f"{LABEL}={name}")
@@ -220,6 +223,9 @@ def _end(cluster: Cluster, name: str, seconds: float) -> tuple[str | None, list[
             raise JobError(name, f"has not begun for {now - free:.0f} s: {obstacle}")
         if now > deadline:
             raise JobError(name, f"did not end within {seconds:.0f} s", _logs(cluster, name))
+        if now > told + QUIET:
+            told = now
+            say(f"job/{name} has not ended after {now - began:.0f} s; it has {seconds:.0f} s")
         cluster.pause(1)
 
 
@@ -258,11 +264,11 @@ def _begun(pod: Manifest) -> bool:
 
 def _obstacle(cluster: Cluster, names: Collection[str]) -> str:
     """The newest event about a Job and its pods, where it is a warning, in one line; or nothing."""
-    events = [item for item in cluster.list("Event") if item["involvedObject"]["name"] in names]
+    events = [item for item in cluster.list("Event") if item["involvedObject"].get("name") in names]
     newest = max(events, key=rollout.moment, default={})
     if newest.get("type") != "Warning":
         return ""
-    return f"{newest['reason']}: {newest['message']}".replace("\n", " ")
+    return rollout.words(newest)
 
 
 def _reason(cluster: Cluster, seen: Sequence[Manifest]) -> str:

@@ -181,4 +181,4 @@ def requests_by_status(metrics: str) -> Iterator[tuple[str, float]]:
     for family in text_string_to_metric_families(metrics):
         for sample in family.samples:
             if sample.name == "http_requests_total":
-                yield sample.labels["status"], sample.value
+                yield sample.labels.get("status", ""), sample.value

@@ -229,8 +229,12 @@ def warnings(cluster: Cluster) -> Iterator[str]:
     events = [event for event in cluster.list("Event") if event.get("type") == "Warning"]
     for event in sorted(events, key=moment):
         about = event["involvedObject"]
-        text = event["message"].replace("\n", " ")
-        yield f"{about['kind'].lower()}/{about['name']}: {event['reason']}: {text}"
+        yield f"{about.get('kind', '').lower()}/{about.get('name', '')}: {words(event)}"
+
+
+def words(event: Manifest) -> str:
+    """What an event says, in one line; its writer may have left out either part."""
+    return f"{event.get('reason', '')}: {event.get('message', '')}".replace("\n", " ")
 
 
 def moment(event: Manifest) -> str:

@@ -301,3 +301,7 @@ def test_only_one_series_of_a_text_is_counted() -> None:
         ("200", 1),
         ("500", 2),
     ]
+
+
+def test_a_series_without_a_status_counts_as_one_without_errors() -> None:
+    assert list(requests_by_status("http_requests_total 7\n")) == [("", 7)]

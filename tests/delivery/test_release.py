@@ -50,7 +50,6 @@ def test_the_only_good_one_is_never_forgotten() -> None:
     assert [release.number for release in forgotten(history("fffgf"), kept=2)] == [3, 1]
 
 
-<<<<<<< HEAD
 def test_ten_are_kept() -> None:
     assert [release.number for release in forgotten(history("g" * 12))] == [2, 1]
 
@@ -120,7 +119,8 @@ def test_where_no_release_is_good_none_runs(cluster: FakeCluster) -> None:
 def test_the_objects_are_those_of_all_releases() -> None:
     releases = [Release(1, "good", "", "", "", "", render(version)) for version in "12"]
     assert release.objects(releases) == [*render("1").objects, *render("2").objects]
-=======
+
+
 def damaged(stage: Stage, number: int, **changes: Any) -> None:
     """Somebody has put another ConfigMap in the place of a record."""
     server = stage.cluster.server
