@@ -307,7 +307,7 @@ def main() -> int:
     parser.add_argument("--base", help="a Git revision: only lines that it does not have")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     lines = changed_lines(options.base) if options.base else None
     rows, enough = zip(*[measure(package, lines, options) for package in options.packages or PACKAGES], strict=True)
     heads = ("package", "changes", *OUTCOMES, "share", "at least")

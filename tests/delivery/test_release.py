@@ -62,18 +62,18 @@ def cluster() -> FakeCluster:
     return cluster
 
 
-RENDER = render("1")
+FIRST = render("1")
 
 
 def record(cluster: FakeCluster) -> Release:
-    return release.record(cluster, RENDER, commit="c0ffee", by="somebody")
+    return release.record(cluster, FIRST, commit="c0ffee", by="somebody")
 
 
 def test_a_release_is_read_as_it_was_recorded(cluster: FakeCluster) -> None:
     recorded = record(cluster)
     assert release.read(cluster) == [recorded]
-    assert (recorded.number, recorded.phase, recorded.render) == (1, "pending", RENDER)
-    assert (recorded.commit, recorded.by, recorded.image) == ("c0ffee", "somebody", RENDER.image)
+    assert (recorded.number, recorded.phase, recorded.render) == (1, "pending", FIRST)
+    assert (recorded.commit, recorded.by, recorded.image) == ("c0ffee", "somebody", FIRST.image)
     assert recorded.at.endswith("+00:00")
     assert cluster.get(recorded.name)
 
