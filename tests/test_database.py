@@ -8,7 +8,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, func, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import commands, database
@@ -127,3 +127,30 @@ def test_a_schema_of_no_release_is_left_alone_and_told(engine: Engine, sessions:
     with pytest.raises(DatabaseError, match=line):
         database.migrate(engine)
     assert (database.problem(engine) or "").startswith(line)
+
+
+def test_an_error_of_the_statement_s_own_is_not_tried_again(engine: Engine) -> None:
+    calls: list[None] = []
+
+    def fail() -> None:
+        calls.append(None)
+        with engine.connect() as connection:
+            connection.execute(text("CREATE nonsense"))
+
+    with pytest.raises(DBAPIError):
+        database.patiently(fail, wait=600)
+    assert len(calls) == 1
+
+
+def test_a_connection_that_is_not_to_be_had_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.database.time.sleep", lambda _: None)
+    nowhere = database.connect(Settings(db_host="127.0.0.1", db_port=1, db_password="x"))
+    calls: list[None] = []
+
+    def succeed_at_last() -> None:
+        calls.append(None)
+        if len(calls) < 3:
+            nowhere.connect()
+
+    database.patiently(succeed_at_last, wait=600)
+    assert len(calls) == 3
