@@ -11,10 +11,15 @@ from delivery.shell import DeliveryError
 # How many tables the schema has, whether a restore into it has not ended (base/backup/load.sh),
 # when its first table was made, and how many bytes it takes; the account is one that the pod knows.
 QUERY = """set -eu
-user=$(cat /run/secrets/db-credentials/accounts-user)
+set -- --defaults-file=/run/accounts/client.cnf
+# A pod of v0.1.0 has no such file, and knows the Secret alone.
+if [ ! -f /run/accounts/client.cnf ]; then
 MYSQL_PWD=$(cat /run/secrets/db-credentials/accounts-password)
 export MYSQL_PWD
-mysql --protocol=tcp --host=127.0.0.1 --user="$user" --batch --skip-column-names --execute \
+user=$(cat /run/secrets/db-credentials/accounts-user)
+set -- --protocol=tcp --host=127.0.0.1 --user="$user"
+fi
+mysql "$@" --batch --skip-column-names --execute \
 "SET SESSION information_schema_stats_expiry = 0; \
 SELECT COUNT(*), COALESCE(SUM(table_name = 'restoring'), 0), COALESCE(MIN(create_time), 0) + 0, \
 COALESCE(SUM(data_length + index_length), 0) \

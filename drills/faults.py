@@ -49,8 +49,8 @@ while time.monotonic() < end:
 """
 ACCOUNT = """exec mysql --defaults-file=/run/accounts/client.cnf --default-character-set=utf8mb4 --batch \
 --skip-column-names school_schedule"""
-ROOT = """set -eu; MYSQL_PWD=$(cat /run/secrets/db-credentials/rootpassword); export MYSQL_PWD; exec mysql --user=root \
---batch --skip-column-names --socket=/var/run/mysqld/mysqld.sock"""
+ROOT = """exec mysql --defaults-file=/run/accounts/root.cnf \
+--batch --skip-column-names"""
 
 
 def query(stage: Stage, statements: str, *, client: str = ACCOUNT, pod: str = "mysql-0") -> str:

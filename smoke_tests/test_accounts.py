@@ -5,10 +5,15 @@ from __future__ import annotations
 from smoke_tests.environment import EXEC, Environment
 
 # root alone may read this, from inside the database's pod alone.
+# It is known there as the server has it; a pod of v0.1.0 has the Secret alone.
 ACCOUNTS = """
+set -- --defaults-file=/run/accounts/root.cnf
+if [ ! -f /run/accounts/root.cnf ]; then
 MYSQL_PWD=$(cat /run/secrets/db-credentials/rootpassword)
 export MYSQL_PWD
-exec mysql --no-defaults --socket=/var/run/mysqld/mysqld.sock --user=root --batch --skip-column-names --execute "
+set -- --no-defaults --socket=/var/run/mysqld/mysqld.sock --user=root
+fi
+exec mysql "$@" --batch --skip-column-names --execute "
 SELECT QUOTE(user), plugin, account_locked, authentication_string = '' FROM mysql.user"
 """
 BY_PASSWORD = ("caching_sha2_password", "sha256_password", "mysql_native_password")

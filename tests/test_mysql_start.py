@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from app import database
-from app.credentials import additions
+from app.credentials import CERTIFICATE, additions
 from app.settings import Settings
 from tests.conftest import needs_mysql
 from tests.mysql import docker, pinned_image
@@ -73,6 +75,9 @@ class Server:
         docker(
             "run", "--detach", "--name", self.name, *self.options(), "--publish=127.0.0.1::3306", self.image, "mysqld"
         )
+        self.await_answer()
+
+    def await_answer(self) -> None:
         deadline = time.monotonic() + 120
         while True:
             try:
@@ -81,6 +86,22 @@ class Server:
             except subprocess.CalledProcessError:
                 assert time.monotonic() < deadline, docker("logs", self.name)
                 time.sleep(1)
+
+    def replace(self, keys: dict[str, str]) -> None:
+        """Changes the Secret, as an editor leaves it."""
+        self.keys |= keys
+        for key, content in keys.items():
+            (self.folder / "secret" / key).write_text(content + "\n")
+
+    def learn(self, what: str) -> None:
+        docker("exec", self.name, "sh", "/etc/mysql/conf.d/accounts.sh", what)
+
+    def ping(self) -> int:
+        """The exit code of the probes."""
+        pod = yaml.safe_load((MYSQL / "statefulset.yaml").read_text())["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        command = ["docker", "exec", self.name, *container["readinessProbe"]["exec"]["command"]]
+        return subprocess.run(command, capture_output=True, check=False).returncode
 
     def stop(self) -> None:
         subprocess.run(["docker", "rm", "--force", "--volumes", self.name], capture_output=True, check=False)
@@ -168,9 +189,68 @@ def test_a_first_start_that_is_killed_begins_anew(server: Server) -> None:
 def test_a_new_password_in_the_secret_holds_from_the_next_start(server: Server) -> None:
     server.start()
     server.stop()
-    for key, content in {"rootpassword": drawn(3), "accounts-password": drawn(4)}.items():
-        server.keys[key] = content
-        (server.folder / "secret" / key).write_text(content + "\n")
+    server.replace({"rootpassword": drawn(3), "accounts-password": drawn(4)})
     server.start()
     server.login()
     assert server.accounts() == OURS
+
+
+def test_a_running_server_learns_the_passwords_and_goes_by_them_when_it_is_killed(server: Server) -> None:
+    server.start()
+    server.replace({"rootpassword": drawn(5), "accounts-password": drawn(6)})
+    assert server.ping() == 0
+    with pytest.raises(OperationalError):
+        server.login()
+    for _ in range(2):
+        server.learn("passwords")
+        server.login()
+        assert server.accounts() == OURS
+    docker("restart", "--time=0", server.name)
+    server.await_answer()
+    server.login()
+
+
+def test_a_run_that_was_interrupted_after_the_server_had_learnt_goes_on(server: Server) -> None:
+    server.start()
+    before = (server.folder / "accounts" / "root.cnf").read_text()
+    server.replace({"rootpassword": drawn(7)})
+    server.learn("passwords")
+    (server.folder / "accounts" / "root.cnf").write_text(before)
+    server.learn("passwords")
+    assert server.accounts() == OURS
+
+
+def test_a_running_server_learns_a_certificate_and_keeps_its_own_where_that_is_none(server: Server) -> None:
+    def shown() -> str:
+        return server.root("SHOW STATUS LIKE 'Ssl_server_not_after'")
+
+    server.start()
+    before = shown()
+    others = {key: text for key, text in server.keys.items() if key not in CERTIFICATE}
+    new = additions(others, "test")
+    server.replace(new | {"tls.key": server.keys["tls.key"]})
+    with pytest.raises(SystemExit):
+        server.learn("certificate")
+    assert shown() == before
+    server.replace(new)
+    server.learn("certificate")
+    assert shown() != before
+    server.login()
+
+
+def test_the_probes_need_neither_a_password_nor_a_free_connection(server: Server) -> None:
+    server.start()
+    server.root("SET GLOBAL max_connections = 1")
+    held = subprocess.Popen(
+        ["docker", "exec", server.name, "mysql", "--defaults-file=/run/accounts/client.cnf", "-e", "DO SLEEP(30)"]
+    )
+    try:
+        while "SLEEP" not in server.root("SELECT info FROM information_schema.processlist WHERE user = 'accounts'"):
+            assert held.poll() is None
+            time.sleep(0.2)
+        assert server.ping() == 0
+    finally:
+        held.kill()
+        held.wait()
+    server.root("SHUTDOWN")
+    assert server.ping() != 0
