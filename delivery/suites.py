@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from delivery import traffic
 from delivery.cluster import Cluster
 from delivery.render import Render
-from delivery.shell import ROOT, DeliveryError
+from delivery.shell import ROOT, DeliveryError, say, screen
 from delivery.site import connect
 from delivery.traffic import Answer
 from policy_tests.environment import Environment
@@ -37,10 +37,16 @@ class Suites:
 
 
 def _pytest(suite: str, environment: Environment, render: Render, *options: str, why: str) -> None:
-    file = ROOT / "build" / environment.name / "proven.yaml"
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """Runs a suite; what it prints is at most a screen of it, and whole in build/ENV."""
+    folder = ROOT / "build" / environment.name
+    folder.mkdir(parents=True, exist_ok=True)
+    file, report = folder / "proven.yaml", folder / f"{suite}.txt"
     file.write_text(render.text)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", suite]
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "--color=no", "-p", "no:cacheprovider", suite]
     options = (f"--env={environment.name}", f"--manifests={file}", *options)
-    if subprocess.run([*command, *options], cwd=ROOT, check=False).returncode:
+    say(f"running {suite}")
+    with report.open("w") as written:
+        done = subprocess.run([*command, *options], cwd=ROOT, check=False, stdout=written, stderr=subprocess.STDOUT)
+    print(screen(report.read_text(), report), flush=True)
+    if done.returncode:
         raise DeliveryError(why)

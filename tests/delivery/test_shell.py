@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from delivery.shell import DeliveryError, run
+from delivery import shell
+from delivery.shell import HEIGHT, WIDTH, DeliveryError, run, say, screen
 
 
 def test_output_is_returned_and_input_is_passed_on() -> None:
@@ -37,3 +38,36 @@ def test_a_program_that_is_not_there_is_named_with_the_remedy() -> None:
 
 def test_what_is_no_text_is_returned_as_far_as_it_is_one() -> None:
     assert run(sys.executable, "-c", r"import sys; sys.stdout.buffer.write(b'a\xffb')") == "a\ufffdb"
+
+
+def test_what_fits_a_screen_is_shown_as_it_is(tmp_path: Path) -> None:
+    text = "line\n" * HEIGHT
+    assert screen(text, tmp_path / "whole.txt") == text
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_a_long_text_the_beginning_and_the_end_are_shown_and_where_the_whole_is(tmp_path: Path) -> None:
+    text, file = "\n".join(f"line {number}" for number in range(9000)), tmp_path / "build" / "whole.txt"
+    lines = screen(text, file).splitlines()
+    assert len(lines) == HEIGHT
+    assert (lines[0], lines[-1]) == ("line 0", "line 8999")
+    left_out = 9000 - (HEIGHT - 1)
+    assert f"... {left_out} more lines: {file} ..." in lines
+    assert file.read_text() == text
+
+
+def test_a_long_line_is_cut(tmp_path: Path) -> None:
+    assert screen("x" * 9000, tmp_path / "whole.txt") == "x" * WIDTH + " ..."
+
+
+def test_a_text_that_cannot_be_kept_is_shown_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "build").touch()
+    assert len(screen("x\n" * 9000, tmp_path / "build" / "whole.txt").splitlines()) == HEIGHT
+
+
+def test_whatever_is_said_is_at_most_a_screen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shell, "ROOT", tmp_path)
+    say("a warning\n" * 9000)
+    assert len(capsys.readouterr().err.splitlines()) == HEIGHT

@@ -56,3 +56,17 @@ def test_without_an_address_the_smoke_tests_find_the_ingress_by_dns(checkout: Pa
 def test_a_suite_that_fails_stops_the_delivery(checkout: Path, suite: str, reason: str) -> None:
     with pytest.raises(DeliveryError, match=reason):
         getattr(Suites("another"), suite)(PROD, render("2"))
+
+
+def test_a_suite_with_thousands_of_lines_prints_a_screen_and_names_the_file(
+    checkout: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    test = "def test_long():\n    print('x\\n' * 9000)\n    assert False\n"
+    (checkout / "smoke_tests" / "test_long.py").write_text(test)
+    with pytest.raises(DeliveryError, match="its smoke tests fail"):
+        Suites("127.0.0.1").smoke(PROD, render("1"))
+    printed = "".join(capfd.readouterr())
+    file = checkout / "build" / "prod" / "smoke_tests.txt"
+    assert len(printed.splitlines()) < 50
+    assert str(file) in printed and "1 failed, 1 passed" in printed
+    assert len(file.read_text().splitlines()) > 9000
