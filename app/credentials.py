@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import subprocess
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
 
 ROOT = "root"
 ROLES = ("app", "migration", "backup", "exporter", "accounts")
@@ -17,6 +20,10 @@ REMEDY = "Job credentials or `make credentials ENV=...` adds it"
 
 class CredentialsError(Exception):
     """The keys that are there contradict each other; the text is one line without a value."""
+
+
+class UnreadableError(CredentialsError):
+    """What openssl was given is not what it was said to be."""
 
 
 def value(text: str) -> str:
@@ -88,6 +95,43 @@ def self_signed(hosts: list[str], days: int) -> tuple[str, str]:
     return key, _openssl("req", *request, *extensions, stdin=key)
 
 
+def fault(certificate: str, key: str, *hosts: str) -> str:
+    """Why a server cannot serve `hosts` by a certificate and its key, both PEM; empty for nothing.
+
+    Whether the authority is trusted is not looked at.
+
+    Raises:
+        CredentialsError: openssl is not there.
+    """
+    try:
+        pair, begins, ends, others = _read(certificate, key, hosts)
+    except UnreadableError:
+        return "tls.crt and tls.key are not a certificate and a key in PEM"
+    now = datetime.now(UTC)
+    if not pair:
+        return "tls.key is not the key of tls.crt"
+    if _moment(begins) > now:
+        return f"tls.crt is not valid before {begins}"
+    if _moment(ends) < now:
+        return f"tls.crt expired on {ends}"
+    return f"tls.crt is not for {', '.join(others)}" if others else ""
+
+
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text, "%b %d %H:%M:%S %Y GMT").replace(tzinfo=UTC)
+
+
+# A delivery asks about the same one again and again.
+@lru_cache(maxsize=32)
+def _read(certificate: str, key: str, hosts: tuple[str, ...]) -> tuple[bool, str, str, list[str]]:
+    """Whether key and certificate belong together, its first and last moment, and the hosts that it is not for."""
+    own = _openssl("x509", "-noout", "-pubkey", stdin=certificate)
+    pair = own == _openssl("pkey", "-pubout", stdin=key)
+    shown = [_openssl("x509", "-dates", "-checkhost", host, stdin=certificate) for host in hosts]
+    begins, ends = re.findall(r"^not(?:Before|After)=(.*)$", shown[0], re.MULTILINE)
+    return pair, begins, ends, [host for host, text in zip(hosts, shown, strict=True) if "NOT match" in text]
+
+
 def _openssl(*arguments: str, stdin: str | None = None) -> str:
     try:
         done = subprocess.run(  # noqa: S603 -- the arguments of this module
@@ -101,5 +145,5 @@ def _openssl(*arguments: str, stdin: str | None = None) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CredentialsError(f"openssl cannot be run: {error}") from None
     if done.returncode or "-----BEGIN" not in done.stdout:
-        raise CredentialsError(f"openssl {arguments[0]} failed: {' '.join(done.stderr.split())}")
+        raise UnreadableError(f"openssl {arguments[0]} failed: {' '.join(done.stderr.split())}")
     return done.stdout

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,34 @@ def test_without_openssl_one_line_says_so(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CredentialsError, match="openssl cannot be run"):
         credentials.self_signed(["mysql"], 1)
+
+
+def certificate() -> tuple[str, str]:
+    """One for two hosts, and its key."""
+    key, certificate = credentials.self_signed(["a.example", "*.b.example"], days=3)
+    return certificate, key
+
+
+def test_a_certificate_for_its_hosts_has_no_fault() -> None:
+    assert credentials.fault(*certificate(), "a.example", "any.b.example") == ""
+
+
+def test_what_is_wrong_with_a_certificate_is_said() -> None:
+    good, key = certificate()
+    other, _ = certificate()
+    wrong = credentials.fault(good, key, "a.example", "c.example", "d.example")
+    assert wrong == "tls.crt is not for c.example, d.example"
+    assert credentials.fault(other, key, "a.example") == "tls.key is not the key of tls.crt"
+    for texts in (("", ""), ("x", key), (good, ""), (good, good)):
+        assert "are not a certificate and a key" in credentials.fault(*texts, "a.example")
+
+
+@pytest.mark.parametrize(("year", "fault"), [(2020, "tls.crt is not valid before "), (2100, "tls.crt expired on ")])
+def test_a_certificate_at_another_time_is_a_fault(monkeypatch: pytest.MonkeyPatch, year: int, fault: str) -> None:
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Clock:
+            return cls(year, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(credentials, "datetime", Clock)
+    assert credentials.fault(*certificate(), "a.example").startswith(fault)
