@@ -27,7 +27,7 @@ from delivery import (
 from delivery.cluster import Cluster
 from delivery.kubectl import Kubectl
 from delivery.render import COMPONENT
-from delivery.shell import DeliveryError
+from delivery.shell import DeliveryError, say
 from delivery.site import url_of
 from delivery.suites import Suites
 from delivery.target import Target
@@ -123,7 +123,10 @@ def parser() -> argparse.ArgumentParser:
     command("credentials", "create the database's accounts and certificate that the environment's Secret lacks")
     encrypting = command("secrets", "write into secrets/ENV.enc.yaml what it lacks of the same, encrypted")
     encrypting.add_argument("--from-cluster", action="store_true", help="take over what the environment has")
-    command("rotate", "new passwords for the database's accounts, while the application goes on")
+    rotating = command("rotate", "new passwords for the database's accounts, while the application goes on")
+    what = rotating.add_mutually_exclusive_group()
+    what.add_argument("--certificate", action="store_true", help="and a new certificate of the database's server")
+    what.add_argument("--by-hand", action="store_true", help="make none, take up what somebody put into the Secret")
     command("restore-drill", "make a database of the newest backup, beside the live one")
     command("backups", "the backups that there are, newest first")
     command("account", "a new link by which the first account is made")
@@ -160,10 +163,11 @@ def run(options: argparse.Namespace, target: Target) -> None:
             print(restore.restore(target, restore.Options(*words)), end="")
         case "credentials":
             credentials.ensure_database(cluster)
+            credentials.ensure_site(cluster)
         case "secrets":
             sops.make(environment, cluster if options.from_cluster else None)
         case "rotate":
-            rotation.rotate(target)
+            rotation.rotate(target, certificate=options.certificate, by_hand=options.by_hand)
         case "backup":
             print(backup.make(cluster), end="")
         case "restore-drill":
@@ -206,10 +210,10 @@ def main() -> int:
         else:
             run(options, target_of(options))
     except (DeliveryError, ManifestError) as error:
-        print(f"delivery: {error}", file=sys.stderr)
+        say(str(error))
         return 1
     except KeyboardInterrupt:
-        print("delivery: interrupted; the same command again finishes the work", file=sys.stderr)
+        say("interrupted; the same command again finishes the work")
         return 130
     return 0
 

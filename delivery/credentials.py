@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from app import credentials as keys
 from app.credentials import CredentialsError
+from delivery import server
 from delivery.cluster import Cluster, Manifest, RefusedError
 from delivery.shell import DeliveryError, say
 from policy_tests.environment import Environment
@@ -19,21 +20,40 @@ force_path_style = true
 access_key_id = any
 secret_access_key = any
 """
-DATABASE = "db-credentials"
+DATABASE, SITE = "db-credentials", "web-tls"
+RUNBOOK = "docs/secrets.md"
+# An annotation of the Secret while it has passwords that not every pod has taken up.
+STATE = "rotation"
 
 
 def ensure_database(cluster: Cluster) -> None:
-    """Creates Secret `db-credentials`, or adds what it lacks of accounts and of a certificate."""
+    """Creates Secret `db-credentials`, or adds what it lacks of accounts and of a certificate.
+
+    Where a server runs, what it knows of the missing is taken from it, and the rest is as in the
+    midst of a rotation, which `make rotate` finishes.
+    """
     found = cluster.get(f"secret/{DATABASE}")
-    more = additions(values(found), cluster.namespace)
+    there = values(found)
+    taken = _kept(cluster, keys.missing(there))
+    more = taken | additions(there | taken, cluster.namespace)
     if found is None:
         _create(cluster, secret(cluster.namespace, DATABASE, more))
     elif more:
         replace(cluster, DATABASE, more, found["metadata"]["resourceVersion"])
+    if taken:
+        say(f"{', '.join(sorted(taken))} are the running database's; the others are new")
+        cluster.patch(f"secret/{DATABASE}", {"metadata": {"annotations": {STATE: "begun"}}})
+
+
+def _kept(cluster: Cluster, lacking: set[str]) -> dict[str, str]:
+    """What the running server has of the keys that the Secret lacks; no certificate that is of no use."""
+    kept = server.known(cluster) if lacking else {}
+    useless = kept and keys.fault(kept["tls.crt"], kept["tls.key"], "mysql")
+    return {key: kept[key] for key in lacking & kept.keys() if not (useless and key in keys.CERTIFICATE)}
 
 
 def require_database(environment: Environment, cluster: Cluster) -> None:
-    """The same for a delivery, which may lack the right to it.
+    """The same for a delivery, which may lack the right to it; the server then goes by the Secret.
 
     Raises:
         DeliveryError: the Secret lacks something; the text tells who has to do what.
@@ -51,6 +71,36 @@ def require_database(environment: Environment, cluster: Cluster) -> None:
         how = f"it comes from {makers[0]}" if makers else by_hand
         lacks = f"Secret {cluster.namespace}/{DATABASE} lacks {names}"
         raise DeliveryError(f"{lacks}; {how}") from None
+    server.learn(cluster, read(cluster, DATABASE))
+
+
+def check_certificates(environment: Environment, cluster: Cluster, hosts: Sequence[str]) -> None:
+    """Before anything is applied, whether the database's certificate and the site's can be used.
+
+    One that cert-manager makes is its own to renew, so a fault of it is said and no more.
+
+    Raises:
+        DeliveryError: one cannot; the text is one line that names the Secret and the remedy.
+    """
+    for name, wanted in ((DATABASE, ["mysql"]), (SITE, hosts)):
+        found = cluster.get(f"secret/{name}") if wanted else None
+        there = values(found)
+        # Without a key it is that of a server elsewhere; `keys.missing` sees to the others.
+        if found is None or "tls.key" not in there:
+            continue
+        try:
+            why = keys.fault(there.get("tls.crt", ""), there["tls.key"], *wanted)
+        except CredentialsError as error:
+            say(f"the certificates were not looked at: {error}")
+            return
+        fault = f"Secret {cluster.namespace}/{name}: {why}; "
+        if why and "cert-manager.io/certificate-name" in found["metadata"].get("annotations", {}):
+            say(f"{fault}cert-manager has to make another")
+        elif why and name == SITE and there.get("tls.crt") == there.get("ca.crt"):
+            away = f"`kubectl -n {cluster.namespace} delete secret {SITE}`"
+            raise DeliveryError(f"{fault}{away}, then {remedy(environment)}, makes another")
+        elif why:
+            raise DeliveryError(f"{fault}{RUNBOOK} (When a Secret is wrong) has the way back")
 
 
 def remedy(environment: Environment) -> str:
@@ -86,11 +136,19 @@ def ensure_tls(cluster: Cluster, hosts: Sequence[str]) -> None:
 
     `ca.crt` repeats the certificate, where cert-manager too puts what a client must trust.
     """
-    if not hosts or read(cluster, "web-tls"):
+    if not hosts or read(cluster, SITE):
         return
     key, certificate = keys.self_signed(list(hosts), days=90)
     content = {"tls.crt": certificate, "tls.key": key, "ca.crt": certificate}
-    _create(cluster, secret(cluster.namespace, "web-tls", content, "kubernetes.io/tls"))
+    _create(cluster, secret(cluster.namespace, SITE, content, "kubernetes.io/tls"))
+
+
+def ensure_site(cluster: Cluster) -> None:
+    """As `ensure_tls`, for the hosts of the Ingress that is there, unless cert-manager sees to them."""
+    for ingress in cluster.list("Ingress"):
+        issued = any(name.startswith("cert-manager.io/") for name in ingress["metadata"].get("annotations", {}))
+        if not issued:
+            ensure_tls(cluster, [host for entry in ingress["spec"].get("tls", []) for host in entry["hosts"]])
 
 
 def replace(cluster: Cluster, name: str, new: Mapping[str, str], version: str | None = None) -> None:

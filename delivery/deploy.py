@@ -56,6 +56,7 @@ def deploy(target: Target, render: Render, options: Options) -> None:
         backup.refuse_partial(environment, cluster)
         sops.apply(environment, cluster)
         credentials.require_database(environment, cluster)
+        credentials.check_certificates(environment, cluster, render.tls_hosts)
         before = release.read(cluster)
         print(changes(cluster, render, before), flush=True)
         backup.before_migration(cluster, render, before)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from delivery.cluster import Manifest
 from delivery.database import QUERY
 from delivery.render import COMPONENT
+from delivery.server import CERTIFICATE, KNOWN, MOUNTED, PASSWORDS, READ, SCRIPT
 from delivery.shell import DeliveryError
 from tests.delivery.server import Container, NotYetError, Server, StepError
 
@@ -29,6 +30,8 @@ class Database:
         kept: how many backups of a namespace a run that prunes leaves.
         broken: the steps that fail, and the words that they fail with.
         passwords: of each account those that the server takes, two at most.
+        known: what the server goes by of root, `accounts` and the certificate.
+        keeps: whether its pod keeps a copy of that, as those of older releases do not.
         scratch: of each pod of a Job, what its steps hand on.
     """
 
@@ -39,6 +42,8 @@ class Database:
     kept: int = 1000
     broken: dict[str, str] = field(default_factory=dict)
     passwords: dict[str, list[str]] = field(default_factory=dict)
+    known: dict[str, str] = field(default_factory=dict)
+    keeps: bool = True
     scratch: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -57,12 +62,23 @@ class Database:
             self.save,
         )
         server.steps |= {step.__name__: step for step in steps}
-        server.programs["mysql"] = self.answer
+        server.programs["mysql"] = lambda pod, command: self.answer(server, pod, command)
 
-    def answer(self, pod: Manifest, command: tuple[str, ...]) -> str:
-        """What `delivery.database.QUERY` prints in the database's own pod."""
-        if command != ("sh", "-c", QUERY):
-            raise DeliveryError("command terminated with exit code 127")
+    def answer(self, server: Server, pod: Manifest, command: tuple[str, ...]) -> str:
+        """What a command of the delivery prints in the database's own pod."""
+        mounted = mounted_of(server, pod["metadata"]["namespace"])
+        match command:
+            case ("sh", "-c", script, folder) if script == READ and folder in (KNOWN, MOUNTED):
+                there = mounted if folder == MOUNTED else self.known if self.keeps else {}
+                return "".join(f"{key} {base64.b64encode(text.encode()).decode()}\n" for key, text in there.items())
+            case ("sh", script, "passwords" | "certificate" as word) if script == SCRIPT:
+                told = PASSWORDS if word == "passwords" else CERTIFICATE
+                self.known |= {key: mounted[key] for key in told}
+                return ""
+            case ("sh", "-c", script) if script == QUERY:
+                pass
+            case _:
+                raise DeliveryError("command terminated with exit code 127")
         tables = 5 if self.data or self.partial else 0
         return f"{tables}\t{int(self.partial)}\t{self.made}\t1000\n   Avail\n1000000\n"
 
@@ -70,6 +86,7 @@ class Database:
         """Brings the Secret's passwords to the server; with --forget they are the only ones."""
         if container.pod["metadata"]["labels"].get(COMPONENT) == "database":
             # It makes the accounts of a new volume.
+            self.known = mounted_of(container.server, container.namespace)
             return ""
         try:
             self._connect(container)
@@ -80,6 +97,10 @@ class Database:
         secret = container.server.objects.get(("Secret", container.namespace, "db-credentials"))
         if secret is None:
             raise StepError("the Secret lacks accounts-user")
+        if mounted_of(container.server, container.namespace).get("accounts-password") != self.known.get(
+            "accounts-password"
+        ):
+            raise NotYetError
         for account in ROTATED:
             password = base64.b64decode(secret["data"].get(account, "")).decode()
             known = self.passwords.setdefault(account, [])
@@ -163,6 +184,12 @@ def _answers(pod: Manifest) -> bool:
 def failure(message: str) -> StepError:
     """As a program of ours says it."""
     return StepError(json.dumps({"level": "ERROR", "message": message}))
+
+
+def mounted_of(server: Server, namespace: str) -> dict[str, str]:
+    """What the database's pod has of the Secret."""
+    data = server.objects.get(("Secret", namespace, "db-credentials"), {}).get("data", {})
+    return {key: base64.b64decode(data[key]).decode() for key in (*PASSWORDS, *CERTIFICATE) if key in data}
 
 
 def pod_of(container: Container) -> str:

@@ -37,8 +37,11 @@ def template(component: str, *containers: Manifest, **spec: Any) -> Manifest:
     return {"metadata": {"labels": labels}, "spec": {"containers": list(containers), **spec}}
 
 
-def workload(kind: str, name: str, component: str, *containers: Manifest, **spec: Any) -> Manifest:
-    pod = template(component, *containers)
+def workload(
+    kind: str, name: str, component: str, *containers: Manifest, before: tuple[str, ...] = (), **spec: Any
+) -> Manifest:
+    initial = [{"name": step, "args": []} for step in before]
+    pod = template(component, *containers, **({"initContainers": initial} if initial else {}))
     selector = {"matchLabels": pod["metadata"]["labels"]}
     fields = {"selector": selector, "template": pod, "replicas": 1, **spec}
     return body("apps/v1", kind, name, component, spec=fields)
@@ -75,7 +78,7 @@ def render(version: str, schema: str = "0001", *more: Manifest, hosts: bool = Tr
             body("v1", "ServiceAccount", "web", "web"),
             body("v1", "ConfigMap", config, "web", data={"VERSION": version}),
             body("v1", "Service", "web", "web", spec={"selector": {COMPONENT: "web"}}),
-            workload("StatefulSet", "mysql", "database", {"name": "mysql", "image": "mysql"}),
+            workload("StatefulSet", "mysql", "database", {"name": "mysql", "image": "mysql"}, before=("accounts",)),
             body("batch/v1", "Job", "accounts", "accounts", spec={"template": accounts}),
             web,
             workload("Deployment", "worker", "worker", {"name": "worker", **serving}),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import re
 
 import pytest
 
@@ -9,7 +10,8 @@ from delivery import credentials
 from delivery.cluster import ConflictError
 from delivery.credentials import DATABASE, ensure_backup, ensure_database, read, require_database
 from delivery.shell import DeliveryError
-from tests.delivery.small import PROD, Stage
+from tests.delivery.faults import typed
+from tests.delivery.small import HOST, PROD, Stage
 
 SECRET = f"secret/{DATABASE}"
 
@@ -95,3 +97,83 @@ def test_a_value_that_is_no_text_is_named_with_its_secret(stage: Stage) -> None:
         with pytest.raises(DeliveryError, match="/db-credentials: the value of app-password is no text"):
             stage.deploy("2") if command == "deploy" else stage.type_in(command, "prod")
     assert stage.serving == {"1"}
+
+
+def site(stage: Stage, *hosts: str, authority: str = "", **annotations: str) -> None:
+    """A certificate for some hosts in Secret `web-tls`."""
+    key, certificate = keys.self_signed(list(hosts), days=1)
+    content = {"tls.crt": certificate, "tls.key": key, "ca.crt": authority or certificate}
+    body = credentials.secret(PROD.namespace, "web-tls", content, "kubernetes.io/tls")
+    body["metadata"]["annotations"] = annotations
+    stage.cluster.create(body)
+
+
+def test_a_certificate_for_another_host_stops_a_delivery_which_says_how_to_get_one(stage: Stage) -> None:
+    site(stage, "other.example")
+    with pytest.raises(
+        DeliveryError, match=f"^Secret {PROD.namespace}/web-tls: tls.crt is not for {HOST}; "
+    ) as refused:
+        stage.deploy("2")
+    assert stage.serving == {"1"}
+    assert "\n" not in str(refused.value)
+    (away, again) = re.findall("`(.*?)`", str(refused.value))
+    assert away == f"kubectl -n {PROD.namespace} delete secret web-tls"
+    stage.cluster.delete("secret/web-tls")
+    stage.type_in(*typed(f"`{again}`"))
+    stage.deploy("2")
+    assert stage.serving == {"2"}
+    assert keys.fault(*(read(stage.cluster, "web-tls")[key] for key in ("tls.crt", "tls.key")), HOST) == ""
+
+
+def test_a_certificate_of_some_authority_is_not_to_be_made_here(stage: Stage) -> None:
+    site(stage, "other.example", authority="of somebody")
+    with pytest.raises(DeliveryError, match=r"docs/secrets\.md .* has the way back"):
+        stage.deploy("2")
+
+
+def test_a_certificate_that_cert_manager_renews_stops_no_delivery(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site(stage, "other.example", **{"cert-manager.io/certificate-name": "web-tls"})
+    stage.deploy("2")
+    assert f"is not for {HOST}; cert-manager has to make another" in capsys.readouterr().err
+    assert stage.serving == {"2"}
+
+
+def test_a_database_s_certificate_with_another_key_stops_a_delivery(stage: Stage) -> None:
+    key, _ = keys.self_signed(["mysql"], days=1)
+    stage.cluster.by_hand(SECRET, {"stringData": {"tls.key": key}})
+    with pytest.raises(DeliveryError, match=f"{DATABASE}: tls.key is not the key of tls.crt; docs/secrets"):
+        stage.deploy("2")
+    assert stage.serving == {"1"}
+    # What the runbook says: the running server still has it.
+    stage.cluster.by_hand(SECRET, {"data": dict.fromkeys(keys.CERTIFICATE)})
+    stage.type_in("credentials", "prod")
+    stage.deploy("2")
+    assert stage.serving == {"2"}
+
+
+def test_a_database_s_certificate_that_expired_is_made_anew_and_taken_up(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = stage.database.known["tls.crt"]
+    expired = "tls.crt expired on some day"
+    fault = keys.fault
+    monkeypatch.setattr(keys, "fault", lambda text, *more: expired if text == old else fault(text, *more))
+    with pytest.raises(DeliveryError, match=expired):
+        stage.deploy("2")
+    stage.cluster.by_hand(SECRET, {"data": dict.fromkeys(keys.CERTIFICATE)})
+    stage.type_in("credentials", "prod")
+    stage.type_in("rotate", "prod", "--by-hand")
+    assert stage.database.known["tls.crt"] == read(stage.cluster, DATABASE)["tls.crt"] != old
+    stage.deploy("2")
+    assert stage.serving == {"2"}
+
+
+def test_without_openssl_a_delivery_says_that_it_did_not_look(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    keys._read.cache_clear()
+    stage.deploy("2")
+    assert "the certificates were not looked at: openssl cannot be run" in capsys.readouterr().err

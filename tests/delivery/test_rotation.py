@@ -7,13 +7,14 @@ from contextlib import suppress
 
 import pytest
 
-from delivery import credentials, rotation
-from delivery.credentials import DATABASE
+from app.credentials import CERTIFICATE, PASSWORDS
+from delivery import credentials, rotation, server
+from delivery.credentials import DATABASE, STATE
 from delivery.render import Render
-from delivery.rotation import ROTATED, STATE
 from delivery.shell import DeliveryError
+from tests.delivery.database import ROTATED, mounted_of
 from tests.delivery.fake import Killed
-from tests.delivery.faults import away, drawn, interrupted, killed, lost, mended
+from tests.delivery.faults import away, drawn, interrupted, killed, lost, mended, typed
 from tests.delivery.small import Stage, render
 
 SECRET = f"secret/{DATABASE}"
@@ -22,6 +23,11 @@ SECRET = f"secret/{DATABASE}"
 def passwords(stage: Stage) -> dict[str, str]:
     found = credentials.read(stage.cluster, DATABASE)
     return {key: found[key] for key in ROTATED}
+
+
+def shared(stage: Stage) -> bool:
+    """Whether the server goes by the Secret in all that its pod alone needs."""
+    return stage.database.known == mounted_of(stage.cluster.server, stage.cluster.namespace)
 
 
 def begun(stage: Stage) -> bool:
@@ -39,12 +45,98 @@ def test_every_account_has_a_new_password_and_the_old_one_is_refused(stage: Stag
     assert not begun(stage)
 
 
-def test_the_accounts_that_start_with_the_database_keep_their_passwords(stage: Stage) -> None:
+def changed(stage: Stage, *arguments: str) -> set[str]:
+    """The keys of the Secret that a rotation has changed."""
+    before = credentials.read(stage.cluster, DATABASE)
+    stage.type_in("rotate", "prod", *arguments)
+    after = credentials.read(stage.cluster, DATABASE)
+    return {key for key in after if before[key] != after[key]}
+
+
+def test_every_password_is_rotated_and_the_database_s_pod_stays(stage: Stage) -> None:
+    pods = stage.cluster.pods("app.kubernetes.io/component=database")
+    assert changed(stage) == set(PASSWORDS)
+    assert shared(stage)
+    assert stage.cluster.pods("app.kubernetes.io/component=database") == pods
+
+
+def test_with_its_option_the_certificate_is_rotated_too_and_trusted_before_it_is_used(stage: Stage) -> None:
+    old, trusted = stage.database.known["tls.crt"], []
+
+    def look(cluster: object, operation: str, name: str) -> None:
+        if operation == "exec":
+            authorities = credentials.read(stage.cluster, DATABASE)["ca.crt"]
+            trusted.append(stage.database.known["tls.crt"] in authorities)
+
+    stage.cluster.faults.after = look
+    assert changed(stage, "--certificate") == {*PASSWORDS, *CERTIFICATE}
+    assert shared(stage)
+    assert all(trusted)
+    assert old not in credentials.read(stage.cluster, DATABASE)["ca.crt"]
+
+
+def test_a_certificate_of_another_authority_is_not_made_here(stage: Stage) -> None:
+    stage.cluster.by_hand(SECRET, {"stringData": {"ca.crt": "another authority"}})
+    before = credentials.read(stage.cluster, DATABASE)
+    with pytest.raises(DeliveryError, match="is not signed by itself"):
+        stage.type_in("rotate", "prod", "--certificate")
+    assert credentials.read(stage.cluster, DATABASE) == before
+
+
+@pytest.mark.parametrize("key", PASSWORDS)
+def test_a_password_that_somebody_typed_is_taken_up_as_it_is(stage: Stage, key: str) -> None:
+    stage.cluster.by_hand(SECRET, {"stringData": {key: "typed"}})
+    before = credentials.read(stage.cluster, DATABASE)
+    stage.type_in("rotate", "prod", "--by-hand")
+    assert credentials.read(stage.cluster, DATABASE) == before
+    assert shared(stage)
+    assert stage.database.passwords == {role: [before[role]] for role in ROTATED}
+
+
+@pytest.mark.parametrize("key", server.PASSWORDS)
+def test_a_delivery_takes_up_what_somebody_typed(stage: Stage, key: str) -> None:
+    stage.cluster.by_hand(SECRET, {"stringData": {key: "typed"}})
+    stage.deploy("2")
+    assert shared(stage)
+    assert stage.serving == {"2"}
+
+
+def test_a_server_that_cannot_learn_keeps_what_it_starts_with(stage: Stage) -> None:
+    stage.database.keeps = False
     before = credentials.read(stage.cluster, DATABASE)
     stage.type_in("rotate", "prod")
     after = credentials.read(stage.cluster, DATABASE)
-    changed = {key for key in before if before[key] != after[key]}
-    assert changed == {*ROTATED, *changed.intersection({"password"})}
+    assert {key for key in after if before[key] != after[key]} == set(ROTATED)
+    with pytest.raises(DeliveryError, match="can take up a certificate"):
+        stage.type_in("rotate", "prod", "--certificate")
+
+
+def test_a_secret_that_does_not_reach_the_pod_is_named(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.cluster.by_hand(SECRET, {"stringData": {"accounts-password": "typed"}})
+    monkeypatch.setattr(server, "MOUNTED", server.KNOWN)
+    with pytest.raises(DeliveryError, match="mysql-0 has not got the Secret"):
+        stage.deploy("2")
+    assert stage.serving == {"1"}
+
+
+def test_a_deleted_secret_comes_back_by_two_commands(stage: Stage) -> None:
+    """The server goes by what it knows, and every pod lets go of its password only when it has another."""
+    known = dict(stage.database.known)
+    stage.cluster.delete(SECRET)
+    with pytest.raises(DeliveryError) as refused:
+        stage.deploy("2")
+    stage.type_in(*typed(str(refused.value)))
+    assert stage.database.known == known
+    assert shared(stage)
+    held = {key: list(valid) for key, valid in stage.database.passwords.items()}
+    began = stage.cluster.now()
+    stage.type_in("rotate", "prod")
+    assert stage.cluster.now() - began < 120
+    assert stage.database.passwords == {key: [passwords(stage)[key]] for key in ROTATED}
+    assert not {password for valid in held.values() for password in valid} & set(passwords(stage).values())
+    assert shared(stage)
+    stage.deploy("2")
+    assert stage.serving == {"2"}
 
 
 def test_pods_that_do_not_come_back_leave_the_old_passwords_valid(stage: Stage) -> None:
@@ -96,13 +188,15 @@ def test_whatever_happens_a_password_of_the_secret_is_valid_and_the_next_run_end
         "API away for long": away(400),
     }
     drawn(stage.cluster, random.Random(seed), faults, 60)  # noqa: S311 (nothing secret is drawn)
+    options = random.Random(seed).choice(([], ["--certificate"]))  # noqa: S311 (nor this)
     with suppress(DeliveryError, KeyboardInterrupt, Killed):
-        stage.type_in("rotate", "prod")
+        stage.type_in("rotate", "prod", *options)
     mended(stage.cluster)
     now, valid = passwords(stage), stage.database.passwords
     assert all(old[key] in valid[key] or now[key] in valid[key] for key in ROTATED)
     stage.cluster.pause(40)
     stage.type_in("rotate", "prod")
     assert stage.database.passwords == {key: [passwords(stage)[key]] for key in ROTATED}
+    assert shared(stage)
     assert not begun(stage)
     assert stage.serving == {"1"}
