@@ -59,7 +59,7 @@ def rotate(target: Target, *, certificate: bool = False, by_hand: bool = False) 
         pair = _certificate(current, cluster.namespace) if certificate else {}
         if pair:
             # Whoever begins from now on trusts both, until nobody trusts the old one alone.
-            new["ca.crt"] = current["tls.crt"] + pair["ca.crt"]
+            new["ca.crt"] = f"{current['tls.crt'].rstrip()}\n{pair['ca.crt']}"
         _note(cluster, "begun")
         _bring(target, new)
         _take_up(cluster, render)

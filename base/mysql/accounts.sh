@@ -33,7 +33,9 @@ schema=$(printf %s "$MYSQL_DATABASE" | sed 's/[_%]/\\&/g')
 # Roles are locked, and MySQL's own accounts too; nobody can be them.
 nobody="user = '' OR (account_locked = 'N' AND authentication_string = '' AND plugin IN ('caching_sha2_password', 'sha256_password', 'mysql_native_password'))"
 mkdir -p $new
-for key in rootpassword accounts-user accounts-password ca.crt tls.crt tls.key; do value "$key" >"$new/$key"; done
+for key in rootpassword accounts-user accounts-password ca.crt tls.crt tls.key; do
+  cat "/run/secrets/db-credentials/$key" >"$new/$key"
+done
 cat >$new/accounts.sql <<SQL
 SET NAMES utf8mb4;
 ALTER USER IF EXISTS 'root'@'localhost' IDENTIFIED BY $root;

@@ -61,12 +61,15 @@ def test_every_password_is_rotated_and_the_database_s_pod_stays(stage: Stage) ->
 
 
 def test_with_its_option_the_certificate_is_rotated_too_and_trusted_before_it_is_used(stage: Stage) -> None:
-    old, trusted = stage.database.known["tls.crt"], []
+    # As an editor may leave it, without the line's end.
+    old, trusted = stage.database.known["tls.crt"].strip(), []
+    stage.cluster.by_hand(SECRET, {"stringData": {"tls.crt": old, "ca.crt": old}})
 
     def look(cluster: object, operation: str, name: str) -> None:
         if operation == "exec":
             authorities = credentials.read(stage.cluster, DATABASE)["ca.crt"]
-            trusted.append(stage.database.known["tls.crt"] in authorities)
+            trusted.append(stage.database.known["tls.crt"].strip() in authorities)
+            trusted.append("----------" not in authorities)
 
     stage.cluster.faults.after = look
     assert changed(stage, "--certificate") == {*PASSWORDS, *CERTIFICATE}
