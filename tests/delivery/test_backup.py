@@ -31,8 +31,8 @@ def jobs(empty: Stage) -> Stage:
 
 
 @pytest.fixture
-def idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Controllers that seldom look, so that hours pass quickly."""
+def idle(jobs: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Controllers that seldom look once all is there, so that hours pass quickly."""
     monkeypatch.setattr(server, "TURN", 30.0)
 
 
