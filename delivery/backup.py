@@ -96,11 +96,12 @@ def refuse_partial(environment: Environment, cluster: Cluster) -> None:
         )
 
 
-def before_migration(cluster: Cluster, render: Render, releases: Iterable[Release]) -> None:
+def before_migration(environment: Environment, cluster: Cluster, render: Render, releases: Iterable[Release]) -> None:
     """Makes a backup where the new release has another schema than the last good one.
 
     Raises:
-        DeliveryError: the backup failed; nothing was applied yet.
+        DeliveryError: the backup failed; nothing was applied yet. The text names what brings back a
+            database that does not run.
     """
     good = release.last_good(releases)
     if good and good.render.find("CronJob", "backup") and good.render.schema != render.schema:
@@ -109,7 +110,10 @@ def before_migration(cluster: Cluster, render: Render, releases: Iterable[Releas
         try:
             now(cluster, seconds=1800)
         except DeliveryError as error:
-            raise DeliveryError(f"there is no backup from {change}, and nothing was applied: {error}") from error
+            nothing = f"there is no backup from {change}, and nothing was applied"
+            remedy = f"make rollback ENV={environment.name} OPTIONS='--to {good.number}'"
+            way = f"where the database does not run, `{remedy}` brings it back"
+            raise DeliveryError(f"{nothing}; {way}: {error}") from error
 
 
 def listing(cluster: Cluster) -> str:

@@ -59,7 +59,7 @@ def deploy(target: Target, render: Render, options: Options) -> None:
         credentials.check_certificates(environment, cluster, render.tls_hosts)
         before = release.read(cluster)
         print(changes(cluster, render, before), flush=True)
-        backup.before_migration(cluster, render, before)
+        backup.before_migration(environment, cluster, render, before)
         new = release.record(cluster, render, commit=image.commit(), by=lease.who())
         try:
             if options.canary and release.last_good(before):

@@ -14,7 +14,7 @@ from policy_tests.environment import find
 from tests.delivery import server
 from tests.delivery.database import BACKUP, BEFORE
 from tests.delivery.fake import FakeCluster
-from tests.delivery.faults import nothing
+from tests.delivery.faults import nothing, typed
 from tests.delivery.server import Container
 from tests.delivery.small import PROD, Stage, render
 
@@ -332,13 +332,24 @@ def test_a_release_that_changes_the_schema_is_not_begun_without_a_backup(
 ) -> None:
     stage.cluster.server.ill = {"dump": illness}
     with pytest.raises(
-        DeliveryError, match=f"no backup from before the schema changes .*nothing was applied: .*{reason}"
+        DeliveryError, match=f"no backup from before the schema changes .*nothing was applied.*{reason}"
     ):
         stage.deploy("2", "0002")
     assert stage.serving == {"1"}
     assert backup_jobs(stage) == []
     stage.cluster.server.ill = {}
     stage.deploy("2", "0002")
+    assert BEFORE in stage.database.store.values()
+
+
+def test_a_database_that_does_not_run_comes_back_by_the_command_that_the_delivery_names(stage: Stage) -> None:
+    stage.cluster.by_hand("statefulset/mysql", {"spec": {"replicas": 0}})
+    stage.cluster.pause(5)
+    with pytest.raises(DeliveryError, match="nothing was applied; where the database does not run") as error:
+        stage.deploy("2", "0002")
+    stage.type_in(*typed(str(error.value)))
+    stage.deploy("2", "0002")
+    assert stage.serving == {"2"}
     assert BEFORE in stage.database.store.values()
 
 
