@@ -175,7 +175,7 @@ def _text(metadata: Manifest, key: str, value: str) -> str:
         return base64.b64decode(value).decode()
     except ValueError:
         place = f"Secret {metadata['namespace']}/{metadata['name']}"
-        raise DeliveryError(f"{place}: the value of {key} is no text; set it anew, or keep it elsewhere") from None
+        raise DeliveryError(f"{place}: the value of {key} is no text; take that key away, and deliver again") from None
 
 
 def secret(namespace: str, name: str, content: Mapping[str, str], kind: str = "Opaque") -> Manifest:

@@ -102,7 +102,10 @@ class Database:
         ):
             raise NotYetError
         for account in ROTATED:
-            password = base64.b64decode(secret["data"].get(account, "")).decode()
+            try:
+                password = base64.b64decode(secret["data"].get(account, "")).decode()
+            except ValueError:
+                raise StepError(f"{account} is no text") from None
             known = self.passwords.setdefault(account, [])
             if password not in known:
                 known.append(password)
