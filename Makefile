@@ -97,8 +97,8 @@ credentials: .venv/test ## what Secret db-credentials of ENV lacks, made in the 
 secrets: .venv/test ## random passwords and a certificate for ENV, encrypted into secrets/ENV.enc.yaml (docs/secrets.md)
 	@$(BIN)/python -m delivery secrets $(ENV) $(OPTIONS)
 
-rotate: .venv/test ## new passwords for the database accounts of ENV, while the application goes on
-	@$(BIN)/python -m delivery rotate $(ENV)
+rotate: .venv/test ## new passwords for the database accounts of ENV, while the application goes on; OPTIONS: docs/secrets.md
+	@$(BIN)/python -m delivery rotate $(ENV) $(OPTIONS)
 
 generate: .venv/test ## one headless generation in ENV, now
 	@$(BIN)/python -m delivery generate $(ENV)

@@ -216,7 +216,7 @@ def recorded(stage: Stage, earlier: Render, phase: str = "good") -> None:
 def before_migration(stage: Stage, new: Render) -> int:
     """How many backups were made."""
     count = len(stage.database.store)
-    backup.before_migration(stage.cluster, new, release.read(stage.cluster))
+    backup.before_migration(PROD, stage.cluster, new, release.read(stage.cluster))
     return len(stage.database.store) - count
 
 

@@ -175,8 +175,9 @@ def failed_at(engine: Engine, settings: Settings, number: int) -> str:
 
     def spoil(connection: Connection, cursor: object, statement: str, parameters: Any, *_: object) -> tuple[str, Any]:
         nonlocal written
-        written += not statement.lstrip().startswith((*READS, "BEGIN"))
-        return (statement + " nonsense" if written == number else statement), parameters
+        writes = not statement.lstrip().startswith((*READS, "BEGIN"))
+        written += writes
+        return ("nonsense " + statement if writes and written == number else statement), parameters
 
     event.listen(engine, "before_cursor_execute", spoil, retval=True)
     try:
@@ -204,7 +205,7 @@ def test_a_migration_that_fails_at_any_statement_says_which_and_leaves_nothing(
     while line := failed_at(engine, settings, number):
         there, made = revision(engine), schema(engine)
         made.pop("alembic_version", None)
-        assert re.fullmatch(r"migration \d+ failed at .* nonsense: .*", line.replace(" ...", " nonsense")), line
+        assert re.match(r"migration \d{4} failed at nonsense [A-Z]+ .*: ", line), line
         assert states.setdefault(there, made) == made, line
         number += 1
     assert (schema(engine), kept(before, rows(engine))) == (newest, True)
