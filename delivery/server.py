@@ -43,20 +43,13 @@ def learn(cluster: Cluster, wanted: Mapping[str, str], *, certificate: bool = Fa
     Raises:
         DeliveryError: the pod does not get the Secret, or the server refuses what is in it.
     """
-    there = known(cluster)
-    words = [
-        word
-        for word, differs in (
-            ("passwords", _differ(there, wanted, PASSWORDS)),
-            ("certificate", (certificate or _refused(there, wanted)) and _differ(there, wanted, CERTIFICATE)),
-        )
-        if there and differs
-    ]
-    if not words:
-        return
     pod = _pod(cluster)
-    if pod is None:
-        raise DeliveryError("the database's pod has gone meanwhile; the same command again")
+    there = _read(cluster, pod, KNOWN) if pod else {}
+    passwords = _differ(there, wanted, PASSWORDS)
+    certificate = (certificate or _refused(there, wanted)) and _differ(there, wanted, CERTIFICATE)
+    words = [word for word, differs in (("passwords", passwords), ("certificate", certificate)) if differs]
+    if pod is None or not there or not words:
+        return
     say(f"the database takes up {' and '.join(words)} of the Secret")
     deadline = cluster.now() + ARRIVAL
     while _differ(_read(cluster, pod, MOUNTED), wanted, (*PASSWORDS, *CERTIFICATE)):

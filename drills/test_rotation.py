@@ -37,7 +37,7 @@ def login(stage: Stage, password: str) -> str:
 def database(stage: Stage) -> tuple[str, int, bool]:
     """Which pod the database is, how often it was restarted, and whether it is ready."""
     pod = stage.find("pod/mysql-0")
-    (status,) = pod["status"]["containerStatuses"]
+    (status,) = pod["status"].get("containerStatuses", [{"restartCount": 0, "ready": False}])
     return pod["metadata"]["uid"], status["restartCount"], status["ready"]
 
 

@@ -77,6 +77,8 @@ case ${1:-} in
     if ! client $known --execute="DO 0" 2>/dev/null; then login=$new; fi
     client $login <$new/accounts.sql
     rm $new/*.crt $new/tls.key
+    mv $new/* $known/
+    exit
     ;;
   certificate)
     for key in ca.crt tls.crt tls.key; do cp $known/$key $known/$key.before; mv $new/$key $known/; done
@@ -84,12 +86,12 @@ case ${1:-} in
       for key in ca.crt tls.crt tls.key; do mv $known/$key.before $known/$key; done
       exit 1
     fi
+    rm $known/*.before
     exit
     ;;
 esac
 mv $new/* $known/
 rmdir $new
-if [ -n "${1:-}" ]; then exit; fi
 # In a folder of its own first: a first start that is interrupted begins anew. Until the statements above have given root
 # a password, nobody can reach the server.
 if [ ! -d /var/lib/mysql/data/mysql ]; then
