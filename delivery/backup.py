@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -13,6 +14,7 @@ from delivery.render import Render
 from delivery.shell import DeliveryError, say
 from policy_tests.environment import Environment
 
+NAME = re.compile(r"\d{8}T\d{6}Z")
 CRONJOB = "cronjob/restore"
 # An annotation of it while a restore is under way: the backup of what was there before.
 RECORD = "school-scheduler/restoring"
@@ -65,13 +67,14 @@ def restoring(environment: Environment, backup: str, source: Environment | None 
 
 
 def before_restore(cluster: Cluster) -> str | None:
-    """The backup of what there was before a restore that has not ended, empty for nothing.
+    """The backup of what there was before a restore that has not ended, empty for nothing or no name.
 
     None where all have ended.
     """
     found = cluster.get(CRONJOB) or {"metadata": {}}
     record: str | None = found["metadata"].get("annotations", {}).get(RECORD)
-    return record
+    # It ends in a command that is to be typed.
+    return record if record is None or NAME.fullmatch(record) else ""
 
 
 def note(cluster: Cluster, backup: str | None) -> None:

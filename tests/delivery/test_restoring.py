@@ -210,6 +210,13 @@ def test_nothing_is_delivered_onto_a_part_of_a_backup(stage: Stage) -> None:
     assert runs_on(stage) == BEFORE
 
 
+def test_what_somebody_has_written_into_the_annotation_gets_into_no_command(stage: Stage) -> None:
+    stage.cluster.by_hand(backup.CRONJOB, {"metadata": {"annotations": {backup.RECORD: "$(rm -rf .)"}}})
+    stage.database.data, stage.database.partial = "", True
+    with pytest.raises(DeliveryError, match=r"nothing was changed. Type it again$"):
+        stage.deploy("2")
+
+
 def test_a_partial_database_without_a_backup_of_before_names_the_command_to_repeat(
     stage: Stage,
 ) -> None:
