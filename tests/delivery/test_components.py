@@ -30,7 +30,10 @@ def rendered(name: str, folder: Path, *patches: dict[str, Any]) -> str:
         "resources": [f"{root}/overlays/prod"],
         "components": [f"{root}/components/{name}"],
         "labels": [{"pairs": {"environment": "prod"}}],
-        "patches": [{"patch": yaml.safe_dump(patch)} for patch in patches],
+        "patches": [
+            {"patch": yaml.safe_dump(patch), "target": {"kind": patch["kind"], "name": patch["metadata"]["name"]}}
+            for patch in patches
+        ],
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
     return render(str(folder))
@@ -66,11 +69,11 @@ def test_a_managed_database_still_renders_to_what_kubernetes_knows(external: lis
         kubernetes_validate.validate(manifest, "1.34", strict=True)
 
 
-# What an overlay adds, as docs/secrets.md has it.
+# What an overlay adds, as docs/secrets.md has it; kubeseal writes the namespace, which a component gets only after patches.
 SEALED = {
     "apiVersion": "bitnami.com/v1alpha1",
     "kind": "SealedSecret",
-    "metadata": {"name": "db-credentials"},
+    "metadata": {"name": "db-credentials", "namespace": "school-scheduler-prod"},
     "spec": {"encryptedData": {"password": "CIPHERTEXT"}},
 }
 VAULT = {
