@@ -69,7 +69,7 @@ def test_a_managed_database_still_renders_to_what_kubernetes_knows(external: lis
         kubernetes_validate.validate(manifest, "1.34", strict=True)
 
 
-# What an overlay adds, as docs/secrets.md has it; kubeseal writes the namespace, which a component gets only after patches.
+# What an overlay adds, as docs/secrets.md has it; kubeseal writes a namespace, which the component gets later.
 SEALED = {
     "apiVersion": "bitnami.com/v1alpha1",
     "kind": "SealedSecret",
