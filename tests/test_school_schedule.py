@@ -55,4 +55,4 @@ def test_a_data_folder_that_cannot_be_is_named(run: Run, tmp_path: Path) -> None
 def test_a_database_that_does_not_answer_is_an_error(run: Run) -> None:
     done = run("generate", "--database", DB_HOST="127.0.0.1", DB_PORT="1", DB_PASSWORD="x")
     assert done.returncode == 1
-    assert complaint(done).startswith("the database cannot be used: ")
+    assert complaint(done).startswith("the database does not answer: ")

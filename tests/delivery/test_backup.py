@@ -183,9 +183,9 @@ def test_without_a_cronjob_no_restore_is_under_way(empty: Stage) -> None:
 @pytest.mark.parametrize(
     ("partial", "data", "noted", "refused"),
     [
-        (False, BEFORE, "safe", False),
+        (False, BEFORE, BACKUP, False),
         (True, "", None, True),
-        (False, "", "safe", True),
+        (False, "", BACKUP, True),
         (False, "", "", True),
         (False, "", None, False),
     ],
@@ -198,7 +198,7 @@ def test_only_a_database_with_a_part_of_a_backup_is_refused(
     if refused:
         with pytest.raises(DeliveryError, match=r"nothing was changed\. Type it again") as error:
             backup.refuse_partial(PROD, jobs.cluster)
-        named = f"; what was there before: `{backup.restoring(PROD, 'safe')}`"
+        named = f"; what was there before: `{backup.restoring(PROD, BACKUP)}`"
         assert str(error.value).endswith(named) == bool(noted)
     else:
         backup.refuse_partial(PROD, jobs.cluster)
