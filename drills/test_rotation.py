@@ -19,12 +19,13 @@ from smoke_tests.test_accounts import test_no_account_of_the_database_is_without
 # Whether the application's account may log in with the password on standard input.
 LOGIN = """
 import sys
+from sqlalchemy.exc import OperationalError
 from app import database, settings
 variables = settings.load().model_copy(update={"db_password": settings.SecretStr(sys.stdin.read())})
 try:
     database.connect(variables).connect().close()
     print("accepted")
-except database.OperationalError as error:
+except OperationalError as error:
     print(error.orig.args[0])
 """
 
