@@ -9,6 +9,7 @@ from app import credentials as keys
 from app.credentials import CredentialsError
 from delivery import server
 from delivery.cluster import Cluster, Manifest, RefusedError
+from delivery.render import tls_hosts
 from delivery.shell import DeliveryError, say
 from policy_tests.environment import Environment
 
@@ -148,7 +149,7 @@ def ensure_site(cluster: Cluster) -> None:
     for ingress in cluster.list("Ingress"):
         issued = any(name.startswith("cert-manager.io/") for name in ingress["metadata"].get("annotations", {}))
         if not issued:
-            ensure_tls(cluster, [host for entry in ingress["spec"].get("tls", []) for host in entry["hosts"]])
+            ensure_tls(cluster, tls_hosts(ingress))
 
 
 def replace(cluster: Cluster, name: str, new: Mapping[str, str], version: str | None = None) -> None:

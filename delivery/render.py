@@ -63,8 +63,7 @@ class Render:
     @property
     def tls_hosts(self) -> list[str]:
         """The hosts that are served by TLS, in order."""
-        entries = [entry for body in self.kind("Ingress") for entry in body["spec"].get("tls", [])]
-        return [host for entry in entries for host in entry["hosts"]]
+        return [host for body in self.kind("Ingress") for host in tls_hosts(body)]
 
     @property
     def has_database(self) -> bool:
@@ -99,6 +98,11 @@ def _parsed(text: str) -> tuple[Manifest, ...]:
                 continue
         raise DeliveryError(f"the render has what is not a Kubernetes object: {body!r:.60}")
     return tuple(body for body in bodies if body)
+
+
+def tls_hosts(ingress: Manifest) -> list[str]:
+    """The hosts that an Ingress serves by TLS, in order."""
+    return [host for entry in ingress["spec"].get("tls", []) for host in entry["hosts"]]
 
 
 def component(body: Manifest) -> str | None:
