@@ -5,9 +5,18 @@ from pathlib import Path
 import pytest
 
 from delivery import deploy, image
+from tests.delivery.fake import FakeCluster
 from tests.delivery.small import Stage
 
 pytest.register_assert_rewrite("tests.delivery.contract")
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    """A namespace with nothing in it."""
+    stage = Stage()
+    stage.make_namespace()
+    return stage.cluster
 
 
 @pytest.fixture

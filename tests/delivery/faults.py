@@ -40,6 +40,16 @@ def away(seconds: float) -> Fault:
     return begin
 
 
+# What may happen between any command and the API server.
+COMMON: dict[str, Fault] = {
+    "interrupted": interrupted,
+    "killed": killed,
+    "answer lost": lost,
+    "API away for a moment": away(20),
+    "API away for long": away(400),
+}
+
+
 def drawn(cluster: FakeCluster, draw: random.Random, faults: Mapping[str, Fault], last: int) -> None:
     """Has one or two of `faults` happen before or after one of the next `last` requests."""
     names = draw.choices(sorted(faults), k=draw.choice((1, 1, 2)))

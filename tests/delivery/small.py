@@ -165,9 +165,13 @@ class Stage:
         """As a person does, behind `python -m delivery`."""
         __main__.run(__main__.parser().parse_args(arguments), self.target)
 
+    def make_namespace(self) -> None:
+        """The namespace, with nothing in it."""
+        self.cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PROD.namespace}})
+
     def begin(self) -> None:
         """The namespace and its Secret."""
-        self.cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PROD.namespace}})
+        self.make_namespace()
         credentials.ensure_database(self.cluster)
 
     def deploy(self, version: str, *arguments: Any, **options: Any) -> None:

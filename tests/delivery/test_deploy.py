@@ -16,7 +16,7 @@ from delivery.release import Release
 from delivery.render import Render, _parsed
 from delivery.shell import DeliveryError
 from tests.delivery.fake import FakeCluster, Killed
-from tests.delivery.faults import away, drawn, interrupted, killed, lost, mended, refused
+from tests.delivery.faults import COMMON, drawn, mended, refused
 from tests.delivery.server import Container, StepError
 from tests.delivery.small import PROD, Stage, body, render
 
@@ -275,12 +275,8 @@ def evicted(cluster: FakeCluster, operation: str, name: str) -> None:
 
 
 FAULTS = {
-    "interrupted": interrupted,
-    "killed": killed,
-    "answer lost": lost,
+    **COMMON,
     "refused": refused,
-    "API away for a moment": away(20),
-    "API away for long": away(400),
     "pod evicted": evicted,
 }
 ILLNESSES = ("", "", "ImagePullBackOff", "CrashLoopBackOff", "unready", "restarting")

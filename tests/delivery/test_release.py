@@ -54,14 +54,6 @@ def test_ten_are_kept() -> None:
     assert [release.number for release in forgotten(history("g" * 12))] == [2, 1]
 
 
-@pytest.fixture
-def cluster() -> FakeCluster:
-    cluster = FakeCluster(PROD.namespace)
-    metadata = {"name": PROD.namespace}
-    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-    return cluster
-
-
 FIRST = render("1")
 
 

@@ -14,12 +14,9 @@ from delivery.shell import DeliveryError
 from tests.delivery.database import BACKUP, BEFORE, NAMESPACE
 from tests.delivery.fake import FakeCluster, Killed
 from tests.delivery.faults import (
+    COMMON,
     Fault,
-    away,
     drawn,
-    interrupted,
-    killed,
-    lost,
     mended,
     typed,
 )
@@ -266,11 +263,7 @@ def breaks(stage: Stage, step: str, words: str) -> Fault:
 @pytest.mark.parametrize("seed", range(50))
 def test_any_two_faults_leave_a_running_application_or_the_command_that_brings_it_back(stage: Stage, seed: int) -> None:
     faults = {
-        "interrupted": interrupted,
-        "killed": killed,
-        "answer lost": lost,
-        "API away for a moment": away(20),
-        "API away for long": away(400),
+        **COMMON,
         "Job deleted": job_deleted,
         "pod evicted": evicted,
         "store answers 503": breaks(stage, "fetch", "the store store: status 503"),

@@ -162,14 +162,6 @@ def test_the_table_says_what_a_pod_does() -> None:
     ]
 
 
-@pytest.fixture
-def cluster() -> FakeCluster:
-    cluster = FakeCluster(PROD.namespace)
-    metadata = {"name": PROD.namespace}
-    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-    return cluster
-
-
 def web(image: str = "good:1", kind: str = "Deployment", name: str = "web") -> Manifest:
     return workload(kind, name, "web", {"name": "web", "image": image})
 

@@ -14,7 +14,7 @@ from delivery.render import Render
 from delivery.shell import DeliveryError
 from tests.delivery.database import ROTATED, mounted_of
 from tests.delivery.fake import Killed
-from tests.delivery.faults import away, drawn, interrupted, killed, lost, mended, typed
+from tests.delivery.faults import COMMON, drawn, mended, typed
 from tests.delivery.small import Stage, render
 
 SECRET = f"secret/{DATABASE}"
@@ -183,14 +183,7 @@ def test_whatever_happens_a_password_of_the_secret_is_valid_and_the_next_run_end
 ) -> None:
     stage.type_in("rotate", "prod")
     old = passwords(stage)
-    faults = {
-        "interrupted": interrupted,
-        "killed": killed,
-        "answer lost": lost,
-        "API away for a moment": away(20),
-        "API away for long": away(400),
-    }
-    drawn(stage.cluster, random.Random(seed), faults, 60)  # noqa: S311 (nothing secret is drawn)
+    drawn(stage.cluster, random.Random(seed), COMMON, 60)  # noqa: S311 (nothing secret is drawn)
     options = random.Random(seed).choice(([], ["--certificate"]))  # noqa: S311 (nor this)
     with suppress(DeliveryError, KeyboardInterrupt, Killed):
         stage.type_in("rotate", "prod", *options)

@@ -129,14 +129,6 @@ def test_a_file_of_an_earlier_release_is_refused_with_what_it_lacks(file: Path) 
 
 
 @pytest.fixture
-def cluster() -> FakeCluster:
-    cluster = FakeCluster(PROD.namespace)
-    metadata = {"name": PROD.namespace}
-    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-    return cluster
-
-
-@pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> list[Manifest]:
     """What the file of prod holds once it is decrypted."""
     values = credentials.additions({}, PROD.namespace)
