@@ -26,7 +26,7 @@ from delivery import (
 )
 from delivery.cluster import Cluster
 from delivery.kubectl import Kubectl
-from delivery.render import COMPONENT
+from delivery.render import COMPONENT, Render
 from delivery.shell import DeliveryError, say
 from delivery.site import url_of
 from delivery.suites import Suites
@@ -35,14 +35,30 @@ from policy_tests.environment import find, read_list
 from policy_tests.manifests import ManifestError
 
 
-def up(target: Target, registry: str, options: deploy.Options) -> None:
+def up(target: Target, registry: str, single_node: bool | None, options: deploy.Options) -> None:
     """From nothing to a smoked environment on a cluster of one's own, and the way in."""
     # A cluster that does not answer is known before the image is built.
     target.cluster.get(f"namespace/{target.environment.namespace}")
     built = image.build_and_push(registry)
-    folder = overlay.write(target.environment, built, single_node=True)
-    deploy.deploy(target, overlay.render(folder), options)
+    deploy.deploy(target, rendered(target, built, single_node, otherwise=True), options)
     print(account(target))
+
+
+def rendered(target: Target, built: image.Image, single_node: bool | None, *, otherwise: bool) -> Render:
+    """The environment with an image, at the sizes that were asked for.
+
+    Without a wish (None) they are those of the newest good release; where there is none either, `otherwise`.
+    """
+    environment = target.environment
+    earlier = release.last_good(release.read(target.cluster))
+    known = earlier.render.single_node if earlier else otherwise
+    wanted = known if single_node is None else single_node
+    if earlier and wanted != known:
+        sizes = [f"those {'for a single node' if small else 'of its overlay'}" for small in (known, wanted)]
+        say(f"{environment.name} changes its sizes: release {earlier.number} has {sizes[0]}, this one {sizes[1]}")
+    elif earlier and known and single_node is None:
+        say(f"at the sizes for a single node, as release {earlier.number}; --no-single-node takes those of the overlay")
+    return overlay.render(overlay.write(environment, built, single_node=wanted))
 
 
 def account(target: Target) -> str:
@@ -101,8 +117,9 @@ def parser() -> argparse.ArgumentParser:
     creating.add_argument("--registry", default="localhost:5001", help="host:port that docker and the cluster reach")
     deploying = delivering(command("deploy", "deliver an image; a release that fails goes back to the last good one"))
     deploying.add_argument("--image", required=True, help="NAME:TAG@sha256:DIGEST")
-    deploying.add_argument("--single-node", action="store_true", help="at the sizes of `up`")
-    for delivery in (creating, deploying):
+    for delivery, first in ((creating, "the small ones"), (deploying, "the overlay's")):
+        text = f"whether at the sizes for a single node (default: as the newest good release, else {first})"
+        delivery.add_argument("--single-node", action=argparse.BooleanOptionalAction, help=text)
         delivery.add_argument("--canary", type=float, default=0, metavar="MINUTES", help="watch one new pod first")
         delivery.add_argument("--watch", type=float, default=0, metavar="MINUTES", help="watch the release after it")
     returning = delivering(command("rollback", "go back to the last good release before the newest"))
@@ -144,11 +161,10 @@ def run(options: argparse.Namespace, target: Target) -> None:
     environment, cluster = target.environment, target.cluster
     match options.command:
         case "up":
-            up(target, options.registry, replace(chosen(options), bootstrap=True))
+            up(target, options.registry, options.single_node, replace(chosen(options), bootstrap=True))
         case "deploy":
             pinned = image.Image.parse(options.image)
-            folder = overlay.write(environment, pinned, single_node=options.single_node)
-            deploy.deploy(target, overlay.render(folder), chosen(options))
+            deploy.deploy(target, rendered(target, pinned, options.single_node, otherwise=False), chosen(options))
         case "rollback":
             deploy.rollback(target, options.to, deploy.Options(wait=options.wait))
         case "monitor":

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from delivery.image import NAME, Image
-from delivery.render import Render
+from delivery.render import COMPONENT, SINGLE_NODE, Render
 from delivery.shell import ROOT
 from policy_tests.environment import Environment
 from policy_tests.render import render as kustomize
@@ -22,7 +22,10 @@ def image_name(environment: Environment) -> str:
 
 
 def write(environment: Environment, image: Image, *, single_node: bool, build: Path = ROOT / "build") -> Path:
-    """Writes `build/<env>` (not in Git) and returns its folder; `overlays/<env>` stays as it is."""
+    """Writes `build/<env>` (not in Git) and returns its folder; `overlays/<env>` stays as it is.
+
+    What it renders to says whether it is for a `single_node` (Render.single_node).
+    """
     folder = build / environment.name
     (folder / "version").mkdir(parents=True, exist_ok=True)
     # Kustomize takes no absolute path.
@@ -38,6 +41,8 @@ def write(environment: Environment, image: Image, *, single_node: bool, build: P
     components = ["version", f"{root}/components/version-env"]
     if single_node:
         components += [f"{root}/components/{name}" for name in ("backup-store", "single-node")]
+    note = {"metadata": {"name": "web", "annotations": {SINGLE_NODE: str(single_node).lower()}}}
+    web = {"kind": "Deployment", "labelSelector": f"{COMPONENT}=web"}
     _write(
         folder,
         "v1beta1",
@@ -46,6 +51,7 @@ def write(environment: Environment, image: Image, *, single_node: bool, build: P
         namespace=environment.namespace,
         resources=[f"{root}/{environment.overlay}"],
         components=components,
+        patches=[{"target": web, "patch": yaml.safe_dump({"kind": "Deployment", **note})}],
         labels=[{"pairs": {"environment": environment.name}, "includeTemplates": True}],
     )
     return folder

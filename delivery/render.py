@@ -13,6 +13,7 @@ from delivery.shell import DeliveryError
 
 COMPONENT = "app.kubernetes.io/component"
 SCHEMA = "school-scheduler/schema"
+SINGLE_NODE = "school-scheduler/single-node"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,17 @@ class Render:
         """The revision of the database's schema that the web migrates to."""
         schema: str | None = self.web["metadata"].get("annotations", {}).get(SCHEMA)
         return schema
+
+    @property
+    def single_node(self) -> bool:
+        """Whether it has the sizes for a single node, by what overlay.write notes on the web.
+
+        A render from before there was a note is known by the object store that came with those sizes.
+        """
+        noted = self.web["metadata"].get("annotations", {}).get(SINGLE_NODE)
+        if noted is None:
+            return any(component(body) == "backup-store" for body in self.kind("StatefulSet"))
+        return bool(noted == "true")
 
     @property
     def ingress(self) -> Manifest:

@@ -13,7 +13,7 @@ from delivery import canary, deploy, release
 from delivery.deploy import Options, ReleaseError, forgotten, rollback, superfluous
 from delivery.monitor import WINDOW
 from delivery.release import Release
-from delivery.render import Render, _parsed
+from delivery.render import Render, _parsed, component
 from delivery.shell import DeliveryError
 from tests.delivery.fake import FakeCluster, Killed
 from tests.delivery.faults import COMMON, drawn, mended, refused
@@ -62,6 +62,20 @@ def test_a_release_shows_what_it_is_about_to_change(stage: Stage, capsys: pytest
     assert "+            name: app-config-2" in capsys.readouterr().out
     stage.deploy("2")
     assert capsys.readouterr().out == "nothing changes\n"
+
+
+def test_the_same_release_once_more_touches_no_pod(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    def uids() -> dict[str, str]:
+        pods = stage.cluster.list("Pod")
+        serving = (pod["metadata"] for pod in pods if component(pod) != "accounts")
+        return {metadata["name"]: metadata["uid"] for metadata in serving}
+
+    before = uids()
+    capsys.readouterr()
+    stage.deploy("1")
+    assert capsys.readouterr().out == "nothing changes\n"
+    stage.cluster.pause(60)
+    assert uids() == before
 
 
 def test_a_render_that_breaks_a_rule_changes_nothing(stage: Stage) -> None:

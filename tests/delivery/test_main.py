@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import sys
@@ -10,19 +11,27 @@ from pathlib import Path
 
 import pytest
 
-from delivery import __main__, image, job, lease, observability, overlay, registry, release, sops
+from delivery import __main__, deploy, image, job, lease, observability, overlay, registry, release, sops
 from delivery.cluster import Cluster, Manifest
 from delivery.image import Image
 from delivery.kubectl import Kubectl
-from delivery.render import Render
+from delivery.render import SINGLE_NODE, Render
 from delivery.shell import DeliveryError
 from delivery.suites import Suites
 from delivery.target import Target
 from policy_tests.environment import Environment, find
 from tests.delivery.database import BACKUP
-from tests.delivery.small import HOST, PROD, Stage, cronjob, render
+from tests.delivery.small import HOST, PROD, Stage, cronjob, render, workload
 
 BUILT = Image.parse(render("2").image)
+
+
+def noted(version: str, single_node: bool) -> Render:
+    """A release that says whether it is for a single node."""
+    objects = copy.deepcopy(render(version).objects)
+    (web,) = (body for body in objects if body == render(version).web)
+    web["metadata"]["annotations"][SINGLE_NODE] = str(single_node).lower()
+    return Render.of(objects)
 
 
 @pytest.fixture
@@ -35,7 +44,7 @@ def kustomize(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str
         return tmp_path
 
     def rendered(folder: Path) -> Render:
-        return render(asked[-1][1].tag)
+        return noted(asked[-1][1].tag, asked[-1][2])
 
     monkeypatch.setattr(overlay, "write", write)
     monkeypatch.setattr(overlay, "render", rendered)
@@ -69,13 +78,53 @@ def test_up_builds_delivers_and_prints_the_way_in(
     assert f"https://{HOST}/invitation/of-web-" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("more", [(), ("--single-node",)])
-def test_an_image_is_delivered_at_the_sizes_that_were_asked_for(
-    stage: Stage, kustomize: list[tuple[str, Image, bool]], more: tuple[str, ...]
+@pytest.mark.parametrize("asked", [(), ("--single-node",), ("--no-single-node",)])
+@pytest.mark.parametrize("before", [True, False])
+def test_an_image_is_delivered_at_the_sizes_that_were_asked_for_or_those_of_the_release_before(
+    empty: Stage,
+    kustomize: list[tuple[str, Image, bool]],
+    before: bool,
+    asked: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    stage.type_in("deploy", "prod", "--image", str(BUILT), *more)
-    assert kustomize == [("prod", BUILT, bool(more))]
-    assert stage.serving == {"2"}
+    deploy.deploy(empty.target, noted("1", before), deploy.Options())
+    empty.cluster.server.ill = {render("3").image: "CrashLoopBackOff"}
+    with pytest.raises(deploy.ReleaseError):
+        deploy.deploy(empty.target, noted("3", not before), deploy.Options())
+    capsys.readouterr()
+    empty.type_in("deploy", "prod", "--image", str(BUILT), *asked)
+    wanted = asked == ("--single-node",) if asked else before
+    assert kustomize == [("prod", BUILT, wanted)]
+    assert empty.serving == {"2"}
+    lines = [line for line in capsys.readouterr().err.splitlines() if "sizes" in line]
+    assert [line.split(":")[1].split()[0] for line in lines] == (
+        ["prod"] if wanted != before else ["at"] if before and not asked else []
+    )
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_a_release_that_notes_no_sizes_is_known_by_the_store_that_came_with_the_small_ones(
+    empty: Stage, kustomize: list[tuple[str, Image, bool]], small: bool
+) -> None:
+    store = workload("StatefulSet", "backup-store", "backup-store", {"name": "rclone"})
+    empty.deploy("1", "0001", *([store] if small else []))
+    empty.type_in("deploy", "prod", "--image", str(BUILT))
+    assert kustomize == [("prod", BUILT, small)]
+
+
+@pytest.mark.parametrize(("command", "small"), [("up", True), ("deploy", False)])
+def test_the_first_release_of_a_cluster_of_one_s_own_is_small_and_that_of_others_is_not(
+    empty: Stage,
+    kustomize: list[tuple[str, Image, bool]],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    small: bool,
+) -> None:
+    empty.cluster.server.programs["web"] = invitation
+    monkeypatch.setattr(image, "build_and_push", lambda registry: BUILT)
+    options = {"up": (), "deploy": ("--image", str(BUILT))}
+    empty.type_in(command, "prod", *options[command])
+    assert kustomize == [("prod", BUILT, small)]
 
 
 def test_an_image_is_watched_for_as_long_as_was_asked_for(
@@ -209,8 +258,11 @@ def test_a_restore_drill_prints_what_it_found(stage: Stage, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("deploy", "dev", "--image", "i"), {"wait": 60, "canary": 0, "watch": 0, "single_node": False}),
-        (("up", "dev"), {"registry": "localhost:5001", "wait": 60, "canary": 0, "watch": 0}),
+        (("deploy", "dev", "--image", "i"), {"wait": 60, "canary": 0, "watch": 0, "single_node": None}),
+        (
+            ("up", "dev"),
+            {"registry": "localhost:5001", "wait": 60, "canary": 0, "watch": 0, "single_node": None},
+        ),
         (("rollback", "dev"), {"to": None, "wait": 60}),
         (("monitor", "dev"), {"minutes": 10}),
         (("restore", "dev"), {"backup": "newest", "of": None, "overwrite": False, "confirm": None}),

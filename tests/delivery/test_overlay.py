@@ -46,6 +46,11 @@ def test_a_single_node_gets_small_requests_and_keeps_the_limits(tmp_path: Path) 
     assert resources[0]["limits"] == resources[1]["limits"]
 
 
+@pytest.mark.parametrize("single_node", [True, False])
+def test_a_render_says_whether_it_is_for_a_single_node(single_node: bool, tmp_path: Path) -> None:
+    assert rendered("homolog", tmp_path, single_node=single_node).single_node is single_node
+
+
 def test_what_components_add_belongs_to_the_environment(tmp_path: Path) -> None:
     for body in rendered("homolog", tmp_path, single_node=True).objects:
         metadata = body["metadata"]
