@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 
@@ -93,6 +94,17 @@ def test_every_account_needs_tls_and_root_is_local(stage: Stage) -> None:
     assert found.pop("root") == ["localhost", "caching_sha2_password"]
     assert found.keys() == {"school_schedule", "migration", "backup", "exporter", "accounts"}
     assert all(rest == ["%", "caching_sha2_password", "ANY"] for rest in found.values())
+
+
+def test_a_namespace_that_takes_no_pod_to_look_in_from_fails_no_release(stage: Stage) -> None:
+    namespace = f"full-{secrets.token_hex(3)}"
+    kubectl("create", "namespace", namespace)
+    try:
+        kubectl("-n", namespace, "create", "quota", "full", "--hard=pods=0")
+        with pytest.raises(pytest.skip.Exception, match=r"takes no pod to look in from: .*exceeded quota: full"):
+            probe(namespace, str(stage.good), "mysql:3306")
+    finally:
+        kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 def test_3306_is_closed_to_a_pod_that_does_not_need_it(stage: Stage) -> None:

@@ -14,6 +14,7 @@ from typing import cast
 import pytest
 import yaml
 
+from delivery.cluster import RefusedError
 from delivery.kubectl import Kubectl
 from policy_tests.environment import read_list
 from policy_tests.packages import PACKAGES
@@ -304,3 +305,12 @@ def test_a_probe_waits_for_a_node(asked: int) -> None:
 def test_nodes_that_take_no_new_pod_fail_no_release() -> None:
     with pytest.raises(pytest.skip.Exception, match=r"for 20 s: 0/1 nodes are available"):
         test_cluster._placed(cast(Kubectl, Nodes(float("inf"))), "probe")
+
+
+@pytest.mark.parametrize("kind", ["namespace", "pod"])
+def test_a_cluster_that_takes_no_pod_to_look_in_from_fails_no_release(kind: str) -> None:
+    with (
+        pytest.raises(pytest.skip.Exception, match=f"takes no {kind} to look in from: exceeded quota"),
+        test_cluster.taken(kind),
+    ):
+        raise RefusedError("exceeded quota")
