@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 
+from delivery import image
 from delivery.deploy import ReleaseError
 from delivery.release import last_good
 from drills.conftest import TIMES, Stage
+from drills.faults import query
 
 SLOW = pytest.mark.slow
 # (fault, seconds until it begins, minutes of canary, minutes of watching, why it fails)
@@ -41,3 +44,36 @@ def test_fault_is_noticed_and_the_release_before_returns(
     visible = next((answer.at for answer in answers if answer.error), began)
     times = request.config.stash[TIMES]
     times[request.node.callspec.id] = failure.value.noticed - visible, failure.value.ended - failure.value.noticed
+
+
+MIGRATION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "9999"
+down_revision = "{newest}"
+
+
+def upgrade():
+    op.add_column("generation", sa.Column("half", sa.String(20)))
+    op.execute("ALTER TABLE nowhere ADD COLUMN half INT")
+"""
+
+
+@pytest.mark.slow
+def test_a_migration_that_fails_is_named_with_its_statement_and_the_release_before_serves_on(
+    stage: Stage, tmp_path: Path
+) -> None:
+    good = last_good(stage.releases())
+    assert good
+    (tmp_path / "Dockerfile").write_text(f"FROM {stage.good}\nCOPY 9999_fails.py app/migrations/versions/\n")
+    (tmp_path / "9999_fails.py").write_text(MIGRATION.format(newest=good.render.schema))
+    built = image.push(image.build(tmp_path, []), f"{stage.registry}/{image.NAME}")
+    with stage.traffic() as answers, pytest.raises(ReleaseError, match=f"{good.number} runs again") as failure:
+        stage.deploy(built)
+    words = r"migrate ended with code 1: .*nowhere' doesn't exist.*ALTER TABLE nowhere ADD COLUMN half INT.*9999"
+    assert re.search(words, str(failure.value.__cause__)), str(failure.value.__cause__)
+    assert [answer for answer in answers if answer.error] == []
+    assert set(stage.pods().values()) == {good.image}
+    assert query(stage, "SELECT version_num FROM alembic_version") == f"{good.render.schema}\n"
+    assert query(stage, "SHOW COLUMNS FROM generation LIKE 'half'") == ""
