@@ -65,6 +65,9 @@ class Cluster(Protocol):
     def difference(self, objects: Iterable[Manifest]) -> str:
         """What applying them would change, as a unified diff; empty for nothing."""
 
+    def preview(self, body: Manifest) -> Manifest:
+        """An object as applying it would leave it, with the API server's defaults."""
+
     def create(self, body: Manifest) -> None:
         """Creates an object; ConflictError where there is one of its name."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from delivery import backup, canary, credentials, image, lease, monitor, release, rollout, sops
+from delivery import backup, canary, credentials, image, lease, monitor, release, replacement, rollout, sops
 from delivery.cluster import Cluster
 from delivery.release import Release
 from delivery.render import Render, component
@@ -59,6 +59,7 @@ def deploy(target: Target, render: Render, options: Options) -> None:
         credentials.check_certificates(environment, cluster, render.tls_hosts)
         before = release.read(cluster)
         print(changes(cluster, render, before), flush=True)
+        _foresee(cluster, render)
         backup.before_migration(environment, cluster, render, before)
         new = release.record(cluster, render, commit=image.commit(), by=lease.who())
         try:
@@ -120,14 +121,20 @@ def _chosen(releases: Sequence[Release], number: int | None) -> Release | None:
 def return_to(target: Target, earlier: Release, releases: Sequence[Release]) -> None:
     """Applies a recorded release, removes what only others had, and verifies it."""
     say(f"returning {target.environment.name} to release {earlier.number}: {earlier.image}")
+    _foresee(target.cluster, earlier.render)
     canary.stop(target.cluster)
     bring(target.cluster, earlier.render, releases)
     target.proofs.smoke(target.environment, earlier.render)
 
 
+def _foresee(cluster: Cluster, render: Render) -> None:
+    for line in replacement.foreseen(cluster, render):
+        say(line)
+
+
 def bring(cluster: Cluster, render: Render, releases: Iterable[Release]) -> None:
     """Applies, waits, and then deletes what other releases have and this one has not."""
-    rollout.apply(cluster, render.objects)
+    replacement.apply(cluster, render.objects)
     rollout.wait(cluster, render.objects)
     cluster.delete(*superfluous(render, list(releases)))
 

@@ -108,6 +108,11 @@ class Kubectl:
     def difference(self, objects: Iterable[Manifest]) -> str:
         return self._send(objects, "diff", *OURS, good=(0, 1))
 
+    def preview(self, body: Manifest) -> Manifest:
+        answer = self._send([body], "apply", *OURS, "--dry-run=server", "-o", "json")
+        after: Manifest = self._parsed("apply", answer)
+        return after
+
     def create(self, body: Manifest) -> None:
         self._send([body], "create")
 
@@ -154,10 +159,13 @@ class Kubectl:
 
     def _read(self, what: str, option: str) -> Any:
         answer = self._ask("get", what, option, "-o", "json")
+        return self._parsed(f"get {what}", answer) if answer else None
+
+    def _parsed(self, command: str, answer: str) -> Any:
         try:
-            return json.loads(answer) if answer else None
+            return json.loads(answer)
         except ValueError:
-            raise DeliveryError(f"kubectl get {what} printed what is not JSON: {answer!r:.80}") from None
+            raise DeliveryError(f"kubectl {command} printed what is not JSON: {answer!r:.80}") from None
 
     def _send(self, objects: Iterable[Manifest], *arguments: str, **options: Any) -> str:
         if not (items := [*objects]):

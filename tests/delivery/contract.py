@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -131,6 +132,7 @@ QUESTIONS: dict[str, Question] = {
     "list": lambda cluster: cluster.list("ConfigMap"),
     "apply": lambda cluster: cluster.apply([changed(cluster)]),
     "difference": lambda cluster: cluster.difference([changed(cluster)]),
+    "preview": lambda cluster: cluster.preview(changed(cluster)),
     "create": lambda cluster: cluster.create(changed(cluster)),
     "replace": lambda cluster: cluster.replace(changed(cluster)),
     "patch": lambda cluster: cluster.patch("configmap/one", {"data": {"a": "2"}}),
@@ -172,6 +174,16 @@ def state(body: Manifest) -> State:
         reason = status["state"].get("waiting", {}).get("reason")
         return phase, reason or next(iter(status["state"])), status["started"], status["ready"]
     return phase, "", None, None
+
+
+def unscheduled(body: Manifest) -> list[str]:
+    """Why a pod has no node."""
+    conditions = body.get("status", {}).get("conditions", [])
+    return [
+        condition["message"]
+        for condition in conditions
+        if (condition["type"], condition["status"]) == ("PodScheduled", "False")
+    ]
 
 
 class Contract:
@@ -238,12 +250,12 @@ class Contract:
         with pytest.raises(MissingError):
             place.cluster.apply([configuration(place, metadata={"namespace": "not-there"})])
 
-    @pytest.mark.parametrize("method", ["create", "apply", "difference"])
+    @pytest.mark.parametrize("method", ["create", "apply", "difference", "preview"])
     def test_an_invalid_object_is_refused(self, place: Place, method: str) -> None:
         body = workload(place)
         body["spec"]["selector"]["matchLabels"] = {"app": "another"}
         with pytest.raises(RefusedError):
-            getattr(place.cluster, method)(body if method == "create" else [body])
+            getattr(place.cluster, method)(body if method in ("create", "preview") else [body])
 
     def test_an_object_is_replaced_at_its_version_alone(self, place: Place) -> None:
         place.cluster.create(configuration(place))
@@ -383,6 +395,20 @@ class Contract:
         assert there(place.cluster.get("configmap/one"))["data"] == {"a": "1"}
         assert place.cluster.get("configmap/new") is None
 
+    def test_a_preview_is_what_an_apply_would_leave_and_leaves_nothing(self, place: Place) -> None:
+        cluster, body = place.cluster, workload(place, "StatefulSet", serviceName="none", replicas=0)
+        assert cluster.preview(body)["spec"]["replicas"] == 0
+        assert cluster.get("statefulset/statefulset") is None
+        cluster.apply([body])
+        before = there(cluster.get("statefulset/statefulset"))
+        assert cluster.preview(body)["spec"] == before["spec"]
+        body["spec"]["template"]["spec"]["containers"][0]["name"] = "another"
+        after = cluster.preview(body)["spec"]
+        assert after["template"]["spec"]["containers"][0]["name"] == "another"
+        assert there(cluster.get("statefulset/statefulset"))["spec"] == before["spec"]
+        cluster.apply([body])
+        assert there(cluster.get("statefulset/statefulset"))["spec"] == after
+
     def test_a_difference_does_not_show_the_values_of_a_secret(self, place: Place) -> None:
         def secret(value: str) -> Manifest:
             return configuration(place, kind="Secret", data={"key": value})
@@ -488,6 +514,33 @@ class Contract:
         assert labels["controller-revision-hash"] == body["status"]["updateRevision"]
         cluster.delete("statefulset/statefulset")
         assert cluster.get("pod/statefulset-0") is None
+
+    def test_a_stateful_set_waits_for_a_pod_that_no_node_takes_until_it_is_scaled_away(self, place: Place) -> None:
+        cluster, name = place.cluster, "statefulset/statefulset"
+        good = workload(place, "StatefulSet", serviceName="none")
+        crowded = copy.deepcopy(good)
+        spec = crowded["spec"]["template"]["spec"]
+        spec["containers"][0]["name"], spec["nodeSelector"] = "crowded", {"no": "node"}
+
+        def replacement() -> Manifest:
+            found = cluster.get("pod/statefulset-0") or {"metadata": {"deletionTimestamp": ""}}
+            return {} if "deletionTimestamp" in found["metadata"] else found
+
+        cluster.apply([good])
+        until(cluster, lambda: available(cluster, name))
+        first = replacement()
+        assert first["spec"]["nodeName"]
+        cluster.apply([crowded])
+        until(cluster, lambda: bool(unscheduled(replacement())))
+        assert "nodeName" not in replacement()["spec"]
+        cluster.apply([good])
+        cluster.pause(5)
+        assert unscheduled(replacement())
+        cluster.apply([{**good, "spec": {**good["spec"], "replicas": 0}}])
+        until(cluster, lambda: cluster.get("pod/statefulset-0") is None)
+        cluster.apply([good])
+        until(cluster, lambda: available(cluster, name))
+        assert replacement()["metadata"]["uid"] != first["metadata"]["uid"]
 
     def test_a_job_runs_its_steps_in_turn_and_ends(self, place: Place) -> None:
         cluster = place.cluster

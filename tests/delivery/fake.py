@@ -126,17 +126,31 @@ class FakeCluster:
         key = key_of(body)
         name = _name(key)
         with self._request("difference", name, ("get", key[0]), ("patch", key[0])):
-            self._check_place(key)
-            there = self.server.objects.get(key, {})
-            after = normal(applied(there, self.server.owned.get(key, set()), body)[0])
-            if reason := refusal(there or None, after):
-                raise RefusedError(f'The {key[0]} "{key[2]}" is invalid: {reason}')
-            if "status" in there:
-                after["status"] = there["status"]
+            there, after = self._foreseen(key, body)
             if there == after:
                 return ""
             before, now = map(_lines, _masked(there, after))
             return "".join(difflib.unified_diff(before, now, f"LIVE/{name}", f"MERGED/{name}"))
+
+    def preview(self, body: Manifest) -> Manifest:
+        def ask() -> Manifest:
+            key = key_of(body)
+            rights = ["patch"] if key in self.server.objects else ["patch", "create"]
+            with self._request("preview", _name(key), *((verb, key[0]) for verb in rights)):
+                return self._foreseen(key, body)[1]
+
+        return self._ask(ask)
+
+    def _foreseen(self, key: Key, body: Manifest) -> tuple[Manifest, Manifest]:
+        """An object as it is, empty where there is none, and as applying it would leave it."""
+        self._check_place(key)
+        there = self.server.objects.get(key, {})
+        after = normal(applied(there, self.server.owned.get(key, set()), body)[0])
+        if reason := refusal(there or None, after):
+            raise RefusedError(f'The {key[0]} "{key[2]}" is invalid: {reason}')
+        if "status" in there:
+            after["status"] = there["status"]
+        return there, after
 
     def create(self, body: Manifest) -> None:
         def ask() -> None:

@@ -40,8 +40,11 @@ def live(server: Server, pod: Manifest) -> None:
     if reason in OBSTACLES:
         server.event(pod, reason, OBSTACLES[reason])
     if reason == "FailedScheduling":
-        server.set_status(pod, {"phase": "Pending"})
+        why = {"reason": "Unschedulable", "message": OBSTACLES[reason]}
+        conditions = [{"type": "PodScheduled", "status": "False", **why}]
+        server.set_status(pod, {"phase": "Pending", "conditions": conditions})
         return
+    pod["spec"].setdefault("nodeName", "node")
     phase, waiting = "Pending", {}
     if reason in WAITING:
         server.event(pod, "BackOff" if reason.endswith("BackOff") else "Failed", WAITING[reason])
