@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from delivery import credentials, rollout
+from delivery import credentials, replacement, rollout
 from delivery.cluster import Cluster
 from delivery.render import Render, component
 from delivery.shell import ROOT, DeliveryError, say
@@ -56,6 +56,7 @@ def install(target: Target, webhook: str | None, overlay: Path = FOLDER) -> None
     watched.apply(beside)
     for namespace in sorted({body["metadata"]["namespace"] for body in stack.kind(*rollout.WORKLOADS)}):
         there = [body for body in stack.objects if body["metadata"].get("namespace") == namespace]
+        replacement.settle(cluster.within(namespace), there)
         rollout.wait(cluster.within(namespace), there)
     rollout.wait(watched, beside)
     shows = f"kubectl -n {NAMESPACE} port-forward svc/grafana 3000 shows it"

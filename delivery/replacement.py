@@ -58,12 +58,17 @@ def apply(cluster: Cluster, objects: Iterable[Manifest]) -> None:
     objects = [*objects]
     first = [body for body in objects if body["kind"] in FIRST]
     rollout.apply(cluster, first)
-    _settle(cluster, {rollout.name(body): body for body in first if body["kind"] == "StatefulSet"})
+    settle(cluster, first)
     rollout.apply(cluster, [body for body in objects if body not in first])
 
 
-def _settle(cluster: Cluster, wanted: dict[str, Manifest]) -> None:
-    """Waits until no pod is of an older template than its StatefulSet, and those in their place have a node."""
+def settle(cluster: Cluster, objects: Iterable[Manifest]) -> None:
+    """After an apply: no pod of a StatefulSet is of an older template, and those in their place have a node.
+
+    Raises:
+        DeliveryError: for PLACED seconds there was none, with what the scheduler says.
+    """
+    wanted = {rollout.name(body): body for body in objects if body["kind"] == "StatefulSet"}
     began = placed_by = cluster.now()
     replaced = False
     while wanted:

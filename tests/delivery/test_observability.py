@@ -149,3 +149,16 @@ def test_another_overlay_may_be_installed(
     assert texts == {}
     assert "- ../../overlay\n" in (targets / "kustomization.yaml").read_text()
     assert "grafana" in {name.partition("-")[0] for name in started(empty)}
+
+
+def test_a_prometheus_that_does_not_get_ready_gives_way_to_the_next_installation(empty: Stage) -> None:
+    install(empty.target, WEBHOOK)
+    cluster = watching(empty)
+    body = cluster.get("statefulset/prometheus") or {}
+    containers = [{**container, "image": "broken"} for container in body["spec"]["template"]["spec"]["containers"]]
+    cluster.server.ill = {"broken": "unready"}
+    cluster.by_hand("statefulset/prometheus", {"spec": {"template": {"spec": {"containers": containers}}}})
+    cluster.pause(20)
+    before = started(empty)["prometheus-0"]
+    install(empty.target, None)
+    assert started(empty)["prometheus-0"] != before
