@@ -59,7 +59,7 @@ def deploy(target: Target, render: Render, options: Options) -> None:
         credentials.check_certificates(environment, cluster, render.tls_hosts)
         before = release.read(cluster)
         print(changes(cluster, render, before), flush=True)
-        _foresee(cluster, render)
+        replacement.require_room(cluster, replacement.announced(cluster, render))
         backup.before_migration(environment, cluster, render, before)
         new = release.record(cluster, render, commit=image.commit(), by=lease.who())
         try:
@@ -121,15 +121,10 @@ def _chosen(releases: Sequence[Release], number: int | None) -> Release | None:
 def return_to(target: Target, earlier: Release, releases: Sequence[Release]) -> None:
     """Applies a recorded release, removes what only others had, and verifies it."""
     say(f"returning {target.environment.name} to release {earlier.number}: {earlier.image}")
-    _foresee(target.cluster, earlier.render)
+    replacement.announced(target.cluster, earlier.render)
     canary.stop(target.cluster)
     bring(target.cluster, earlier.render, releases)
     target.proofs.smoke(target.environment, earlier.render)
-
-
-def _foresee(cluster: Cluster, render: Render) -> None:
-    for line in replacement.foreseen(cluster, render):
-        say(line)
 
 
 def bring(cluster: Cluster, render: Render, releases: Iterable[Release]) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from delivery import rollout
-from delivery.cluster import Cluster, Manifest
+from delivery.cluster import Cluster, Manifest, RefusedError
 from delivery.render import Render
 from delivery.shell import DeliveryError, say
+from policy_tests.quantity import quantity
 
 # What a StatefulSet's pods stand on, and the StatefulSets.
 FIRST = ("ServiceAccount", "ConfigMap", "StatefulSet")
@@ -17,16 +20,73 @@ FIRST = ("ServiceAccount", "ConfigMap", "StatefulSet")
 AWAY, PLACED, GONE = 25, 30, 150
 
 
-def foreseen(cluster: Cluster, render: Render) -> Iterator[str]:
-    """A line for each StatefulSet that is there and whose pods an apply would replace, with what changes about them."""
+@dataclass(frozen=True)
+class Replacement:
+    """The pods of a StatefulSet that an apply would replace: how many, and their templates before and after."""
+
+    name: str
+    replicas: int
+    before: Manifest
+    after: Manifest
+
+    @property
+    def fields(self) -> list[str]:
+        """The paths of what changes; none where no pod is touched."""
+        return [*_changed(self.before, self.after, "spec.template")]
+
+
+def announced(cluster: Cluster, render: Render) -> list[Replacement]:
+    """Says what an apply would replace, with what changes about it, and returns it."""
+    found = []
     for body in render.kind("StatefulSet"):
         if there := cluster.get(rollout.name(body)):
-            after = cluster.preview(body)
-            fields = [*_changed(there["spec"]["template"], after["spec"]["template"], "spec.template")]
-            if fields:
-                more = f" and {len(fields) - 1} more" if fields[1:] else ""
-                why = f"{fields[0]}{more} changed"
-                yield f"this restarts {rollout.name(body)}, for about {AWAY} s without it: {why}"
+            after = cluster.preview(body)["spec"]
+            templates = there["spec"]["template"], after["template"]
+            found.append(Replacement(rollout.name(body), after["replicas"], *templates))
+    found = [replaced for replaced in found if replaced.fields]
+    for replaced in found:
+        first, *rest = replaced.fields
+        why = f"{first} and {len(rest)} more" if rest else first
+        say(f"this restarts {replaced.name}, for about {AWAY} s without it: {why} changed")
+    return found
+
+
+def require_room(cluster: Cluster, replacements: Iterable[Replacement]) -> None:
+    """Raises DeliveryError where a quota has no room for the new pods, as far as these credentials may read it."""
+    if not (replacements := [*replacements]):
+        return
+    try:
+        quotas = cluster.list("ResourceQuota")
+    except RefusedError:
+        return
+    for quota in quotas:
+        status = quota.get("status", {})
+        for resource, hard in status.get("hard", {}).items():
+            used = status.get("used", {}).get(resource, "0")
+            for replaced in replacements:
+                more = replaced.replicas * (_asked(replaced.after, resource) - _asked(replaced.before, resource))
+                if more > 0 and _number(used) + more > _number(hard):
+                    limit = f"quota {quota['metadata']['name']} gives {hard}, of which {used} are in use"
+                    wants = f"{replaced.name} would ask for {more:f} more of {resource}"
+                    raise DeliveryError(f"{wants}, and {limit}; nothing was applied: ask for less, or raise the quota")
+
+
+def _asked(template: Manifest, resource: str) -> Decimal:
+    """What a pod of a template counts for a quota, of `requests.cpu`, `limits.memory` or, for a request, `cpu`."""
+    kind, _, name = resource.rpartition(".")
+    parts = [
+        [
+            _number(container.get("resources", {}).get(kind or "requests", {}).get(name, 0))
+            for container in template["spec"].get(part, [])
+        ]
+        for part in ("containers", "initContainers")
+    ]
+    serving, initial = parts
+    return max([sum(serving, Decimal()), *initial])
+
+
+def _number(value: object) -> Decimal:
+    return quantity(value) or Decimal()
 
 
 def _changed(before: Any, after: Any, path: str) -> Iterator[str]:

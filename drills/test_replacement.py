@@ -10,10 +10,13 @@ import pytest
 from delivery import deploy
 from delivery.cluster import Manifest
 from delivery.deploy import ReleaseError
+from delivery.kubectl import kubectl
 from delivery.release import last_good
 from delivery.render import Render
+from delivery.shell import DeliveryError
 from drills.conftest import FAULTS, Fault, Stage
 from drills.faults import query
+from drills.watching import until
 from tests.delivery.objects import merged
 
 # What is wrong with the database's new container, what is said to change about it, and what is said of its pod. It asks
@@ -48,6 +51,19 @@ def test_the_same_release_once_more_touches_no_pod(stage: Stage, capsys: pytest.
     stage.deploy(stage.good)
     assert uids(stage) == before
     assert "nothing changes\n" in capsys.readouterr().out
+
+
+def test_a_database_for_which_a_quota_has_no_room_is_not_begun(stage: Stage) -> None:
+    before = uids(stage), len(stage.releases())
+    kubectl("-n", stage.namespace, "create", "quota", "small", "--hard=requests.cpu=1m")
+    try:
+        until(lambda: stage.find("resourcequota/small").get("status", {}).get("used"), seconds=30)
+        with pytest.raises(DeliveryError, match=r"and quota small gives 1m, .*; nothing was applied"):
+            more = {"resources": {"requests": {"cpu": "100m"}}}
+            deploy.deploy(stage.target, with_database(stage, more), deploy.Options())
+    finally:
+        kubectl("-n", stage.namespace, "delete", "resourcequota/small")
+    assert (uids(stage), len(stage.releases())) == before
 
 
 @pytest.mark.slow

@@ -78,6 +78,45 @@ def test_nothing_is_said_of_a_database_that_stays_or_is_new(empty: Stage, capsys
     assert "restarts" not in capsys.readouterr().err
 
 
+def crowd(stage: Stage, **hard: str) -> None:
+    """A quota as its controller shows it, all of which but 500m or 500Mi is in use."""
+    used = {"requests.cpu": "1500m", "limits.memory": "1548Mi"}
+    body = {"apiVersion": "v1", "kind": "ResourceQuota", "spec": {"hard": hard}, "status": {"hard": hard, "used": used}}
+    stage.cluster.server.write({**body, "metadata": {"name": "small", "namespace": stage.cluster.namespace}})
+
+
+ROOM = {"requests.cpu": "2", "limits.memory": "2Gi", "pods": "24"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "resource", "value", "more"),
+    [("requests", "cpu", "501m", "0.501"), ("limits", "memory", "501Mi", "525336576")],
+)
+def test_a_database_for_which_a_quota_has_no_room_is_not_begun(
+    stage: Stage, kind: str, resource: str, value: str, more: str
+) -> None:
+    crowd(stage, **ROOM)
+    before = release.read(stage.cluster), uids(stage, "database")
+    words = f"would ask for {more} more of {kind}.{resource}, and quota small gives .*; nothing was applied"
+    with pytest.raises(DeliveryError, match=words):
+        deliver(stage, changed("2", resources={kind: {resource: value}}))
+    assert (release.read(stage.cluster), uids(stage, "database")) == before
+
+
+def test_a_database_for_which_there_is_just_room_is_delivered(stage: Stage) -> None:
+    crowd(stage, **ROOM)
+    resources = {"requests": {"cpu": "500m"}, "limits": {"memory": "500Mi"}}
+    deliver(stage, changed("2", resources=resources))
+    assert image(stage) == NEW
+
+
+def test_whoever_may_not_read_a_quota_tries(stage: Stage) -> None:
+    crowd(stage, **ROOM)
+    stage.cluster.forbidden.add(("list", "ResourceQuota"))
+    deliver(stage, changed("2", resources={"requests": {"cpu": "9"}}))
+    assert image(stage) == NEW
+
+
 @pytest.mark.parametrize("seconds", [0, 10])
 def test_a_database_that_no_node_takes_is_noticed_early_and_the_one_before_returns(
     stage: Stage, seconds: float
