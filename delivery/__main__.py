@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import FrameType
 
@@ -13,6 +14,7 @@ from delivery import (
     backup,
     credentials,
     deploy,
+    drift,
     image,
     job,
     observability,
@@ -24,10 +26,11 @@ from delivery import (
     rotation,
     sops,
 )
-from delivery.cluster import Cluster
+from delivery.cluster import Cluster, RefusedError
 from delivery.kubectl import Kubectl
+from delivery.release import Release
 from delivery.render import COMPONENT, Render
-from delivery.shell import DeliveryError, say
+from delivery.shell import ROOT, DeliveryError, say, screen
 from delivery.site import url_of
 from delivery.suites import Suites
 from delivery.target import Target
@@ -82,15 +85,35 @@ def in_turn(cluster: Cluster, cronjob: str) -> None:
     print(job.run(cluster, cronjob), end="")
 
 
-def status(cluster: Cluster) -> None:
-    """The recorded releases, newest first, and the pods."""
-    for recorded in release.read(cluster):
+def status(target: Target) -> None:
+    """The recorded releases, newest first, what was changed by hand since, and the pods."""
+    cluster, releases = target.cluster, release.read(target.cluster)
+    for recorded in releases:
         print(
             f"{recorded.number:>4}  {recorded.phase:10}  {recorded.at}  {recorded.image}  "
             f"{recorded.commit[:12]}  {recorded.by}"
         )
+    if edits := "\n".join(by_hand(target, releases)):
+        print(screen(edits, ROOT / "build" / target.environment.name / "by-hand.txt"))
     for line in rollout.table(cluster.list("Pod")):
         print(line)
+
+
+def by_hand(target: Target, releases: Sequence[Release]) -> Iterator[str]:
+    """What is not as the release that runs has left it, a line each."""
+    good = release.last_good(releases)
+    if good is None:
+        return
+    if releases[0].phase == "pending":
+        yield f"release {releases[0].number} is being delivered, or was interrupted"
+        return
+    try:
+        edits = list(drift.found(target.cluster, good.render))
+        yield from (f"not of release {good.number}: {edit}" for edit in edits)
+        if edits:
+            yield f"`make rollback ENV={target.environment.name} OPTIONS='--to {good.number}'` takes it back"
+    except RefusedError as error:
+        yield f"whether somebody has changed anything by hand is not known: {error}"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -147,7 +170,7 @@ def parser() -> argparse.ArgumentParser:
     command("restore-drill", "make a database of the newest backup, beside the live one")
     command("backups", "the backups that there are, newest first")
     command("account", "a new link by which the first account is made")
-    command("status", "the recorded releases and the pods")
+    command("status", "the recorded releases, what was changed by hand since, and the pods")
     command("generate", "run the headless generation now")
     command("down", "delete the environment with all its data")
     promoting = commands.add_parser("promote", help="give an image another tag, without building it again")
@@ -193,7 +216,7 @@ def run(options: argparse.Namespace, target: Target) -> None:
         case "account":
             print(account(target))
         case "status":
-            status(cluster)
+            status(target)
         case "generate":
             in_turn(cluster, "generation")
         case "down":

@@ -30,6 +30,11 @@ class UnavailableError(DeliveryError):
     """The API server did not answer in time. What was asked for may have been done all the same."""
 
 
+def name(body: Manifest) -> str:
+    """An object's name as kubectl has it: `deployment/web`."""
+    return f"{body['kind'].lower()}/{body['metadata']['name']}"
+
+
 class Cluster(Protocol):
     """One namespace of a cluster, asked with somebody's credentials.
 
@@ -53,8 +58,11 @@ class Cluster(Protocol):
     def get(self, name: str) -> Manifest | None:
         """An object as it is now, None where there is none."""
 
-    def list(self, *kinds: str, selector: str = "") -> list[Manifest]:
-        """The objects of some kinds (`Pod`, `Event`), in the order of the kinds, that a label selector matches."""
+    def list(self, *kinds: str, selector: str = "", managers: bool = False) -> list[Manifest]:
+        """The objects of some kinds (`Pod`, `Event`), in the order of the kinds, that a label selector matches.
+
+        With their `metadata.managedFields` if `managers`.
+        """
 
     def apply(self, objects: Iterable[Manifest]) -> None:
         """Applies objects server-side, in order and each in its own namespace, as the field manager `delivery`.
@@ -70,6 +78,9 @@ class Cluster(Protocol):
 
     def create(self, body: Manifest) -> None:
         """Creates an object; ConflictError where there is one of its name."""
+
+    def rehearse(self, body: Manifest) -> Manifest:
+        """What `create` would make of an object, with the cluster's own defaults; nothing is created."""
 
     def replace(self, body: Manifest) -> None:
         """Writes an object that is still at `metadata.resourceVersion`; ConflictError where it is not."""

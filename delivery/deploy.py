@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from delivery import backup, canary, credentials, image, lease, monitor, release, replacement, rollout, sops
+from delivery import backup, canary, credentials, image, lease, managed, monitor, release, replacement, rollout, sops
 from delivery.cluster import Cluster
 from delivery.release import Release
 from delivery.render import Render, component
-from delivery.shell import ROOT, DeliveryError, say
+from delivery.shell import ROOT, DeliveryError, say, screen
 from delivery.target import Target
 from policy_tests.environment import Environment
 from policy_tests.render import render as kustomize
@@ -58,7 +58,8 @@ def deploy(target: Target, render: Render, options: Options) -> None:
         credentials.require_database(environment, cluster)
         credentials.check_certificates(environment, cluster, render.tls_hosts)
         before = release.read(cluster)
-        print(changes(cluster, render, before), flush=True)
+        text = changes(cluster, render, before)
+        print(screen(text, ROOT / "build" / environment.name / "changes.diff"), flush=True)
         replacement.require_room(cluster, replacement.announced(cluster, render))
         backup.before_migration(environment, cluster, render, before)
         new = release.record(cluster, render, commit=image.commit(), by=lease.who())
@@ -83,9 +84,10 @@ def deploy(target: Target, render: Render, options: Options) -> None:
 
 
 def changes(cluster: Cluster, render: Render, before: Sequence[Release]) -> str:
-    """What a delivery is about to change, for the person at the terminal."""
+    """What a delivery is about to change, for the person at the terminal; what others added is ours then."""
     if not before:
         return f"{len(render.objects)} new objects"
+    managed.own(cluster, filter(rollout.delivered, render.objects))
     return rollout.difference(cluster, render.objects) or "nothing changes"
 
 
@@ -155,8 +157,8 @@ def forgotten(releases: Sequence[Release], kept: int = release.KEPT) -> list[str
 
 def bootstrap(environment: Environment, cluster: Cluster, render: Render) -> None:
     """An administrator's part: what the cluster refuses, the namespace, and credentials."""
-    cluster.apply(Render(kustomize("admission")).objects)
-    cluster.apply(body for body in render.objects if component(body) == "namespace")
+    managed.apply(cluster, Render(kustomize("admission")).objects)
+    managed.apply(cluster, (body for body in render.objects if component(body) == "namespace"))
     sops.apply(environment, cluster)
     credentials.ensure_database(cluster)
     credentials.ensure_backup(cluster)

@@ -98,8 +98,9 @@ class Kubectl:
         found: Manifest | None = self._read(name, "--ignore-not-found")
         return found
 
-    def list(self, *kinds: str, selector: str = "") -> list[Manifest]:
-        items: list[Manifest] = self._read(",".join(kinds), f"--selector={selector}")["items"]
+    def list(self, *kinds: str, selector: str = "", managers: bool = False) -> list[Manifest]:
+        options = (f"--selector={selector}", f"--show-managed-fields={managers}")
+        items: list[Manifest] = self._read(",".join(kinds), *options)["items"]
         return items
 
     def apply(self, objects: Iterable[Manifest]) -> None:
@@ -115,6 +116,11 @@ class Kubectl:
 
     def create(self, body: Manifest) -> None:
         self._send([body], "create")
+
+    def rehearse(self, body: Manifest) -> Manifest:
+        answer = self._send([body], "create", "--dry-run=server", "-o", "json")
+        created: Manifest = self._parsed("create", answer)
+        return created
 
     def replace(self, body: Manifest) -> None:
         self._send([body], "replace")
@@ -157,8 +163,8 @@ class Kubectl:
             ended.set()
             thread.join()
 
-    def _read(self, what: str, option: str) -> Any:
-        answer = self._ask("get", what, option, "-o", "json")
+    def _read(self, what: str, *options: str) -> Any:
+        answer = self._ask("get", what, *options, "-o", "json")
         return self._parsed(f"get {what}", answer) if answer else None
 
     def _parsed(self, command: str, answer: str) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from delivery import managed
 from delivery.cluster import Cluster, Manifest, MissingError
+from delivery.cluster import name as name
 from delivery.render import component
 from delivery.shell import DeliveryError, say
 
@@ -46,15 +48,41 @@ def delivered(body: Manifest) -> bool:
 
 
 def apply(cluster: Cluster, objects: Iterable[Manifest]) -> None:
-    """Applies what a delivery may; a Job runs again, as it cannot be changed."""
-    wanted = [body for body in objects if delivered(body)]
+    """Applies what a delivery may, and takes back what somebody has added to it.
+
+    A Job runs again, as it cannot be changed.
+    """
+    wanted = _stated(cluster, objects)
     cluster.delete(*(name(body) for body in wanted if body["kind"] == "Job"))
-    cluster.apply(wanted)
+    managed.apply(cluster, wanted)
 
 
 def difference(cluster: Cluster, objects: Iterable[Manifest]) -> str:
-    """What applying would change, Jobs aside, as a unified diff; empty for nothing."""
-    return cluster.difference(body for body in objects if delivered(body) and body["kind"] != "Job")
+    """What applying would change, Jobs aside, as a unified diff; empty for nothing.
+
+    What somebody has added is in it once `delivery` owns it (managed.own).
+    """
+    return cluster.difference(body for body in _stated(cluster, objects) if body["kind"] != "Job")
+
+
+def _stated(cluster: Cluster, objects: Iterable[Manifest]) -> list[Manifest]:
+    """What a delivery applies of `objects`, an Ingress with its class."""
+    wanted = [body for body in objects if delivered(body)]
+    return [_classed(cluster, body) if body["kind"] == "Ingress" else body for body in wanted]
+
+
+def _classed(cluster: Cluster, ingress: Manifest) -> Manifest:
+    """An Ingress with the class that the cluster gives a new one.
+
+    It gives one at the creation alone, and an apply takes away what a client-side one had.
+    """
+    if "ingressClassName" in ingress["spec"]:
+        return ingress
+    metadata = {**ingress["metadata"], "name": f"{ingress['metadata']['name']}-class"}
+    backend = {"service": {"name": "none", "port": {"number": 80}}}
+    new = cluster.rehearse({**ingress, "metadata": metadata, "spec": {"defaultBackend": backend}})
+    given = {key: text for key, text in new["spec"].items() if key == "ingressClassName"}
+    return {**ingress, "spec": {**ingress["spec"], **given}}
 
 
 def surplus(wanted: Iterable[Manifest], others: Iterable[Manifest]) -> list[str]:
@@ -65,11 +93,6 @@ def surplus(wanted: Iterable[Manifest], others: Iterable[Manifest]) -> list[str]
         (PRUNED.index(kind), other) for other, kind in more.items() if kind in PRUNED and other not in kept
     )
     return [other for _, other in ordered]
-
-
-def name(body: Manifest) -> str:
-    """An object's name as kubectl has it: `deployment/web`."""
-    return f"{body['kind'].lower()}/{body['metadata']['name']}"
 
 
 def wait(cluster: Cluster, objects: Iterable[Manifest], seconds: float = 300) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from delivery import rollout
+from delivery import managed, rollout
 from delivery.cluster import (
     Cluster,
     ConflictError,
@@ -63,6 +63,35 @@ def workload(place: Place, kind: str = "Deployment", **fields: Any) -> Manifest:
     metadata = {"name": kind.lower(), "namespace": place.cluster.namespace}
     spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template, **fields}
     return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def with_variables(place: Place, **values: str) -> Manifest:
+    """A Deployment without pods whose container has these variables."""
+    body = workload(place, replicas=0)
+    main = body["spec"]["template"]["spec"]["containers"][0]
+    main["env"] = [{"name": name, "value": value} for name, value in values.items()]
+    return body
+
+
+def change_variables(place: Place, **values: str) -> None:
+    """Somebody gives it these instead."""
+    body = there(place.cluster.get("deployment/deployment"))
+    containers = body["spec"]["template"]["spec"]["containers"]
+    containers[0]["env"] = [{"name": name, "value": value} for name, value in values.items()]
+    place.by_hand("deployment/deployment", {"spec": {"template": {"spec": {"containers": containers}}}})
+
+
+def variables(deployment: Manifest) -> dict[str, str]:
+    (main,) = deployment["spec"]["template"]["spec"]["containers"]
+    return {entry["name"]: entry["value"] for entry in main["env"]}
+
+
+def ingress(place: Place) -> Manifest:
+    """One that names no class."""
+    backend = {"service": {"name": "none", "port": {"number": 80}}}
+    body = configuration(place, apiVersion="networking.k8s.io/v1", kind="Ingress", spec={"defaultBackend": backend})
+    del body["data"]
+    return body
 
 
 def job(place: Place, script: str, **fields: Any) -> Manifest:
@@ -126,6 +155,8 @@ def replace(cluster: Cluster) -> None:
     cluster.replace(body)
 
 
+RESTARTED = "kubectl.kubernetes.io/restartedAt"
+NOTES = {"note": "x", RESTARTED: "now"}
 # What needs a right each.
 QUESTIONS: dict[str, Question] = {
     "get": lambda cluster: cluster.get("configmap/one"),
@@ -134,6 +165,7 @@ QUESTIONS: dict[str, Question] = {
     "difference": lambda cluster: cluster.difference([changed(cluster)]),
     "preview": lambda cluster: cluster.preview(changed(cluster)),
     "create": lambda cluster: cluster.create(changed(cluster)),
+    "rehearse": lambda cluster: cluster.rehearse(changed(cluster)),
     "replace": lambda cluster: cluster.replace(changed(cluster)),
     "patch": lambda cluster: cluster.patch("configmap/one", {"data": {"a": "2"}}),
     "delete": lambda cluster: cluster.delete("configmap/one"),
@@ -358,23 +390,73 @@ class Contract:
         assert there(place.cluster.get("configmap/one"))["data"] == {"a": "3", "b": "2"}
 
     def test_variables_of_a_container_are_merged_by_name(self, place: Place) -> None:
-        def with_variables(**values: str) -> Manifest:
-            body = workload(place, replicas=0)
-            main = body["spec"]["template"]["spec"]["containers"][0]
-            main["env"] = [{"name": name, "value": value} for name, value in values.items()]
-            return body
+        place.cluster.apply([with_variables(place, A="1", B="2")])
+        change_variables(place, A="1", B="2", C="3")
+        place.cluster.apply([with_variables(place, A="4")])
+        assert variables(there(place.cluster.get("deployment/deployment"))) == {"A": "4", "C": "3"}
 
-        place.cluster.apply([with_variables(A="1", B="2")])
-        by_hand = with_variables(A="1", B="2", C="3")["spec"]["template"]
-        body = there(place.cluster.get("deployment/deployment"))
-        containers = body["spec"]["template"]["spec"]["containers"]
-        containers[0]["env"] = by_hand["spec"]["containers"][0]["env"]
-        template = {"spec": {"containers": containers}}
-        place.by_hand("deployment/deployment", {"spec": {"template": template}})
-        place.cluster.apply([with_variables(A="4")])
-        body = there(place.cluster.get("deployment/deployment"))
-        env = body["spec"]["template"]["spec"]["containers"][0]["env"]
-        assert {entry["name"]: entry["value"] for entry in env} == {"A": "4", "C": "3"}
+    def test_every_field_has_the_managers_that_wrote_it(self, place: Place) -> None:
+        place.cluster.apply([configuration(place, data={"a": "1", "b": "2"})])
+        place.by_hand("configmap/one", {"data": {"b": "by hand", "c": "by hand"}})
+        place.cluster.patch("configmap/one", {"metadata": {"annotations": {"note": "x"}}})
+        (found,) = managed.live(place.cluster, [configuration(place)])
+        managers = {
+            (entry["manager"], entry["operation"], entry["apiVersion"]): entry["fieldsV1"]
+            for entry in found["metadata"]["managedFields"]
+        }
+        note = managers.pop(("delivery", "Update", "v1"))
+        assert note["f:metadata"]["f:annotations"]["f:note"] == {}
+        assert managers == {
+            ("delivery", "Apply", "v1"): {"f:data": {"f:a": {}}},
+            ("hand", "Update", "v1"): {"f:data": {"f:b": {}, "f:c": {}}},
+        }
+
+    def test_the_managers_of_an_item_are_those_of_its_fields(self, place: Place) -> None:
+        place.cluster.apply([with_variables(place, A="1")])
+        change_variables(place, A="2", B="3")
+        (found,) = place.cluster.list("Deployment", managers=True)
+        (by_hand,) = (entry for entry in found["metadata"]["managedFields"] if entry["manager"] == "hand")
+        containers = by_hand["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:containers"]
+        assert containers['k:{"name":"main"}']["f:env"] == {
+            'k:{"name":"A"}': {"f:value": {}},
+            'k:{"name":"B"}': {".": {}, "f:name": {}, "f:value": {}},
+        }
+        env = "spec.template.spec.containers[main].env"
+        assert list(managed.edits(found)) == [f"{env}[A].value, by hand", f"{env}[B], by hand"]
+
+    def test_what_is_taken_over_goes_with_the_next_apply_and_is_in_the_difference_before(self, place: Place) -> None:
+        wanted = with_variables(place, A="1")
+        place.cluster.apply([wanted])
+        change_variables(place, A="1", B="2")
+        place.by_hand("deployment/deployment", {"spec": {"minReadySeconds": 7}, "metadata": {"annotations": NOTES}})
+        before = there(place.cluster.get("deployment/deployment"))
+        assert place.cluster.difference([wanted]) == ""
+        managed.own(place.cluster, [wanted])
+        owned = there(place.cluster.get("deployment/deployment"))
+        assert (owned["spec"], owned["metadata"]["generation"]) == (before["spec"], before["metadata"]["generation"])
+        text = place.cluster.difference([wanted])
+        assert {"-  minReadySeconds: 7", "-    note: x"} <= {line.rstrip() for line in text.splitlines()}
+        place.cluster.apply([wanted])
+        (after,) = place.cluster.list("Deployment", managers=True)
+        assert "minReadySeconds" not in after["spec"]
+        assert variables(after) == {"A": "1"}
+        assert RESTARTED in after["metadata"]["annotations"]
+        assert "note" not in after["metadata"]["annotations"]
+        assert list(managed.edits(after)) == []
+
+    def test_what_a_client_side_apply_has_written_goes_with_an_apply(self, place: Place) -> None:
+        client = {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}}
+        place.cluster.create(configuration(place, data={"a": "1", "b": "2"}, metadata=client))
+        place.cluster.apply([configuration(place)])
+        found = there(place.cluster.get("configmap/one"))
+        assert (found["data"], found["metadata"].get("annotations", {})) == ({"a": "1"}, {})
+
+    def test_a_new_ingress_has_the_class_of_the_cluster_and_an_apply_leaves_it(self, place: Place) -> None:
+        given = place.cluster.rehearse(ingress(place))["spec"].get("ingressClassName")
+        assert place.cluster.get("ingress/one") is None
+        for _ in range(2):
+            place.cluster.apply([ingress(place)])
+            assert there(place.cluster.get("ingress/one"))["spec"].get("ingressClassName") == given
 
     def test_an_apply_goes_on_after_an_object_that_is_refused(self, place: Place) -> None:
         place.cluster.create(configuration(place, "fixed", immutable=True))

@@ -16,7 +16,18 @@ import yaml
 from delivery.cluster import ConflictError, Manifest, MissingError, RefusedError, UnavailableError
 from delivery.shell import DeliveryError
 from tests.delivery import controllers
-from tests.delivery.objects import applied, kind_of, matches, merged, normal, refusal
+from tests.delivery.objects import (
+    APPLIED,
+    applied,
+    kind_of,
+    managed_fields,
+    matches,
+    merged,
+    migrated,
+    normal,
+    owners_of,
+    refusal,
+)
 from tests.delivery.server import Key, Repeated, Server, copied, key_named, key_of
 
 Answer = TypeVar("Answer")
@@ -91,13 +102,16 @@ class FakeCluster:
 
         return self._ask(ask)
 
-    def list(self, *kinds: str, selector: str = "") -> list[Manifest]:
+    def list(self, *kinds: str, selector: str = "", managers: bool = False) -> list[Manifest]:
         def ask() -> list[Manifest]:
             found = []
             for kind in map(kind_of, kinds):
                 with self._request("list", kind, ("list", kind)):
                     found += self.server.of(kind, self.namespace)
-            return [copied(body) for body in found if matches(selector, body["metadata"].get("labels", {}))]
+            chosen = [copied(body) for body in found if matches(selector, body["metadata"].get("labels", {}))]
+            for body in chosen if managers else []:
+                body["metadata"]["managedFields"] = managed_fields(body, self.server.owners[key_of(body)])
+            return chosen
 
         return self._ask(ask)
 
@@ -111,8 +125,11 @@ class FakeCluster:
         with self._request("apply", _name(key), *((verb, key[0]) for verb in rights)):
             there = self.server.objects.get(key, {})
             self._check_place(key)
-            after, owned = applied(there, self.server.owned.get(key, set()), body)
-            self.server.write(after, owned)
+            owners = migrated(self.server.owners.get(key, {}))
+            after, paths = applied(there, owners, body)
+            if there:
+                self.server.owners[key] = owners
+            self.server.write(after, APPLIED, paths)
 
     def difference(self, objects: Iterable[Manifest]) -> str:
         objects = list(objects)
@@ -145,7 +162,7 @@ class FakeCluster:
         """An object as it is, empty where there is none, and as applying it would leave it."""
         self._check_place(key)
         there = self.server.objects.get(key, {})
-        after = normal(applied(there, self.server.owned.get(key, set()), body)[0])
+        after = normal(applied(there, self.server.owners.get(key, {}), body)[0])
         if reason := refusal(there or None, after):
             raise RefusedError(f'The {key[0]} "{key[2]}" is invalid: {reason}')
         if "status" in there:
@@ -159,16 +176,27 @@ class FakeCluster:
                 self._check_place(key)
                 if key in self.server.objects:
                     raise ConflictError(f'Error from server (AlreadyExists): "{key[2]}" already exists')
-                self.server.write(body)
+                self.server.write(body, ("kubectl-create", "Update"))
 
         self._ask(ask)
+
+    def rehearse(self, body: Manifest) -> Manifest:
+        def ask() -> Manifest:
+            key = key_of(body)
+            with self._request("rehearse", _name(key), ("create", key[0])):
+                self._check_place(key)
+                new = normal(body)
+                self.server.admit(new)
+                return new
+
+        return self._ask(ask)
 
     def replace(self, body: Manifest) -> None:
         def ask() -> None:
             key = key_of(body)
             with self._request("replace", _name(key), ("update", key[0])):
                 self._check_version(self._there(key), body)
-                self.server.write(body)
+                self.server.write(body, ("kubectl-replace", "Update"))
 
         self._ask(ask)
 
@@ -178,7 +206,7 @@ class FakeCluster:
             with self._request("patch", name, ("patch", key[0])):
                 there = self._there(key)
                 self._check_version(there, change)
-                self.server.write(merged(there, change))
+                self._merge(there, change, "delivery")
 
         self._ask(ask)
 
@@ -252,9 +280,9 @@ class FakeCluster:
 
     # What a test does, rather than the tool: without a right, a fault or a moment of the clock.
 
-    def by_hand(self, name: str, change: Manifest) -> None:
+    def by_hand(self, name: str, change: Manifest, manager: str = "hand") -> None:
         """Somebody else merges a change into an object, whose fields are theirs then."""
-        self.server.write(merged(self._there(key_named(name, self.namespace)), change))
+        self._merge(self._there(key_named(name, self.namespace)), change, manager)
 
     def remove_by_hand(self, name: str) -> None:
         """Somebody else deletes an object; what it owns goes after it."""
@@ -344,6 +372,13 @@ class FakeCluster:
         if key not in self.server.objects:
             raise MissingError(f"Error from server (NotFound): {_name(key)} not found")
         return self.server.objects[key]
+
+    def _merge(self, there: Manifest, change: Manifest, manager: str) -> None:
+        after = merged(there, change)
+        entries = after["metadata"].pop("managedFields", None)
+        if entries is not None:
+            self.server.owners[key_of(there)] = owners_of(entries)
+        self.server.write(after, (manager, "Update"))
 
     def _pod(self, name: str) -> Manifest:
         """The pod of a name, or one of those behind a Service or of a workload."""

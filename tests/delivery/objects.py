@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import copy
+import itertools
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +17,11 @@ from delivery.cluster import Manifest
 from delivery.shell import DeliveryError
 
 Path = tuple[str, ...]
+# What each manager owns by each of its operations.
+Owner = tuple[str, str]
+Owners = dict[Owner, set[Path]]
+APPLIED: Owner = ("delivery", "Apply")
+CLIENT_SIDE: Path = ("metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration")
 
 CLUSTER_WIDE = {
     "ClusterRole",
@@ -157,20 +164,80 @@ def merged(there: Any, change: Any) -> Any:
     return result
 
 
-def applied(there: Manifest, owned: set[Path], wanted: Manifest) -> tuple[Manifest, set[Path]]:
-    """The object after a server-side apply by whoever owns some fields, and what they own then."""
+def applied(there: Manifest, owners: Owners, wanted: Manifest) -> tuple[Manifest, set[Path]]:
+    """The object after a server-side apply by `delivery`, and what it owns then."""
     after, named = _open(there), _open(wanted)
     paths = set(_paths(named))
-    for path in owned - paths:
+    others = {path for owner, owned in owners.items() if owner != APPLIED for path in owned}
+    for path in owners.get(APPLIED, set()) - paths - others:
         _take(after, path)
     result: Manifest = _close(_lay(after, named))
-    return result, paths
+    return result, {path for path in paths if _managed(path)}
 
 
-def still_owned(owned: set[Path], before: Manifest, after: Manifest) -> set[Path]:
-    """What is left to the owner of some fields when somebody else has written the object."""
+def migrated(owners: Owners) -> Owners:
+    """The owners once kubectl has taken over what client-side applies have written.
+
+    `kubectl apply --server-side` does so before its own, by csaupgrade of client-go.
+    """
+    clients = {owner: owned for owner, owned in owners.items() if owner[1] == "Update" and CLIENT_SIDE in owned}
+    if not clients:
+        return owners
+    left = {owner: owned for owner, owned in owners.items() if owner not in clients}
+    return {**left, APPLIED: left.get(APPLIED, set()).union(*clients.values())}
+
+
+def written(owners: Owners, before: Manifest, after: Manifest, owner: Owner, paths: set[Path] | None) -> Owners:
+    """The owners once one of them has written an object: of `paths`, or else of what changed."""
     old, new = _open(before), _open(after)
-    return {path for path in owned if _look(old, path) == _look(new, path)}
+    kept = {other: {path for path in owned if _look(old, path) == _look(new, path)} for other, owned in owners.items()}
+    if paths is None:
+        changed = {path for path in _paths(new) if _managed(path) and _look(old, path) != _look(new, path)}
+        paths = kept.get(owner, set()) | changed
+    return {other: owned for other, owned in {**kept, owner: paths}.items() if owned}
+
+
+def managed_fields(body: Manifest, owners: Owners) -> list[Manifest]:
+    """Owners as an object shows them."""
+    kind = {"apiVersion": body["apiVersion"], "fieldsType": "FieldsV1"}
+    return [
+        {"manager": manager, "operation": operation, **kind, "fieldsV1": _tree(owned)}
+        for (manager, operation), owned in owners.items()
+    ]
+
+
+def owners_of(entries: list[Manifest]) -> Owners:
+    """The inverse of `managed_fields`."""
+    return {(entry["manager"], entry["operation"]): set(_leaves(entry["fieldsV1"])) for entry in entries}
+
+
+def _tree(owned: set[Path]) -> Manifest:
+    tree: Manifest = {}
+    for path in sorted(owned):
+        level = tree
+        for at, (before, step) in enumerate(itertools.pairwise(("", *path))):
+            key = KEYS.get(before)
+            item = json.dumps({key: step}, separators=(",", ":"))
+            level = level.setdefault(f"k:{item}" if key else f"f:{step}", {})
+            if path[at + 1 :] == (key,):
+                level["."] = {}
+    return tree
+
+
+def _leaves(tree: Manifest, before: Path = ()) -> Iterator[Path]:
+    for key, inside in tree.items():
+        kind, _, rest = key.partition(":")
+        step = next(iter(json.loads(rest).values())) if kind == "k" else rest
+        if kind == "f" and not inside:
+            yield (*before, step)
+        elif rest:
+            yield from _leaves(inside, (*before, step))
+
+
+def _managed(path: Path) -> bool:
+    """Whether the API server notes whose a field is."""
+    metadata = path[0] == "metadata" and path[1:2] not in (("labels",), ("annotations",))
+    return path[0] not in ("apiVersion", "kind", "status") and not metadata
 
 
 class _Keyed(dict[str, Any]):

@@ -11,11 +11,13 @@ from delivery.cluster import Manifest, RefusedError
 from tests.delivery.objects import (
     CLUSTER_WIDE,
     COUNTED,
+    Owner,
+    Owners,
     Path,
     kind_of,
     normal,
     refusal,
-    still_owned,
+    written,
 )
 
 START = datetime(2026, 11, 30, tzinfo=UTC)
@@ -131,6 +133,8 @@ class Server:
             function it does nothing.
         programs: what a command prints in a container of some name, given its pod and the words.
         printed: the log of a container of some name that serves.
+        ingress_class: what a new Ingress that names none gets.
+        owners: whose the fields of each object are.
     """
 
     control: Callable[[Server], None]
@@ -142,8 +146,9 @@ class Server:
     steps: dict[str, Callable[[Container], str]] = field(default_factory=dict)
     programs: dict[str, Callable[[Manifest, tuple[str, ...]], str]] = field(default_factory=dict)
     printed: dict[str, str] = field(default_factory=dict)
+    ingress_class: str = "traefik"
     objects: dict[Key, Manifest] = field(default_factory=dict)
-    owned: dict[Key, set[Path]] = field(default_factory=dict)
+    owners: dict[Key, Owners] = field(default_factory=dict)
     lives: dict[str, Life] = field(default_factory=dict)
     works: dict[str, Work] = field(default_factory=dict)
     digests: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -196,8 +201,8 @@ class Server:
             and any(ref["uid"] == uid for ref in body["metadata"].get("ownerReferences", []))
         ]
 
-    def write(self, body: Manifest, owned: set[Path] | None = None) -> Manifest:
-        """Stores an object as a whole, of which `delivery` owns some fields or what it has left.
+    def write(self, body: Manifest, owner: Owner | None = None, paths: set[Path] | None = None) -> Manifest:
+        """Stores an object as a whole, of which `owner` owns `paths` then, or else what they have changed.
 
         Raises:
             RefusedError: it is not valid, or changes what cannot change.
@@ -206,6 +211,9 @@ class Server:
         before = self.objects.get(key)
         if reason := refusal(before, body):
             raise RefusedError(f'The {key[0]} "{key[2]}" is invalid: {reason}')
+        owners = self.owners.setdefault(key, {})
+        if owner:
+            self.owners[key] = written(owners, before or {}, body, owner, paths)
         metadata = body["metadata"]
         if before is None:
             number = self.version + 1
@@ -215,21 +223,23 @@ class Server:
             }
             if key[0] in COUNTED:
                 metadata["generation"] = 1
-            self.owned[key] = owned or set()
+            self.admit(body)
         else:
             old = before["metadata"]
             metadata |= {name: old[name] for name in SERVERS if name in old}
             if key[0] in COUNTED and "status" in before:
                 body["status"] = before["status"]
-            if owned is None:
-                owned = still_owned(self.owned[key], before, body)
-            self.owned[key] = owned
             if body == before:
                 return before
             if key[0] in COUNTED and body["spec"] != before["spec"]:
                 metadata["generation"] += 1
         self._keep(key, body)
         return body
+
+    def admit(self, body: Manifest) -> None:
+        """What admission adds to a new object."""
+        if body["kind"] == "Ingress":
+            body["spec"].setdefault("ingressClassName", self.ingress_class)
 
     def _keep(self, key: Key, body: Manifest) -> None:
         self.version += 1
@@ -289,7 +299,7 @@ class Server:
     def remove(self, body: Manifest) -> None:
         """Takes an object away; what it owned is taken away later, by the controllers."""
         key = key_of(body)
-        del self.objects[key], self.owned[key]
+        del self.objects[key], self.owners[key]
         self.lives.pop(body["metadata"]["uid"], None)
 
 

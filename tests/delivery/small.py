@@ -30,6 +30,10 @@ def body(version: str, kind: str, name: str, component: str, **fields: Any) -> M
     return {"apiVersion": version, "kind": kind, "metadata": metadata, **fields}
 
 
+NAMESPACE = body("v1", "Namespace", PROD.namespace, "namespace")
+del NAMESPACE["metadata"]["namespace"]
+
+
 def template(component: str, *containers: Manifest, **spec: Any) -> Manifest:
     labels = {**PART_OF, COMPONENT: component}
     if component == "web":
@@ -63,8 +67,6 @@ def cronjob(name: str, steps: tuple[str, ...], **variables: str) -> Manifest:
 def render(version: str, schema: str = "0001", *more: Manifest, hosts: bool = True) -> Render:
     """The release of an image; `version` is its tag, and in its digest and configuration."""
     image = f"registry.example/school-scheduler:{version}@sha256:{version:0>64}"
-    namespace = body("v1", "Namespace", PROD.namespace, "namespace")
-    del namespace["metadata"]["namespace"]
     config = f"app-config-{version}"
     serving = {"image": image, "envFrom": [{"configMapRef": {"name": config}}]}
     web = workload("Deployment", "web", "web", {"name": "web", **serving}, replicas=2)
@@ -74,7 +76,7 @@ def render(version: str, schema: str = "0001", *more: Manifest, hosts: bool = Tr
     tls = {"tls": [{"hosts": [HOST], "secretName": "web-tls"}]} if hosts else {}
     return Render.of(
         [
-            namespace,
+            NAMESPACE,
             body("v1", "ServiceAccount", "web", "web"),
             body("v1", "ConfigMap", config, "web", data={"VERSION": version}),
             body("v1", "Service", "web", "web", spec={"selector": {COMPONENT: "web"}}),
@@ -167,7 +169,7 @@ class Stage:
 
     def make_namespace(self) -> None:
         """The namespace, with nothing in it."""
-        self.cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PROD.namespace}})
+        self.cluster.create(NAMESPACE)
 
     def begin(self) -> None:
         """The namespace and its Secret."""

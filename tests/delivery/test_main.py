@@ -169,6 +169,35 @@ def test_status_shows_releases_and_pods(stage: Stage, capsys: pytest.CaptureFixt
     assert ["mysql-0", "1/1", "Running", "0", "restarts"] in pods
 
 
+def test_status_shows_what_was_changed_by_hand_and_how_it_is_taken_back(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.cluster.by_hand("cronjob/backup", {"spec": {"suspend": True}})
+    capsys.readouterr()
+    stage.type_in("status", "prod")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:3] == [
+        "not of release 1: cronjob/backup: spec.suspend, by hand",
+        "`make rollback ENV=prod OPTIONS='--to 1'` takes it back",
+    ]
+    stage.type_in("rollback", "prod", "--to", "1")
+    capsys.readouterr()
+    stage.type_in("status", "prod")
+    assert "by hand" not in capsys.readouterr().out
+
+
+def test_status_does_not_compare_with_a_release_under_way(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    release.record(stage.cluster, render("2"), commit="", by="")
+    stage.type_in("status", "prod")
+    assert "release 2 is being delivered, or was interrupted\n" in capsys.readouterr().out
+
+
+def test_status_says_where_the_right_to_compare_is_missing(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.cluster.forbidden.add(("list", "ServiceAccount"))
+    stage.type_in("status", "prod")
+    assert "whether somebody has changed anything by hand is not known: " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("missing", "lacks"), [("ingress/web", "no Ingress"), ("deployment/web", "no web pod")])
 def test_an_account_needs_an_environment_that_runs(stage: Stage, missing: str, lacks: str) -> None:
     stage.cluster.delete(missing)

@@ -1,0 +1,138 @@
+"""Whose the fields of an object are, as the API server notes it, and taking over what others own.
+
+An apply takes away what its manager owned and no longer names. So what somebody has added goes once
+`delivery` owns it: no other way knows as well which fields have a default, and pods change once.
+https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
+from typing import Any
+
+from delivery.cluster import Cluster, ConflictError, Manifest, MissingError, name
+
+MANAGER = "delivery"
+# Managers that are not hands: what they have added stays.
+CONTROLLERS = ("*controller*", "cert-manager*")
+# What stays whoever wrote it: taking back a restart would be another one, a revision is for `rollout
+# undo`, and a finalizer or an owner has something to clean up.
+LEFT = (
+    "f:kubectl.kubernetes.io/restartedAt",
+    "f:deployment.kubernetes.io/revision",
+    "f:finalizers",
+    "f:ownerReferences",
+)
+# A delivery makes Jobs anew, and a Secret has keys from several hands.
+SHARED = ("Job", "Secret")
+
+# As `fieldsV1` has them: each level's `f:FIELD`, `k:{KEYS OF AN ITEM}` or `v:VALUE`, and `.` for itself.
+Fields = dict[str, Any]
+
+
+def own(cluster: Cluster, objects: Iterable[Manifest], attempts: int = 10) -> None:
+    """Makes `delivery` own what others own in those of `objects` that are there; no field changes.
+
+    Raises:
+        ConflictError: somebody changes them all the time.
+    """
+    late = []
+    for body in live(cluster, objects):
+        if any(edits(body)):
+            version = body["metadata"]["resourceVersion"]
+            change = {"resourceVersion": version, "managedFields": _owned(body)}
+            try:
+                cluster.patch(name(body), {"metadata": change})
+            except ConflictError:
+                if attempts == 1:
+                    raise
+                late.append(body)
+            except MissingError:
+                continue
+    if late:
+        own(cluster, late, attempts - 1)
+
+
+def apply(cluster: Cluster, objects: Iterable[Manifest]) -> None:
+    """Applies objects, after which they have no field that somebody added."""
+    wanted = list(objects)
+    own(cluster, wanted)
+    cluster.apply(wanted)
+
+
+def live(cluster: Cluster, objects: Iterable[Manifest]) -> list[Manifest]:
+    """Those of `objects` that are there, as they are now, with their managers; no Job or Secret."""
+    wanted = {name(body): body["kind"] for body in objects if body["kind"] not in SHARED}
+    there = cluster.list(*sorted(set(wanted.values())), managers=True) if wanted else []
+    return [body for body in there if name(body) in wanted]
+
+
+def edits(body: Manifest) -> Iterator[str]:
+    """What others own in a live object and `own` takes over, as `FIELD, by MANAGER`."""
+    for entry in body["metadata"].get("managedFields", []):
+        if _others(body, entry):
+            for path in _paths(_split(entry["fieldsV1"])[0]):
+                yield f"{path}, by {entry['manager']}"
+
+
+def _others(body: Manifest, entry: Manifest) -> bool:
+    """Whether an entry of `managedFields` is a hand's; a subresource is a controller's or `scale`."""
+    manager = entry["manager"]
+    hand = manager != MANAGER and not any(fnmatch(manager, pattern) for pattern in CONTROLLERS)
+    return hand and "subresource" not in entry and entry["apiVersion"] == body["apiVersion"]
+
+
+def _owned(body: Manifest) -> list[Manifest]:
+    """The `managedFields` by which `delivery` owns what others did."""
+    applied = {"manager": MANAGER, "operation": "Apply"}
+    ours: Fields = {}
+    rest = []
+    for entry in body["metadata"]["managedFields"]:
+        taken, left = _split(entry["fieldsV1"]) if _others(body, entry) else ({}, entry["fieldsV1"])
+        if applied.items() <= entry.items():
+            taken, left = left, {}
+        ours = _union(ours, taken)
+        rest += [{**entry, "fieldsV1": left}] if left else []
+    kind = {"apiVersion": body["apiVersion"], "fieldsType": "FieldsV1"}
+    return [{**applied, **kind, "fieldsV1": ours}, *rest]
+
+
+def _split(fields: Fields) -> tuple[Fields, Fields]:
+    """The fields that are taken over, and those that are left to their manager."""
+    taken, left = {}, {}
+    for key, inside in fields.items():
+        if key in LEFT:
+            left[key] = inside
+            continue
+        more, kept = _split(inside)
+        if kept:
+            left[key] = kept
+            # Whoever owns a field as a whole takes away all that is in it.
+            more.pop(".", None)
+        if more or not kept:
+            taken[key] = more
+    return taken, left
+
+
+def _union(one: Fields, other: Fields) -> Fields:
+    return {**one, **{key: _union(one.get(key, {}), inside) for key, inside in other.items()}}
+
+
+def _paths(fields: Fields, before: str = "") -> Iterator[str]:
+    for key, inside in fields.items():
+        path = f"{before}{_step(key)}"
+        if not inside or ("." in inside and key.startswith("k:")):
+            if key != ".":
+                yield path.removeprefix(".")
+        else:
+            yield from _paths(inside, path)
+
+
+def _step(key: str) -> str:
+    kind, _, rest = key.partition(":")
+    if kind == "f":
+        return f".{rest}"
+    words = json.loads(rest) if rest else ""
+    return f"[{','.join(map(str, words.values())) if isinstance(words, dict) else words}]"
