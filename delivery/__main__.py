@@ -15,6 +15,7 @@ from delivery import (
     credentials,
     deploy,
     drift,
+    foundation,
     image,
     job,
     observability,
@@ -108,6 +109,8 @@ def by_hand(target: Target, releases: Sequence[Release]) -> Iterator[str]:
         yield f"release {releases[0].number} is being delivered, or was interrupted"
         return
     try:
+        missing, changed = foundation.compare(target.cluster, good.render)
+        yield from (f"{line}; {foundation.remedy(target.environment)}" for line in (*missing, *changed))
         edits = list(drift.found(target.cluster, good.render))
         yield from (f"not of release {good.number}: {edit}" for edit in edits)
         if edits:

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from delivery import backup, canary, credentials, image, lease, managed, monitor, release, replacement, rollout, sops
+from delivery import (
+    backup,
+    canary,
+    credentials,
+    foundation,
+    image,
+    lease,
+    managed,
+    monitor,
+    release,
+    replacement,
+    rollout,
+    sops,
+)
 from delivery.cluster import Cluster
 from delivery.release import Release
 from delivery.render import Render, component
@@ -52,6 +65,7 @@ def deploy(target: Target, render: Render, options: Options) -> None:
     target.proofs.policy(environment, render)
     if options.bootstrap:
         bootstrap(environment, cluster, render)
+    foundation.require(environment, cluster, render)
     with lease.held(cluster, options.wait):
         backup.refuse_partial(environment, cluster)
         sops.apply(environment, cluster)

@@ -16,7 +16,8 @@ from smoke_tests.test_admission import UNPINNED, verdict
 DENIED = """
 create pods, delete pods, patch secrets, create secrets, list secrets, get secrets, delete secrets, get secrets/backup,
 delete statefulsets.apps, delete persistentvolumeclaims, get persistentvolumeclaims, create daemonsets.apps,
-patch resourcequotas, delete resourcequotas, patch limitranges, create roles.rbac.authorization.k8s.io,
+patch resourcequotas, delete resourcequotas, patch limitranges, delete limitranges, patch namespaces,
+create roles.rbac.authorization.k8s.io,
 patch roles.rbac.authorization.k8s.io, create rolebindings.rbac.authorization.k8s.io, create serviceaccounts/token,
 impersonate serviceaccounts, create pods/ephemeralcontainers, delete events, deletecollection configmaps, patch leases
 """

@@ -12,10 +12,12 @@ import pymysql
 import pytest
 from testinfra.host import Host
 
+from delivery import foundation, release
 from delivery.cluster import Cluster, Manifest, RefusedError
 from delivery.kubectl import Kubectl, kubectl
 from delivery.rollout import WORKLOADS, name
 from delivery.shell import DeliveryError
+from policy_tests.environment import find
 from smoke_tests.environment import EXEC, Environment
 
 # Seconds for a node to take a pod.
@@ -61,6 +63,20 @@ def test_no_other_deployment_serves_pages(environment: Environment) -> None:
     others = " ".join(sorted(serving - {environment.deployment("web")["metadata"]["name"]}))
     remedy = f"kubectl -n {environment.namespace} delete deployment {others}"
     assert not others, f"another release serves pages beside this one, docs/document.md says why; type: {remedy}"
+
+
+def test_what_an_administrator_makes_is_there(environment: Environment, pytestconfig: pytest.Config) -> None:
+    """By the newest release, whichever runs again: a delivery brings none of it."""
+    recorded = [found.render for found in release.read(environment.cluster) if found.phase != release.UNREADABLE]
+    try:
+        missing, changed = foundation.compare(environment.cluster, [*recorded, environment.render][0])
+    except RefusedError:
+        pytest.skip(f"these credentials may not look at what an administrator makes in {environment.namespace}")
+    remedy = foundation.remedy(find(pytestconfig.getoption("--env")))
+    if missing:
+        pytest.fail("; ".join([*missing, remedy]), pytrace=False)
+    if changed:
+        pytest.skip("; ".join([*changed, remedy]))
 
 
 def test_database_answers_a_query(database: pymysql.Connection[Any]) -> None:
