@@ -21,6 +21,6 @@ def found(cluster: Cluster, render: Render) -> Iterator[str]:
             yield f"{name(body)} is deleted"
         elif not edits:
             rest.append(body)
-    # A field that somebody has removed is nobody's.
+    # A field that somebody has removed is nobody's, and `scale` leaves no hand's name.
     if rollout.difference(cluster, rest):
-        yield from (f"{name(body)}: something is removed" for body in rest if rollout.difference(cluster, [body]))
+        yield from (f"{name(body)} is changed" for body in rest if rollout.difference(cluster, [body]))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from delivery import credentials, replacement, rollout
+from delivery import credentials, managed, replacement, rollout
 from delivery.cluster import Cluster
 from delivery.render import Render, component
 from delivery.shell import ROOT, DeliveryError, say
@@ -42,18 +42,18 @@ def install(target: Target, webhook: str | None, overlay: Path = FOLDER) -> None
     labelled = {body["metadata"]["name"] for body in cluster.list("Namespace", selector=ENVIRONMENT)}
     targeted = write_targets(overlay, {watched.namespace, *labelled}, ROOT / "build")
     stack, exporter = (Render(kustomize(str(path))) for path in (targeted, EXPORTER))
-    cluster.apply(body for body in stack.objects if component(body) == "namespace")
+    managed.apply(cluster, (body for body in stack.objects if component(body) == "namespace"))
     if not cluster.get("secret/grafana-admin"):
         _keep(cluster, "grafana-admin", "password", secrets.token_urlsafe(24))
     if configuration:
         _keep(cluster, "alertmanager-config", CONFIGURATION, configuration)
-    cluster.apply(stack.objects)
+    managed.apply(cluster, stack.objects)
     if configuration:
         # It reads its configuration when it starts.
         moment = datetime.now(UTC).isoformat(timespec="seconds")
         rollout.restart(cluster, "statefulset/alertmanager", moment)
     beside = [{**body, "metadata": {**body["metadata"], "namespace": watched.namespace}} for body in exporter.objects]
-    watched.apply(beside)
+    managed.apply(watched, beside)
     for namespace in sorted({body["metadata"]["namespace"] for body in stack.kind(*rollout.WORKLOADS)}):
         there = [body for body in stack.objects if body["metadata"].get("namespace") == namespace]
         replacement.settle(cluster.within(namespace), there)

@@ -91,7 +91,14 @@ def test_an_ingress_that_somebody_made_anew_keeps_its_class(stage: Stage) -> Non
         assert content(stage)["ingress/web"] == before
 
 
-@pytest.mark.parametrize("name", ["resourcequota/environment", "role/deployer", "networkpolicy/default-deny"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "role/deployer",
+        pytest.param("resourcequota/environment", marks=pytest.mark.slow),
+        pytest.param("networkpolicy/default-deny", marks=pytest.mark.slow),
+    ],
+)
 def test_what_only_an_administrator_makes_is_named_and_brought_back(
     stage: Stage, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,13 +34,13 @@ EDITS: dict[str, tuple[str, Manifest]] = {
     f"{WEB}[web].env[BAD], by hand": ("deployment/web", of_pod(env=[VARIABLE])),
     f"{WEB}[side], by hand": ("deployment/web", of_pod(SIDE)),
     f"{WEB}[web].image, by hand": ("deployment/web", of_pod(image="other:1")),
-    "deployment/web: something is removed": ("deployment/web", of_pod(envFrom=None)),
+    "deployment/web is changed": ("deployment/web", of_pod(envFrom=None)),
     "cronjob/backup: spec.suspend, by hand": ("cronjob/backup", {"spec": {"suspend": True}}),
     "service/web: metadata.annotations.note, by hand": ("service/web", {"metadata": {"annotations": {"note": "x"}}}),
     "configmap/app-config-1: data.MORE, by hand": ("configmap/app-config-1", {"data": {"MORE": "x"}}),
     "configmap/app-config-1: data.VERSION, by hand": ("configmap/app-config-1", {"data": {"VERSION": "x"}}),
     "ingress/web: spec.ingressClassName, by hand": ("ingress/web", {"spec": {"ingressClassName": "other"}}),
-    "ingress/web: something is removed": ("ingress/web", {"spec": {"ingressClassName": None}}),
+    "ingress/web is changed": ("ingress/web", {"spec": {"ingressClassName": None}}),
     "statefulset/mysql: spec.minReadySeconds, by hand": ("statefulset/mysql", {"spec": {"minReadySeconds": 600}}),
 }
 

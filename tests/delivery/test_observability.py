@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from delivery import credentials, observability
-from delivery.observability import NAMESPACE, install
+from delivery.observability import LOGS, NAMESPACE, install
 from delivery.render import Render
 from delivery.shell import DeliveryError
 from policy_tests.render import render as kustomize
@@ -92,6 +92,20 @@ def test_a_new_address_restarts_what_reads_it_and_nothing_else(empty: Stage) -> 
     assert {name for name in after if after[name] != before.get(name)} == {"alertmanager-0"}
     configuration = credentials.read(watching(empty), "alertmanager-config")["alertmanager.yaml"]
     assert ("https://other.example" in configuration, WEBHOOK in configuration) == (True, False)
+
+
+def test_what_somebody_has_added_goes_wherever_it_is(empty: Stage) -> None:
+    install(empty.target, WEBHOOK)
+    places = {
+        NAMESPACE: "statefulset/alertmanager",
+        LOGS: "daemonset/collector",
+        PROD.namespace: "deployment/mysqld-exporter",
+    }
+    for namespace, name in places.items():
+        empty.cluster.within(namespace).by_hand(name, {"metadata": {"labels": {"note": "x"}}})
+    install(empty.target, WEBHOOK)
+    for namespace, name in places.items():
+        assert "note" not in (empty.cluster.within(namespace).get(name) or {})["metadata"]["labels"]
 
 
 def test_a_configuration_that_somebody_made_stays(empty: Stage) -> None:
