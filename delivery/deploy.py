@@ -145,8 +145,9 @@ def return_to(target: Target, earlier: Release, releases: Sequence[Release]) -> 
 
 def bring(cluster: Cluster, render: Render, releases: Iterable[Release]) -> None:
     """Applies, waits, and then deletes what other releases have and this one has not."""
+    before = rollout.past(cluster)
     replacement.apply(cluster, render.objects)
-    rollout.wait(cluster, render.objects)
+    rollout.wait(cluster, render.objects, before=before)
     cluster.delete(*superfluous(render, list(releases)))
 
 

@@ -193,8 +193,9 @@ def _stop(plan: Plan) -> None:
         for body in render.objects
         if body["kind"] not in ("Deployment", "Job") and body["metadata"]["name"] != "generation"
     ]
+    before = rollout.past(cluster)
     rollout.apply(cluster, rest)
-    rollout.wait(cluster, rest)
+    rollout.wait(cluster, rest, before=before)
     if render.find("Job", "accounts"):
         rotation.accounts(cluster, render, "--wait=300")
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from delivery import managed
 from delivery.cluster import Cluster, Manifest, MissingError
 from delivery.cluster import name as name
 from delivery.render import component
 from delivery.shell import DeliveryError, say
+from delivery.sight import Sight
 
 WORKLOADS = ("StatefulSet", "Deployment", "DaemonSet")
 # These are an administrator's: the deployer has no right to change them. What base/credentials adds
@@ -39,6 +41,18 @@ HOPELESS = (
 )
 # Seconds; a container that has started is ready within a few, unless something is wrong.
 READY_WITHIN = 30
+# Seconds for which pods may be refused; a quota is freed by pods that end.
+REFUSED_FOR = 30
+# What is to be done about that, by a part of the reason.
+REMEDIES = {
+    "exceeded quota": "`kubectl describe resourcequota` shows what takes it; free or raise it",
+    "service account": "an administrator has to make that ServiceAccount",
+}
+ELSE = "change the release, or the rule that refuses it"
+# Seconds that a statement of a migration may take (docs/database.md), and after which that is said.
+MIGRATION, QUIET = 3600, 300
+# Seconds between two looks at the events.
+EVENTS_EVERY = 5
 REVISION = "deployment.kubernetes.io/revision"
 
 
@@ -95,8 +109,47 @@ def surplus(wanted: Iterable[Manifest], others: Iterable[Manifest]) -> list[str]
     return [other for _, other in ordered]
 
 
-def wait(cluster: Cluster, objects: Iterable[Manifest], seconds: float = 300) -> None:
+@dataclass(frozen=True)
+class Trouble:
+    """A sign that a workload does not come.
+
+    Attributes:
+        about: what tells it from others, and from the same before something was tried again.
+        words: one line about it.
+        bearable: seconds for which it may last.
+    """
+
+    about: tuple[str, ...]
+    words: str = field(compare=False)
+    bearable: float = 0
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a namespace showed before a rollout began, which is no verdict on it.
+
+    Attributes:
+        troubles: of its pods and of those that were refused, whichever workload's.
+        events: their versions.
+    """
+
+    troubles: frozenset[Trouble] = frozenset()
+    events: frozenset[str] = frozenset()
+
+
+def past(cluster: Cluster) -> Past:
+    """What there is, to be noted before something is applied that `wait` will wait for."""
+    pods, sets, events = (cluster.list(kind) for kind in ("Pod", "ReplicaSet", "Event"))
+    there = [trouble for pod in pods for trouble in troubles(pod)]
+    there += [trouble for body in sets for trouble in _failure(body, "")]
+    return Past(frozenset(there), frozenset(map(_version, events)))
+
+
+def wait(cluster: Cluster, objects: Iterable[Manifest], seconds: float = 300, before: Past | None = None) -> None:
     """Waits until every workload among `objects` runs as it says, for up to `seconds`.
+
+    What `before` has is no reason to end it, as long as it stays as it was. The time in which the
+    API server does not answer does not count, nor that in which a migration is at work.
 
     Raises:
         DeliveryError: time is up, or a pod shows that it will not come; with the latest warnings
@@ -104,31 +157,23 @@ def wait(cluster: Cluster, objects: Iterable[Manifest], seconds: float = 300) ->
     """
     workloads = [body for body in objects if body["kind"] in WORKLOADS]
     wanted = {name(body) for body in workloads}
-    # A deployer may not look at kinds that no release has.
-    kinds = sorted({body["kind"] for body in workloads})
     if not wanted:
         return
     say("waiting for " + ", ".join(sorted(wanted)))
-    started = cluster.now()
-    unready: dict[str, float] = {}
+    # A deployer may not look at kinds that no release has.
+    kinds = sorted({body["kind"] for body in workloads})
+    sight = Sight(cluster)
+    judge = _Judge(sight, before or Past())
     while True:
-        items = cluster.list(*kinds, "ReplicaSet", "Pod")
+        items = sight.list(*kinds, "ReplicaSet", "Pod")
         late = wanted - {name(body) for body in items if name(body) in wanted and complete(body)}
         if not late:
             return
         # Of a workload whose change was not seen yet, the newest pods are still those from before.
         changed = [body for body in items if name(body) in late and observed(body)]
         pods = [pod for body in changed for pod in newest_pods(body, items)]
-        now = cluster.now()
-        names = [container for pod in pods for container in started_but_unready(pod)]
-        unready = {container: unready.get(container, now) for container in names}
-        problems = [problem for pod in pods for problem in hopeless(pod)]
-        problems += [
-            f"{container} is not ready after {READY_WITHIN} s"
-            for container, since in unready.items()
-            if now > since + READY_WITHIN
-        ]
-        if not problems and now > started + seconds:
+        problems = judge.problems(changed, items, pods)
+        if not problems and judge.idle(pods) > seconds:
             problems = [f"{', '.join(sorted(late))} did not come up within {seconds:.0f} s"]
         if problems:
             words = [line for pod in pods for line in last_words(pod)]
@@ -136,11 +181,48 @@ def wait(cluster: Cluster, objects: Iterable[Manifest], seconds: float = 300) ->
         cluster.pause(1)
 
 
+class _Judge:
+    """What a wait has seen so far: for how long each trouble lasts, and how long nothing was at work."""
+
+    def __init__(self, sight: Sight, before: Past) -> None:
+        self.sight, self.before = sight, before
+        self.old, self.since = before.troubles, dict[Trouble, float]()
+        self.events, self.asked = list[Manifest](), float("-inf")
+        self.last = self.told = sight.now()
+        self.waited = self.worked = 0.0
+
+    def problems(self, changed: Sequence[Manifest], items: Sequence[Manifest], pods: Iterable[Manifest]) -> list[str]:
+        """The troubles of this rollout that have lasted for too long, of workloads and their newest pods."""
+        if any(body["kind"] != "Deployment" for body in changed) and self.sight.now() > self.asked + EVENTS_EVERY:
+            self.events, self.asked = self.sight.list("Event"), self.sight.now()
+        events = [event for event in self.events if _version(event) not in self.before.events]
+        found = [trouble for pod in pods for trouble in troubles(pod)]
+        found += [trouble for body in changed for trouble in refusals(body, items, events)]
+        now = self.sight.now()
+        self.old &= {*found}
+        self.since = {trouble: self.since.get(trouble, now) for trouble in found if trouble not in self.old}
+        return [trouble.words for trouble, first in self.since.items() if now >= first + trouble.bearable]
+
+    def idle(self, pods: Iterable[Manifest]) -> float:
+        """The seconds until now in which no migration was at work in one of the newest pods."""
+        now, working = self.sight.now(), [line for pod in pods for line in initializing(pod)]
+        if working and self.worked < MIGRATION:
+            self.worked += now - self.last
+            if now > self.told + QUIET:
+                self.told = now
+                say(f"{working[0]} is at work; it has {MIGRATION - self.worked:.0f} s more")
+        else:
+            self.waited += now - self.last
+        self.last = now
+        return self.waited
+
+
 def gone(cluster: Cluster, selector: str, seconds: float) -> None:
     """Waits until no pod that a label selector matches is there, for up to `seconds`."""
-    deadline = cluster.now() + seconds
-    while pods := cluster.list("Pod", selector=selector):
-        if cluster.now() > deadline:
+    sight = Sight(cluster)
+    deadline = sight.now() + seconds
+    while pods := sight.list("Pod", selector=selector):
+        if sight.now() > deadline:
             names = ", ".join(map(name, pods))
             raise DeliveryError(f"{names} did not end within {seconds:.0f} s")
         cluster.pause(1)
@@ -171,18 +253,23 @@ def observed(body: Manifest) -> bool:
 
 def newest_pods(workload: Manifest, items: Iterable[Manifest]) -> list[Manifest]:
     """The pods among `items` that are of a workload's newest template."""
-    revision = workload["metadata"].get("annotations", {}).get(REVISION)
+    items = list(items)
     owners = {workload["metadata"]["uid"]} if workload["kind"] != "Deployment" else set()
-    owners |= {
-        body["metadata"]["uid"]
-        for body in _owned(items, "ReplicaSet", {workload["metadata"]["uid"]})
-        if body["metadata"].get("annotations", {}).get(REVISION) == revision
-    }
+    owners |= {body["metadata"]["uid"] for body in _newest_sets(workload, items)}
     hashes = (None, workload.get("status", {}).get("updateRevision"))
     return [
         pod
         for pod in _owned(items, "Pod", owners)
         if workload["kind"] != "StatefulSet" or pod["metadata"]["labels"].get("controller-revision-hash") in hashes
+    ]
+
+
+def _newest_sets(workload: Manifest, items: Iterable[Manifest]) -> list[Manifest]:
+    revision = workload["metadata"].get("annotations", {}).get(REVISION)
+    return [
+        body
+        for body in _owned(items, "ReplicaSet", {workload["metadata"]["uid"]})
+        if body["metadata"].get("annotations", {}).get(REVISION) == revision
     ]
 
 
@@ -194,13 +281,61 @@ def _owned(items: Iterable[Manifest], kind: str, owners: set[str]) -> list[Manif
     ]
 
 
+def troubles(pod: Manifest) -> Iterator[Trouble]:
+    """What keeps the containers of a pod from serving; what may pass by itself may last for a while."""
+    uid, serving = pod["metadata"]["uid"], pod["status"].get("containerStatuses", [])
+    for container in statuses(pod):
+        place = f"{pod['metadata']['name']}/{container['name']}"
+        waiting = container["state"].get("waiting", {})
+        if (reason := waiting.get("reason")) in HOPELESS:
+            about = (uid, container["name"], reason, str(container.get("restartCount", 0)))
+            yield Trouble(about, f"{place}: {reason}: {waiting.get('message', '')}")
+        elif container in serving and container.get("started") and not container["ready"]:
+            about = (uid, container["name"], "unready", str(container.get("restartCount", 0)))
+            yield Trouble(about, f"{place} is not ready after {READY_WITHIN} s", READY_WITHIN)
+
+
 def hopeless(pod: Manifest) -> Iterator[str]:
     """The containers of a pod that will not start without somebody's help, and why."""
-    for container in statuses(pod):
-        waiting = container["state"].get("waiting", {})
-        if waiting.get("reason") in HOPELESS:
-            place = f"{pod['metadata']['name']}/{container['name']}"
-            yield f"{place}: {waiting['reason']}: {waiting.get('message', '')}"
+    return (trouble.words for trouble in troubles(pod) if not trouble.bearable)
+
+
+def refusals(workload: Manifest, items: Iterable[Manifest], events: Iterable[Manifest]) -> Iterator[Trouble]:
+    """Why the cluster makes no pods of a workload's newest template, where it does not.
+
+    Of a Deployment the ReplicaSet among `items` says so, of the others the newest of `events`.
+    """
+    if workload["kind"] == "Deployment":
+        for body in _newest_sets(workload, items):
+            yield from _failure(body, name(workload))
+        return
+    own = [event for event in events if event["involvedObject"].get("uid") == workload["metadata"]["uid"]]
+    # Of two in one second the good one counts: where it was the first, the other comes again.
+    newest = max(own, key=lambda event: (moment(event), event.get("type") != "Warning"), default={})
+    if newest.get("reason") == "FailedCreate":
+        yield _refusal(workload["metadata"]["uid"], "", name(workload), newest.get("message", ""))
+
+
+def _failure(replica_set: Manifest, workload: str) -> Iterator[Trouble]:
+    for condition in replica_set.get("status", {}).get("conditions", []):
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            since, message = condition.get("lastTransitionTime", ""), condition.get("message", "")
+            yield _refusal(replica_set["metadata"]["uid"], since, workload, message)
+
+
+def _refusal(uid: str, since: str, workload: str, message: str) -> Trouble:
+    remedy = next((remedy for part, remedy in REMEDIES.items() if part in message), ELSE)
+    return Trouble(
+        (uid, since), f"{workload}: its pods are refused: {' '.join(message.split())}; {remedy}", REFUSED_FOR
+    )
+
+
+def initializing(pod: Manifest) -> Iterator[str]:
+    """The container of a pod that does its work before others begin, as a migration does."""
+    sidecars = {part["name"] for part in pod["spec"].get("initContainers", []) if part.get("restartPolicy")}
+    for container in pod["status"].get("initContainerStatuses", []):
+        if "running" in container["state"] and container["name"] not in sidecars:
+            yield f"{pod['metadata']['name']}/{container['name']}"
 
 
 def last_words(pod: Manifest) -> Iterator[str]:
@@ -211,13 +346,6 @@ def last_words(pod: Manifest) -> Iterator[str]:
         if words := [line for line in lines if line.strip()]:
             place = f"{pod['metadata']['name']}/{container['name']}"
             yield f"{place} ended with code {ended['exitCode']}: {words[-1]}"
-
-
-def started_but_unready(pod: Manifest) -> Iterator[str]:
-    """The containers of a pod whose startup probe has succeeded, and whose readiness probe has not."""
-    for container in pod["status"].get("containerStatuses", []):
-        if container.get("started") and not container["ready"]:
-            yield f"{pod['metadata']['name']}/{container['name']}"
 
 
 def ready(pod: Manifest) -> bool:
@@ -263,6 +391,10 @@ def words(event: Manifest) -> str:
 def moment(event: Manifest) -> str:
     """When an event happened last."""
     return str(event.get("lastTimestamp") or event.get("eventTime"))
+
+
+def _version(body: Manifest) -> str:
+    return str(body["metadata"]["resourceVersion"])
 
 
 def _diagnosis(cluster: Cluster) -> Iterator[str]:

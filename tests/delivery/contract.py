@@ -587,6 +587,32 @@ class Contract:
         until(cluster, lambda: "FailedCreate" in warnings(cluster, "Job"))
         assert cluster.list("Pod", selector="job-name=job") == []
 
+    @pytest.mark.parametrize("kind", ["DaemonSet", "Deployment", "StatefulSet"])
+    def test_a_quota_keeps_the_pods_of_a_workload_from_being_made_until_it_is_raised(
+        self, place: Place, kind: str
+    ) -> None:
+        cluster = place.cluster
+        quota = configuration(place, kind="ResourceQuota", spec={"hard": {"pods": "0"}})
+        del quota["data"]
+        cluster.create(quota)
+        body = workload(place, kind)
+        if kind == "DaemonSet":
+            del body["spec"]["replicas"]
+        cluster.apply([body])
+
+        def refusals() -> list[str]:
+            items = cluster.list(kind, "ReplicaSet")
+            found = [rollout.refusals(item, items, cluster.list("Event")) for item in items[:1]]
+            return [trouble.words for troubles in found for trouble in troubles]
+
+        until(cluster, lambda: refusals() != [])
+        assert refusals()[0].startswith(f"{kind.lower()}/{kind.lower()}: its pods are refused: ")
+        assert "is forbidden: exceeded quota: one" in refusals()[0]
+        assert cluster.list("Pod", selector=f"app={kind.lower()}") == []
+        cluster.patch("resourcequota/one", {"spec": {"hard": {"pods": "5"}}})
+        until(cluster, lambda: rollout.complete(there(cluster.get(f"{kind}/{kind.lower()}"))))
+        assert refusals() == []
+
     def test_a_stateful_set_names_its_pods_and_their_revision(self, place: Place) -> None:
         cluster = place.cluster
         cluster.apply([workload(place, "StatefulSet", serviceName="none")])

@@ -227,12 +227,40 @@ def _pod(server: Server, owner: Manifest, name: str, template: Manifest | None =
         "spec": template["spec"],
         "status": {"phase": "Pending"},
     }
-    if kubelet.illness(server, pod)[1] == "FailedCreate":
-        server.event(owner, "FailedCreate", kubelet.OBSTACLES["FailedCreate"])
+    if reason := _refused(server, pod):
+        server.event(owner, "FailedCreate", reason)
+        _set_failure(server, owner, reason)
         return []
     pod = server.write(pod)
     server.lives[pod["metadata"]["uid"]] = Life(server.clock)
+    server.event(owner, "SuccessfulCreate", f"Created pod: {name}", "Normal")
+    _set_failure(server, owner, "")
     return [pod]
+
+
+def _refused(server: Server, pod: Manifest) -> str:
+    """Why the API server does not take a pod, empty where it does."""
+    if kubelet.illness(server, pod)[1] == "FailedCreate":
+        return kubelet.OBSTACLES["FailedCreate"]
+    namespace = pod["metadata"]["namespace"]
+    there = sum(server.lives[other["metadata"]["uid"]].ended is None for other in server.of("Pod", namespace))
+    for quota in server.of("ResourceQuota", namespace):
+        most = int(quota["spec"]["hard"].get("pods", there + 1))
+        if there + 1 > most:
+            name, quota_name = pod["metadata"]["name"], quota["metadata"]["name"]
+            counts = f"requested: pods=1, used: pods={there}, limited: pods={most}"
+            return f'pods "{name}" is forbidden: exceeded quota: {quota_name}, {counts}'
+    return ""
+
+
+def _set_failure(server: Server, owner: Manifest, reason: str) -> None:
+    """What a ReplicaSet shows as long as its pods are refused; the others have events alone."""
+    conditions = owner.get("status", {}).get("conditions", [])
+    if owner["kind"] != "ReplicaSet" or bool(conditions) == bool(reason):
+        return
+    about = {"reason": "FailedCreate", "message": reason, "lastTransitionTime": server.moment}
+    condition = {"type": "ReplicaFailure", "status": "True", **about}
+    server.set_status(owner, {"conditions": [condition]} if reason else {})
 
 
 def _owned_by(owner: Manifest, name: str) -> Manifest:

@@ -12,6 +12,7 @@ WAITING = {
     "CrashLoopBackOff": "back-off 10s restarting failed container",
     "CreateContainerConfigError": 'secret "db-credentials" not found',
     "CreateContainerError": "context deadline exceeded",
+    "ErrImagePull": "failed to pull and unpack image",
     "ErrImageNeverPull": "Container image is not present with pull policy of Never",
     "ImagePullBackOff": "Back-off pulling image",
     "InvalidImageName": "couldn't parse image name",

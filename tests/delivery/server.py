@@ -259,8 +259,8 @@ class Server:
             annotations[name] = value
             self._keep(key_of(body), body)
 
-    def event(self, about: Manifest, reason: str, message: str) -> None:
-        """Writes a warning about an object."""
+    def event(self, about: Manifest, reason: str, message: str, kind: str = "Warning") -> None:
+        """Writes an event about an object."""
         metadata = about["metadata"]
         body = {
             "apiVersion": "v1",
@@ -274,7 +274,7 @@ class Server:
                 "name": metadata["name"],
                 "uid": metadata["uid"],
             },
-            "type": "Warning",
+            "type": kind,
             "reason": reason,
             "message": message,
             "lastTimestamp": self.moment,

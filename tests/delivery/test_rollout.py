@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,11 +13,12 @@ from delivery.rollout import (
     hopeless,
     last_words,
     newest_pods,
-    started_but_unready,
     surplus,
+    troubles,
 )
 from delivery.shell import DeliveryError
 from tests.delivery.fake import FakeCluster
+from tests.delivery.server import Container, StepError
 from tests.delivery.small import PROD, workload
 from tests.delivery.small import body as thing
 
@@ -90,8 +92,11 @@ def test_the_last_line_of_a_container_that_failed_is_said_while_it_waits_and_run
 
 def test_only_a_started_container_can_be_late_in_becoming_ready() -> None:
     states = [("a", True, False), ("b", True, True), ("c", False, False)]
-    statuses = [{"name": name, "started": started, "ready": ready} for name, started, ready in states]
-    assert list(started_but_unready(body("Pod", "web-1", status={"containerStatuses": statuses}))) == ["web-1/a"]
+    statuses = [
+        {"name": name, "started": started, "ready": ready, "state": {"running": {}}} for name, started, ready in states
+    ]
+    (late,) = troubles(body("Pod", "web-1", status={"containerStatuses": statuses}))
+    assert (late.words, late.bearable) == ("web-1/a is not ready after 30 s", 30)
 
 
 @pytest.mark.parametrize("component", ["namespace", "credentials"])
@@ -166,7 +171,7 @@ def web(image: str = "good:1", kind: str = "Deployment", name: str = "web") -> M
     return workload(kind, name, "web", {"name": "web", "image": image})
 
 
-def waited(cluster: FakeCluster, *objects: Manifest, **options: float) -> str:
+def waited(cluster: FakeCluster, *objects: Manifest, **options: Any) -> str:
     """The error of a rollout that fails."""
     with pytest.raises(DeliveryError) as error:
         rollout.wait(cluster, objects, **options)
@@ -321,6 +326,147 @@ def test_pods_from_before_the_change_are_not_blamed(cluster: FakeCluster) -> Non
     cluster.pause(30)
     cluster.apply([web("good:2")])
     rollout.wait(cluster, [web()])
+
+
+def later(seconds: float, action: Callable[[], object]) -> tuple[float, Callable[[], bool]]:
+    """What `every` does once."""
+
+    def once() -> bool:
+        action()
+        return False
+
+    return seconds, once
+
+
+def migrating(image: str = "good:1") -> Manifest:
+    return workload("Deployment", "web", "web", {"name": "web", "image": image}, before=("migrate",))
+
+
+@pytest.mark.parametrize("reason", sorted(HOPELESS))
+def test_what_was_hopeless_before_the_rollout_has_its_time(cluster: FakeCluster, reason: str) -> None:
+    cluster.server.ill["mended:1"] = reason
+    cluster.apply([web("mended:1")])
+    cluster.pause(30)
+    before = rollout.past(cluster)
+    cluster.apply([web("mended:1")])
+    with cluster.every(*later(200, cluster.server.ill.clear)):
+        rollout.wait(cluster, [web()], before=before)
+
+
+def test_what_was_tried_again_and_failed_again_is_a_verdict(cluster: FakeCluster) -> None:
+    cluster.server.ill["bad:1"] = "ImagePullBackOff"
+    cluster.apply([web("bad:1")])
+    cluster.pause(30)
+    before, began = rollout.past(cluster), cluster.now()
+
+    def tried() -> bool:
+        ill = cluster.server.ill
+        ill["bad:1"] = "ImagePullBackOff" if ill["bad:1"] == "ErrImagePull" else "ErrImagePull"
+        return True
+
+    with cluster.every(20, tried):
+        (line, *_) = waited(cluster, web(), before=before).splitlines()
+    assert "ImagePullBackOff" in line
+    assert 40 <= cluster.now() - began < 43
+
+
+def test_a_step_that_crashes_once_more_is_a_verdict(cluster: FakeCluster) -> None:
+    def fail(container: Container) -> str:
+        raise StepError("no")
+
+    cluster.server.steps["migrate"] = fail
+    cluster.apply([migrating()])
+    cluster.pause(5)
+    before, began = rollout.past(cluster), cluster.now()
+    assert "/migrate: CrashLoopBackOff" in waited(cluster, web(), before=before).splitlines()[0]
+    assert 5 < cluster.now() - began < 20
+
+
+def test_a_container_that_was_unready_before_has_its_time(cluster: FakeCluster) -> None:
+    cluster.server.ill["slow:1"] = "unready"
+    cluster.apply([web("slow:1")])
+    cluster.pause(30)
+    before = rollout.past(cluster)
+    with cluster.every(*later(200, cluster.server.ill.clear)):
+        rollout.wait(cluster, [web()], before=before)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A migration has ten minutes."""
+    monkeypatch.setattr(rollout, "MIGRATION", 600)
+    monkeypatch.setattr(rollout, "QUIET", 100)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_migration_has_more_time_than_a_rollout(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]) -> None:
+    cluster.server.step_seconds = 580
+    cluster.apply([migrating()])
+    rollout.wait(cluster, [web()])
+    assert capsys.readouterr().err.count("/migrate is at work; it has ") == 5
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_migration_that_does_not_end_is_told_of_in_the_end(cluster: FakeCluster) -> None:
+    cluster.server.step_seconds = 10000
+    cluster.apply([migrating()])
+    before = cluster.now()
+    assert waited(cluster, web()).startswith("deployment/web did not come up within 300 s")
+    assert 900 < cluster.now() - before < 910
+
+
+def quota(pods: int) -> Manifest:
+    return thing("v1", "ResourceQuota", "few", "namespace", spec={"hard": {"pods": str(pods)}})
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "Deployment", "DaemonSet"])
+def test_pods_that_a_quota_forbids_are_told_of_soon(cluster: FakeCluster, kind: str) -> None:
+    cluster.apply([quota(0)])
+    before, began = rollout.past(cluster), cluster.now()
+    cluster.apply([web(kind=kind)])
+    (line, *_) = waited(cluster, web(kind=kind), before=before).splitlines()
+    assert line.startswith(f"{kind.lower()}/web: its pods are refused: pods ")
+    assert "exceeded quota: few" in line
+    assert line.endswith("; `kubectl describe resourcequota` shows what takes it; free or raise it")
+    assert 30 < cluster.now() - began < 40
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "Deployment", "DaemonSet"])
+def test_a_quota_may_be_freed_by_what_ends(cluster: FakeCluster, kind: str) -> None:
+    cluster.apply([quota(1), web(name="ending")])
+    rollout.wait(cluster, [web(name="ending")])
+    cluster.server.grace = 20
+    cluster.apply([web(kind=kind)])
+    cluster.remove_by_hand("deployment/ending")
+    rollout.wait(cluster, [web(kind=kind)])
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "Deployment"])
+def test_pods_that_were_refused_before_may_come_now(cluster: FakeCluster, kind: str) -> None:
+    cluster.apply([quota(0), web(kind=kind)])
+    cluster.pause(60)
+    before = rollout.past(cluster)
+    cluster.by_hand("resourcequota/few", {"spec": {"hard": {"pods": "3"}}})
+    cluster.apply([web(kind=kind)])
+    rollout.wait(cluster, [web(kind=kind)], before=before)
+
+
+def test_the_time_in_which_the_api_server_does_not_answer_does_not_count(cluster: FakeCluster) -> None:
+    cluster.server.ill["slow:1"] = "unstarted"
+    cluster.apply([web("slow:1")])
+    with cluster.every(*later(250, lambda: cluster.away(180))), cluster.every(*later(460, cluster.server.ill.clear)):
+        rollout.wait(cluster, [web()])
+
+
+def test_events_are_looked_at_now_and_then_and_for_a_deployment_not_at_all(cluster: FakeCluster) -> None:
+    looked: list[str] = []
+    cluster.faults.before = lambda cluster, operation, name: looked.append(name)
+    cluster.server.ready_after = 60
+    for kind, most in (("Deployment", 0), ("StatefulSet", 14)):
+        looked.clear()
+        cluster.apply([web(kind=kind)])
+        rollout.wait(cluster, [web(kind=kind)])
+        assert most / 2 <= looked.count("Event") <= most
 
 
 def test_pods_that_do_not_end_are_named(cluster: FakeCluster) -> None:
