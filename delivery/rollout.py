@@ -54,6 +54,7 @@ MIGRATION, QUIET = 3600, 300
 # Seconds between two looks at the events.
 EVENTS_EVERY = 5
 REVISION = "deployment.kubernetes.io/revision"
+TEMPLATE = "deprecated.daemonset.template.generation"
 
 
 def delivered(body: Manifest) -> bool:
@@ -254,14 +255,14 @@ def observed(body: Manifest) -> bool:
 def newest_pods(workload: Manifest, items: Iterable[Manifest]) -> list[Manifest]:
     """The pods among `items` that are of a workload's newest template."""
     items = list(items)
-    owners = {workload["metadata"]["uid"]} if workload["kind"] != "Deployment" else set()
-    owners |= {body["metadata"]["uid"] for body in _newest_sets(workload, items)}
-    hashes = (None, workload.get("status", {}).get("updateRevision"))
-    return [
-        pod
-        for pod in _owned(items, "Pod", owners)
-        if workload["kind"] != "StatefulSet" or pod["metadata"]["labels"].get("controller-revision-hash") in hashes
-    ]
+    if workload["kind"] == "Deployment":
+        return _owned(items, "Pod", {body["metadata"]["uid"] for body in _newest_sets(workload, items)})
+    own = _owned(items, "Pod", {workload["metadata"]["uid"]})
+    if workload["kind"] == "DaemonSet":
+        label, newest = "pod-template-generation", workload["metadata"].get("annotations", {}).get(TEMPLATE)
+    else:
+        label, newest = "controller-revision-hash", workload.get("status", {}).get("updateRevision")
+    return [pod for pod in own if pod["metadata"].get("labels", {}).get(label) in (None, newest)]
 
 
 def _newest_sets(workload: Manifest, items: Iterable[Manifest]) -> list[Manifest]:

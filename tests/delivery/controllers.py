@@ -9,11 +9,12 @@ from collections.abc import Callable
 
 from delivery.cluster import Manifest
 from tests.delivery import kubelet
-from tests.delivery.server import Life, Server, Work
+from tests.delivery.server import TEMPLATE, Life, Server, Work
 
 REVISION = "deployment.kubernetes.io/revision"
 HASH = "pod-template-hash"
 SET_HASH = "controller-revision-hash"
+GENERATION = "pod-template-generation"
 # Pods more than a Deployment asks for, while it changes.
 SURGE = 1
 # Seconds before a Job's next pod.
@@ -154,8 +155,9 @@ def daemon_set(server: Server, body: Manifest) -> None:
         if pod["metadata"]["labels"][SET_HASH] != digest:
             server.doom(pod)
     if not pods:
-        template = _labelled(body["spec"]["template"], {SET_HASH: digest})
-        pods = _pod(server, body, f"{body['metadata']['name']}-{_token(server, body)}", template)
+        labels = {SET_HASH: digest, GENERATION: body["metadata"]["annotations"][TEMPLATE]}
+        name = f"{body['metadata']['name']}-{_token(server, body)}"
+        pods = _pod(server, body, name, _labelled(body["spec"]["template"], labels))
     new = [pod for pod in _staying(server, body) if pod["metadata"]["labels"][SET_HASH] == digest]
     able = sum(_available(server, body, pod) for pod in new)
     counts = {"desiredNumberScheduled": 1, "currentNumberScheduled": len(pods), "numberReady": able}

@@ -21,6 +21,8 @@ from tests.delivery.objects import (
 )
 
 START = datetime(2026, 11, 30, tzinfo=UTC)
+# On a DaemonSet: how often its template was changed.
+TEMPLATE = "deprecated.daemonset.template.generation"
 # Seconds between two turns of the controllers.
 TURN = 1.0
 # Fields of metadata that whoever writes an object cannot change.
@@ -215,6 +217,9 @@ class Server:
         if owner:
             self.owners[key] = written(owners, before or {}, body, owner, paths)
         metadata = body["metadata"]
+        if key[0] == "DaemonSet" and (before is None or before["spec"]["template"] != body["spec"]["template"]):
+            annotations = metadata.setdefault("annotations", {})
+            annotations[TEMPLATE] = str(int(annotations.get(TEMPLATE, 0)) + 1)
         if before is None:
             number = self.version + 1
             metadata |= {
