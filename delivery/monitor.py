@@ -1,21 +1,23 @@
 """Watching an environment after a delivery, by requests of its own and by what its pods say.
 
-What cannot be seen is a failure: no requests answered, no metrics, or too few of either, is never a pass.
+What cannot be seen is a failure: no requests answered, no metrics, or too few of either, is never a pass. An API server
+that does not answer is not the site's: the watch lasts as much longer, and fails where that goes on.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from delivery import rollout
-from delivery.cluster import Cluster, Manifest
+from delivery.cluster import Cluster, Manifest, UnavailableError
 from delivery.render import COMPONENT
 from delivery.shell import DeliveryError, say
+from delivery.sight import PATIENCE
 from delivery.traffic import Answer
 
 # Seconds that a judgement looks back on, and between two of them.
@@ -56,11 +58,16 @@ class Look:
 
 @dataclass
 class Report:
-    """What a watch saw: `problems` with their time, empty if all was well."""
+    """What a watch saw: `problems` with their time, empty if all was well.
+
+    Attributes:
+        seconds, unseen: how long it took, and how much of that the API server did not answer.
+    """
 
     environment: str
     began: str
     seconds: float = 0
+    unseen: float = 0
     answers: int = 0
     errors: int = 0
     problems: list[str] = field(default_factory=list)
@@ -69,11 +76,15 @@ class Report:
         return json.dumps(asdict(self), indent=2)
 
 
-def judge(answers: Iterable[Answer], looks: Iterable[Look], now: float) -> list[str]:
-    """What is wrong in the last WINDOW seconds before `now`; both lists have to reach back that far."""
+def judge(answers: Iterable[Answer], looks: Iterable[Look] | None, now: float) -> list[str]:
+    """What is wrong in the last WINDOW seconds before `now`; both lists have to reach back that far.
+
+    Without `looks` the pods are not judged.
+    """
     recent = [answer for answer in answers if answer.at > now - WINDOW]
-    seen = [look for look in looks if look.at > now - WINDOW]
-    return [*_judge_answers(recent), *_judge_pods(seen)]
+    if looks is None:
+        return [*_judge_answers(recent)]
+    return [*_judge_answers(recent), *_judge_pods([look for look in looks if look.at > now - WINDOW])]
 
 
 def _judge_answers(answers: list[Answer]) -> Iterable[str]:
@@ -126,31 +137,48 @@ def watch(
 
     `answers` grows meanwhile; of the web pods only those of `track` are looked at, if given.
     """
-    began = cluster.now()
-    until = began + max(60 * minutes, WINDOW + EVERY)
+    began = last = cluster.now()
     report = Report(environment, datetime.now(UTC).isoformat(timespec="seconds"))
     looks: list[Look] = []
+    dark = 0.0
     say(f"watching {environment} for {minutes:g} min")
-    while not report.problems and cluster.now() < until:
+    while not report.problems and last < began + report.unseen + max(60 * minutes, WINDOW + EVERY):
         cluster.pause(EVERY)
-        looks.append(_look(cluster, track))
-        now = cluster.now()
+        problems = []
+        try:
+            looks.append(_look(cluster, track))
+            now, dark = cluster.now(), 0.0
+        except UnavailableError as error:
+            now, reason = cluster.now(), str(error).splitlines()[-1]
+            if not dark:
+                say(f"not seen: {reason}")
+            dark += now - last
+            report.unseen += now - last
+            # Between the looks before and after it there is no time.
+            looks = [replace(look, at=look.at + now - last) for look in looks]
+            if dark > PATIENCE:
+                problems = [f"the pods were not seen for {dark:.0f} s: {reason}"]
+        last = now
         if now >= began + WINDOW:
-            moment = datetime.now(UTC).isoformat(timespec="seconds")
-            problems = judge(list(answers), looks, now)
-            report.problems = [f"{moment} {problem}" for problem in problems]
-    report.seconds = round(cluster.now() - began, 1)
+            enough = now >= began + report.unseen + WINDOW
+            problems += judge(list(answers), looks if enough else None, now)
+        moment = datetime.now(UTC).isoformat(timespec="seconds")
+        report.problems = [f"{moment} {problem}" for problem in problems]
+    report.seconds, report.unseen = round(last - began, 1), round(report.unseen, 1)
     report.answers = len(answers)
     report.errors = sum(answer.error is not None for answer in answers)
     return report
 
 
 def _look(cluster: Cluster, track: str | None) -> Look:
+    """The pods of a track now; UnavailableError where nothing can be said of them."""
     # What does not answer now is looked at again in a moment.
     hurried = cluster.patient(0, timeout=20)
     selector = f"{COMPONENT}=web" + (f",track={track}" if track else "")
     try:
         pods = hurried.list("Pod", selector=selector)
+    except UnavailableError:
+        raise
     except DeliveryError as error:
         return Look(cluster.now(), problem=str(error).splitlines()[-1])
     watched = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
@@ -168,6 +196,8 @@ def _state(cluster: Cluster, pod: Manifest) -> PodState:
     try:
         metrics = cluster.exec(pod["metadata"]["name"], container, "python", "-c", SCRAPE)
         counted = list(requests_by_status(metrics))
+    except UnavailableError:
+        raise
     except (DeliveryError, ValueError):
         return PodState(ready, restarts)
     if not counted:

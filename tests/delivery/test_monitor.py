@@ -9,7 +9,7 @@ from delivery.cluster import Manifest
 from delivery.monitor import SCRAPE, Look, PodState, Report, judge, requests_by_status
 from delivery.shell import DeliveryError
 from delivery.traffic import Answer
-from tests.delivery.fake import FakeCluster
+from tests.delivery.fake import FakeCluster, LostError
 from tests.delivery.small import PROD, render
 
 NOW = 1000.0
@@ -159,11 +159,12 @@ def test_looks_from_before_the_window_are_left_alone() -> None:
 
 
 def test_a_report_is_json() -> None:
-    report = Report("prod", "2026-11-30T00:00:00+00:00", 30.5, 100, 1, ["one"])
+    report = Report("prod", "2026-11-30T00:00:00+00:00", 30.5, 5.5, 100, 1, ["one"])
     assert json.loads(report.to_json()) == {
         "environment": "prod",
         "began": "2026-11-30T00:00:00+00:00",
         "seconds": 30.5,
+        "unseen": 5.5,
         "answers": 100,
         "errors": 1,
         "problems": ["one"],
@@ -228,17 +229,64 @@ def test_a_watch_counts_what_users_met(cluster: FakeCluster) -> None:
     assert "only 0 requests" in report.problems[0]
 
 
-def test_an_api_server_that_is_away_is_told_without_waiting_for_it(cluster: FakeCluster) -> None:
+@pytest.mark.parametrize(("at", "seconds"), [(0, 60), (0, 180), (20, 180), (50, 60), (55, 180)])
+def test_an_api_server_that_pauses_is_not_the_site_s_failure(
+    cluster: FakeCluster, capsys: pytest.CaptureFixture[str], at: float, seconds: float
+) -> None:
+    def pause() -> bool:
+        cluster.away(seconds)
+        return False
+
+    with cluster.every(at, pause):
+        report = watch(cluster)
+    assert report.problems == []
+    assert seconds - 10 < report.unseen < seconds + 10
+    assert 60 <= report.seconds - report.unseen < 66
+    assert capsys.readouterr().err.count("not seen: The connection to the server was refused") == 1
+
+
+def test_a_site_that_fails_while_the_api_server_is_away_is_told_of(cluster: FakeCluster) -> None:
     cluster.away(1000)
-    report = watch(cluster)
-    assert report.problems[0].endswith("the pods cannot be seen: The connection to the server was refused")
-    assert report.seconds < 50
+    report = monitor.watch("prod", cluster, [], 1)
+    assert report.problems[0].endswith("only 0 requests in 30 s were answered or refused; 50 are needed to tell")
+    assert report.seconds < 40
 
 
-def test_an_api_server_that_is_slow_is_given_up_by_each_look(cluster: FakeCluster) -> None:
-    cluster.faults.latency = 25
+def test_what_a_pod_shows_after_a_pause_is_judged(cluster: FakeCluster) -> None:
+    def pause() -> bool:
+        cluster.away(100)
+        cluster.server.ill["web"] = "restarting"
+        return False
+
+    with cluster.every(20, pause):
+        report = watch(cluster)
+    assert "was restarted" in report.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [({"away_until": 1000}, "The connection to the server was refused"), ({"latency": 25}, "did not end within 20 s")],
+)
+def test_an_api_server_that_does_not_come_back_ends_the_watch(
+    cluster: FakeCluster, fault: dict[str, float], reason: str
+) -> None:
+    vars(cluster.faults).update(fault)
     report = watch(cluster)
-    assert "the pods cannot be seen: list did not end within 20 s" in report.problems[0]
+    assert "the pods were not seen for 2" in report.problems[0]
+    assert report.problems[0].endswith(reason)
+    assert 240 < report.seconds < 275
+
+
+def test_metrics_that_nobody_can_ask_for_are_not_seen(cluster: FakeCluster) -> None:
+    def unreachable(cluster: FakeCluster, operation: str, name: str) -> None:
+        if operation == "exec" and 20 < cluster.now() - began < 80:
+            raise LostError("error dialing backend: dial tcp 10.0.0.1:10250: connect: connection refused")
+
+    began = cluster.now()
+    cluster.faults.before = unreachable
+    report = watch(cluster)
+    assert report.problems == []
+    assert 55 < report.unseen < 70
 
 
 def test_only_pods_of_the_track_are_watched(cluster: FakeCluster) -> None:
