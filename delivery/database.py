@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from delivery.cluster import Cluster
 from delivery.render import COMPONENT
 from delivery.shell import DeliveryError
+from delivery.sight import Sight
 
 # How many tables the schema has, whether a restore into it has not ended (base/backup/load.sh),
 # when its first table was made, and how many bytes it takes; the account is one that the pod knows.
@@ -60,12 +61,13 @@ def read(cluster: Cluster, wait: float = 0) -> State | None:
     names = [metadata["name"] for metadata in pods if not metadata.get("deletionTimestamp")]
     if not names:
         return None
-    deadline = cluster.now() + wait
+    sight = Sight(cluster)
+    deadline = sight.now() + wait
     while True:
         try:
-            answer = cluster.exec(names[0], "mysql", "sh", "-c", QUERY)
+            answer = sight.exec(names[0], "mysql", "sh", "-c", QUERY)
         except DeliveryError as error:
-            if cluster.now() > deadline:
+            if sight.now() > deadline:
                 raise DeliveryError(
                     f"the database of {cluster.namespace} is there and does not answer "
                     f"({str(error).splitlines()[-1]}); one that never will is given up by deleting "

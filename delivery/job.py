@@ -16,6 +16,7 @@ from delivery import rollout
 from delivery.cluster import Cluster, Manifest
 from delivery.render import COMPONENT
 from delivery.shell import DeliveryError, say
+from delivery.sight import Sight
 
 # A label of the Job and of its pods; the value is the Job's name.
 LABEL = "school-scheduler/job"
@@ -172,7 +173,7 @@ def alone(job: Manifest, name: str, arguments: Sequence[str] = ()) -> Manifest:
     return job
 
 
-def unfinished(cluster: Cluster, component: str) -> list[str]:
+def unfinished(cluster: Cluster | Sight, component: str) -> list[str]:
     """The names of a component's Jobs that have not ended, a CronJob's own among them."""
     jobs = cluster.list("Job", selector=f"{COMPONENT}={component}")
     return [job["metadata"]["name"] for job in jobs if _condition(job) is None]
@@ -180,12 +181,13 @@ def unfinished(cluster: Cluster, component: str) -> list[str]:
 
 def wait_for_others(cluster: Cluster, component: str, seconds: float = 3600) -> None:
     """Waits until no Job of a component runs; says once which one it waits for."""
-    deadline, seen = cluster.now() + seconds, ""
-    while others := unfinished(cluster, component):
+    sight, seen = Sight(cluster), ""
+    deadline = sight.now() + seconds
+    while others := unfinished(sight, component):
         if others[0] != seen:
             seen = others[0]
             say(f"job/{seen} is running; waiting for its end")
-        if cluster.now() > deadline:
+        if sight.now() > deadline:
             late = f"job/{seen} has not ended for {seconds:.0f} s"
             raise DeliveryError(f"{late}; nothing was begun")
         cluster.pause(1)
@@ -200,21 +202,24 @@ def end(cluster: Cluster, names: Sequence[str]) -> None:
 
 def _end(cluster: Cluster, name: str, seconds: float) -> tuple[str | None, list[Manifest]]:
     """How a Job ended, None where that cannot be known; and it and its pods as last seen."""
-    patient = cluster.patient(PATIENCE)
-    began = free = told = cluster.now()
-    deadline, obstacle = began + seconds, ""
+    sight = Sight(cluster, PATIENCE)
+    began = free = told = sight.now()
+    deadline, obstacle, looked = began + seconds, "", float("-inf")
     last: dict[str, Manifest] = {}
     while True:
-        items = patient.list("Job", "Pod", selector=f"{LABEL}={name}")
+        items = sight.list("Job", "Pod", selector=f"{LABEL}={name}")
         last |= {item["metadata"]["name"]: item for item in items}
         ended, outcome = verdict(items, list(last.values()))
         if ended:
             return outcome, list(last.values())
-        now, pods = cluster.now(), _pods(last.values())
+        now, pods = sight.now(), _pods(last.values())
         if problem := next((line for pod in pods for line in rollout.hopeless(pod)), None):
             raise JobError(name, f"cannot begin: {problem}", _logs(cluster, name))
         before = obstacle
-        obstacle = "" if any(map(_begun, pods)) else _obstacle(cluster, last.keys())
+        if any(map(_begun, pods)):
+            obstacle = ""
+        elif now > looked + rollout.EVENTS_EVERY:
+            obstacle, looked = _obstacle(sight, last.keys()), now
         if not obstacle:
             free = now
         elif obstacle != before:
@@ -262,7 +267,7 @@ def _begun(pod: Manifest) -> bool:
     return any({"running", "terminated"} & container["state"].keys() for container in rollout.statuses(pod))
 
 
-def _obstacle(cluster: Cluster, names: Collection[str]) -> str:
+def _obstacle(cluster: Cluster | Sight, names: Collection[str]) -> str:
     """The newest event about a Job and its pods, where it is a warning, in one line; or nothing."""
     events = [item for item in cluster.list("Event") if item["involvedObject"].get("name") in names]
     newest = max(events, key=rollout.moment, default={})

@@ -13,6 +13,7 @@ from delivery import rollout
 from delivery.cluster import Cluster
 from delivery.render import COMPONENT
 from delivery.shell import DeliveryError, say
+from delivery.sight import Sight
 
 # Of which `accounts.sh passwords` and `accounts.sh certificate` tell the server.
 PASSWORDS = ("rootpassword", "accounts-user", "accounts-password")
@@ -51,9 +52,10 @@ def learn(cluster: Cluster, wanted: Mapping[str, str], *, certificate: bool = Fa
     if pod is None or not there or not words:
         return
     say(f"the database takes up {' and '.join(words)} of the Secret")
-    deadline = cluster.now() + ARRIVAL
-    while _differ(_read(cluster, pod, MOUNTED), wanted, (*PASSWORDS, *CERTIFICATE)):
-        if cluster.now() > deadline:
+    sight = Sight(cluster)
+    deadline = sight.now() + ARRIVAL
+    while _differ(_read(sight, pod, MOUNTED), wanted, (*PASSWORDS, *CERTIFICATE)):
+        if sight.now() > deadline:
             raise DeliveryError(f"{pod} has not got the Secret as it is now within {ARRIVAL} s")
         cluster.pause(2)
     for word in words:
@@ -75,7 +77,7 @@ def _pod(cluster: Cluster) -> str | None:
     return next((pod["metadata"]["name"] for pod in pods if rollout.ready(pod)), None)
 
 
-def _read(cluster: Cluster, pod: str, folder: str) -> dict[str, str]:
+def _read(cluster: Cluster | Sight, pod: str, folder: str) -> dict[str, str]:
     """The files of a folder of the pod; the values pass by standard output and show nowhere."""
     lines = cluster.exec(pod, "mysql", "sh", "-c", READ, folder).splitlines()
     return {key: base64.b64decode(value).decode() for key, _, value in (line.partition(" ") for line in lines)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from delivery.cluster import Cluster, Manifest
@@ -27,21 +29,27 @@ class Sight:
 
     def get(self, name: str) -> Manifest | None:
         """As in Cluster."""
-        began = self.cluster.now()
-        found = self.cluster.patient(self.patience).get(name)
-        self._answered(began)
-        return found
+        with self._answer() as cluster:
+            return cluster.get(name)
 
     def list(self, *kinds: str, selector: str = "") -> list[Manifest]:
         """As in Cluster."""
-        began = self.cluster.now()
-        found = self.cluster.patient(self.patience).list(*kinds, selector=selector)
-        self._answered(began)
-        return found
+        with self._answer() as cluster:
+            return cluster.list(*kinds, selector=selector)
+
+    def exec(self, pod: str, container: str, *command: str) -> str:
+        """As in Cluster."""
+        with self._answer() as cluster:
+            return cluster.exec(pod, container, *command)
 
     def now(self) -> float:
         """Seconds of the cluster's clock, without those in which nothing was known."""
         return self.cluster.now() - self.blind
 
-    def _answered(self, began: float) -> None:
-        self.blind += max(self.cluster.now() - began - ANSWER, 0)
+    @contextmanager
+    def _answer(self) -> Iterator[Cluster]:
+        began = self.cluster.now()
+        try:
+            yield self.cluster.patient(self.patience)
+        finally:
+            self.blind += max(self.cluster.now() - began - ANSWER, 0)

@@ -246,14 +246,14 @@ def test_no_backup_is_made_by_a_release_that_makes_none(jobs: Stage) -> None:
 @pytest.mark.usefixtures("idle")
 def test_a_backup_before_a_migration_may_take_half_an_hour(jobs: Stage) -> None:
     recorded(jobs, render("1", "0001"))
-    jobs.cluster.server.step_seconds, jobs.cluster.faults.latency = 1200, 30
+    jobs.cluster.server.step_seconds, jobs.cluster.faults.latency = 1200, 4
     with pytest.raises(DeliveryError, match="did not end within 1800 s"):
         before_migration(jobs, render("2", "0002"))
 
 
 @pytest.mark.usefixtures("idle")
 def test_a_backup_may_take_an_hour(jobs: Stage) -> None:
-    jobs.cluster.server.step_seconds, jobs.cluster.faults.latency = 2000, 30
+    jobs.cluster.server.step_seconds, jobs.cluster.faults.latency = 2000, 4
     with pytest.raises(JobError, match="did not end within 3600 s"):
         backup.now(jobs.cluster)
 
