@@ -196,7 +196,7 @@ def run(options: argparse.Namespace, target: Target) -> None:
         case "monitor":
             deploy.watch(target, release.running(cluster).render, options.minutes)
         case "smoke":
-            target.proofs.smoke(environment, release.running(cluster).render)
+            target.smoke(release.running(cluster).render)
         case "observability":
             observability.install(target, options.webhook)
         case "restore":

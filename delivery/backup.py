@@ -22,7 +22,7 @@ RECORD = "school-scheduler/restoring"
 
 def make(cluster: Cluster) -> str:
     """Makes a backup when whoever backs up, restores or delivers has ended; what it has printed."""
-    with lease.held(cluster, wait=1800, work="backup"):
+    with lease.held(cluster, wait=1800, work="backup") as cluster:
         return now(cluster)
 
 

@@ -55,6 +55,9 @@ class Cluster(Protocol):
         What takes longer than `timeout` seconds, with all its answers, is given up.
         """
 
+    def guarded(self, check: Callable[[], None]) -> Cluster:
+        """The same; `check` is called before each change and each `exec`, and prevents it by raising an error."""
+
     def get(self, name: str) -> Manifest | None:
         """An object as it is now, None where there is none."""
 

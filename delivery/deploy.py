@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from delivery import (
     backup,
@@ -66,7 +66,8 @@ def deploy(target: Target, render: Render, options: Options) -> None:
     if options.bootstrap:
         bootstrap(environment, cluster, render)
     foundation.require(environment, cluster, render)
-    with lease.held(cluster, options.wait):
+    with lease.held(cluster, options.wait) as cluster:
+        target = replace(target, cluster=cluster)
         backup.refuse_partial(environment, cluster)
         sops.apply(environment, cluster)
         credentials.require_database(environment, cluster)
@@ -83,14 +84,15 @@ def deploy(target: Target, render: Render, options: Options) -> None:
                 watch(target, render, options.canary, "canary")
             bring(cluster, render, before)
             canary.stop(cluster)
-            target.proofs.smoke(environment, render)
+            target.smoke(render)
             if options.watch:
                 watch(target, render, options.watch)
+        except lease.TakenError:
+            raise
         except DeliveryError as error:
             noticed = cluster.now()
             say(f"release {new.number} failed: {error}")
-            release.mark(cluster, new, "failed")
-            failed = f"release {new.number} failed, and {_return(target)}"
+            failed = f"release {new.number} failed, and {_return(target, new)}"
             raise ReleaseError(failed, noticed, cluster.now()) from error
         release.mark(cluster, new, "good")
         cluster.delete(*forgotten(release.read(cluster)))
@@ -112,7 +114,8 @@ def rollback(target: Target, number: int | None, options: Options) -> None:
         DeliveryError: there is none, and nothing was changed; or it does not run either.
     """
     name, cluster = target.environment.name, target.cluster
-    with lease.held(cluster, options.wait):
+    with lease.held(cluster, options.wait) as cluster:
+        target = replace(target, cluster=cluster)
         releases = release.read(cluster)
         earlier = _chosen(releases, number)
         if earlier is None:
@@ -140,7 +143,7 @@ def return_to(target: Target, earlier: Release, releases: Sequence[Release]) -> 
     replacement.announced(target.cluster, earlier.render)
     canary.stop(target.cluster)
     bring(target.cluster, earlier.render, releases)
-    target.proofs.smoke(target.environment, earlier.render)
+    target.smoke(earlier.render)
 
 
 def bring(cluster: Cluster, render: Render, releases: Iterable[Release]) -> None:
@@ -198,15 +201,28 @@ def watch(target: Target, render: Render, minutes: float, track: str | None = No
     say(f"{count}; {file} has the report")
 
 
-def _return(target: Target) -> str:
-    """Returns to the last good release after a failure; what came of it, in words."""
-    releases = release.read(target.cluster)
-    earlier = release.last_good(releases)
-    if earlier is None:
-        canary.stop(target.cluster)
-        return "there is no good release to return to: it is left as it is"
+def _return(target: Target, failed: Release) -> str:
+    """Returns to the last good release after one that failed; what came of it, in words."""
+    which = ""
     try:
+        _note_failure(target.cluster, failed)
+        releases = release.read(target.cluster)
+        earlier = release.last_good(releases)
+        if earlier is None:
+            canary.stop(target.cluster)
+            return "there is no good release to return to: it is left as it is"
+        which = f" to release {earlier.number}"
         return_to(target, earlier, releases)
     except DeliveryError as error:
-        return f"so did the return to release {earlier.number}: {error}"
+        return f"so did the return{which}: {error}"
     return f"release {earlier.number} runs again"
+
+
+def _note_failure(cluster: Cluster, failed: Release) -> None:
+    """Marks it; where that cannot be, it stays pending, to which nothing returns either."""
+    try:
+        release.mark(cluster, failed, "failed")
+    except lease.TakenError:
+        raise
+    except DeliveryError as error:
+        say(f"{failed.name} could not be marked: {error}")

@@ -14,20 +14,31 @@ from typing import Any
 from delivery.cluster import ConflictError, Manifest, MissingError, RefusedError, UnavailableError
 from delivery.shell import DeadlineError, DeliveryError, program, run, say
 
-# What kubectl says when the API server could not answer, rather than would not.
+# What kubectl says when the API server could not answer, rather than would not; or its etcd, the
+# kubelet, or a webhook that was asked.
 PASSING = (
     "was refused - did you specify the right host",
-    "connect: connection refused",
+    "dial tcp",
     "TLS handshake timeout",
     "i/o timeout",
     "Client.Timeout exceeded",
+    "context deadline exceeded",
     ": EOF",
     "unexpected EOF",
+    "broken pipe",
     "connection reset by peer",
-    "client connection lost",
-    "etcdserver: request timed out",
-    "ServiceUnavailable",
-    "TooManyRequests",
+    "connection timed out",
+    "no route to host",
+    "http2: client connection lost",
+    "http2: server sent GOAWAY",
+    "stream error: stream ID",
+    "etcdserver: ",
+    "rpc error: code = ",
+    "failed calling webhook",
+    "(InternalError)",
+    "(ServiceUnavailable)",
+    "(Timeout)",
+    "(TooManyRequests)",
     "Timeout: request did not complete",
 )
 # The reason that the API server gives (metav1.StatusReason), as kubectl repeats it.
@@ -50,14 +61,18 @@ def kubectl(
     timeout: float = 600,
     good: tuple[int, ...] = (0,),
     patience: float = 60,
+    check: Callable[[], None] = lambda: None,
 ) -> str:
     """Runs kubectl; an API server that is slow or away is asked again, for up to `patience` seconds.
+
+    `check` is called before it is asked, and before it is asked again.
 
     Raises:
         DeliveryError: what it says; one of the errors of delivery.cluster where the API server says why.
     """
-    deadline = time.monotonic() + patience
+    deadline, said = time.monotonic() + patience, ""
     while True:
+        check()
         try:
             return run(program("kubectl"), *arguments, stdin=stdin, timeout=timeout, good=good)
         except DeadlineError as error:
@@ -70,7 +85,9 @@ def kubectl(
                 raise _typed(text) from None
             if time.monotonic() > deadline:
                 raise UnavailableError(text) from None
-            say(f"asking again: {text.splitlines()[-1]}")
+            if text != said:
+                said = text
+                say(f"asking again for {patience:.0f} s: {text.splitlines()[-1]}")
             time.sleep(2)
 
 
@@ -87,12 +104,16 @@ class Kubectl:
     namespace: str
     patience: float = 60
     timeout: float = 600
+    check: Callable[[], None] = lambda: None
 
     def within(self, namespace: str) -> Kubectl:
         return replace(self, namespace=namespace)
 
     def patient(self, seconds: float, timeout: float = 600) -> Kubectl:
         return replace(self, patience=seconds, timeout=timeout)
+
+    def guarded(self, check: Callable[[], None]) -> Kubectl:
+        return replace(self, check=check)
 
     def get(self, name: str) -> Manifest | None:
         found: Manifest | None = self._read(name, "--ignore-not-found")
@@ -104,7 +125,7 @@ class Kubectl:
         return items
 
     def apply(self, objects: Iterable[Manifest]) -> None:
-        self._send(objects, "apply", *OURS)
+        self._send(objects, "apply", *OURS, check=self.check)
 
     def difference(self, objects: Iterable[Manifest]) -> str:
         return self._send(objects, "diff", *OURS, good=(0, 1))
@@ -115,7 +136,7 @@ class Kubectl:
         return after
 
     def create(self, body: Manifest) -> None:
-        self._send([body], "create")
+        self._send([body], "create", check=self.check)
 
     def rehearse(self, body: Manifest) -> Manifest:
         answer = self._send([body], "create", "--dry-run=server", "-o", "json")
@@ -123,19 +144,19 @@ class Kubectl:
         return created
 
     def replace(self, body: Manifest) -> None:
-        self._send([body], "replace")
+        self._send([body], "replace", check=self.check)
 
     def patch(self, name: str, change: Manifest) -> None:
         # By standard input: a command line can be read by every user of the machine.
         options = ("--type=merge", "--field-manager=delivery", "--patch-file=/dev/stdin")
-        self._ask("patch", name, *options, stdin=json.dumps(change))
+        self._ask("patch", name, *options, stdin=json.dumps(change), check=self.check)
 
     def delete(self, *names: str) -> None:
         if names:
-            self._ask("delete", "--ignore-not-found", "--cascade=foreground", *names)
+            self._ask("delete", "--ignore-not-found", "--cascade=foreground", *names, check=self.check)
 
     def exec(self, pod: str, container: str, *command: str) -> str:
-        return self._ask("exec", pod, "-c", container, "--", *command)
+        return self._ask("exec", pod, "-c", container, "--", *command, check=self.check)
 
     def logs(self, pod: str, container: str = "", tail: int = -1) -> str:
         which = ("-c", container) if container else ("--all-containers", "--prefix", "--ignore-errors")

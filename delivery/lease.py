@@ -13,10 +13,12 @@ import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from delivery.cluster import Cluster, ConflictError, Manifest
 from delivery.shell import DeliveryError, say
+from delivery.sight import PATIENCE, Sight
 
 NAME = "lease/delivery"
 SECONDS = 30
@@ -29,58 +31,96 @@ def who() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
+class TakenError(DeliveryError):
+    """Somebody else has the lease by now: nothing more may be changed."""
+
+
 @contextmanager
-def held(cluster: Cluster, wait: float = 2 * SECONDS, work: str = "delivery") -> Iterator[None]:
+def held(cluster: Cluster, wait: float = 2 * SECONDS, work: str = "delivery") -> Iterator[Cluster]:
     """Holds the lease, having waited for another holder for up to `wait` seconds.
+
+    Yields:
+        The cluster for whoever holds it: asked with sight.PATIENCE, and with TakenError instead of
+        a change once the lease has gone to somebody else.
 
     Raises:
         DeliveryError: another still holds it; the text names who, and the `work` that they do.
     """
-    holder = f"{work} by {who()}, {secrets.token_hex(3)}"
-    _acquire(cluster, holder, wait)
-
-    def renew() -> bool:
-        try:
-            if not _renew(cluster, holder, holder):
-                say("the lease has gone to somebody else, as it was not renewed in time")
-                return False
-        except DeliveryError as error:
-            say(f"the lease could not be renewed: {error}")
-        return True
-
+    claim = _Claim(cluster, f"{work} by {who()}, {secrets.token_hex(3)}")
+    _acquire(cluster, claim.holder, wait)
+    claim.renewed = cluster.now()
     try:
-        with cluster.every(SECONDS / 3, renew):
-            yield
+        with cluster.every(SECONDS / 3, claim.keep):
+            yield cluster.patient(PATIENCE).guarded(claim.check)
     finally:
         try:
-            _renew(cluster, holder, "")
+            claim.renew(cluster, "")
+        except TakenError:
+            pass
         except DeliveryError as error:
             say(f"the lease ends by itself in {SECONDS} s: {error}")
 
 
-def _renew(cluster: Cluster, holder: str, next_holder: str) -> bool:
-    """Writes the next holder where `holder` still has the lease; whether it does."""
-    lease = _get(cluster)
-    if _holder(lease) != holder:
-        return False
-    _hold(cluster, lease, next_holder)
-    return True
+@dataclass
+class _Claim:
+    """A lease that `holder` got; `renewed` is when that was last certain, by the cluster's clock."""
+
+    cluster: Cluster
+    holder: str
+    renewed: float = 0
+
+    def keep(self) -> bool:
+        """Renews it; False once it has gone."""
+        try:
+            self.renew(self.cluster, self.holder)
+        except TakenError:
+            # Whoever is about to change something says so.
+            return False
+        except DeliveryError as error:
+            say(f"the lease could not be renewed: {error}")
+        return True
+
+    def check(self) -> None:
+        """Raises TakenError where another may change things by now."""
+        if self.cluster.now() > self.renewed + SECONDS:
+            self.renew(self.cluster.patient(PATIENCE), self.holder)
+
+    def renew(self, cluster: Cluster, next_holder: str) -> None:
+        """Writes the next holder where this one still has the lease, however late; TakenError where not."""
+        while True:
+            asked, lease = cluster.now(), cluster.get(NAME)
+            if lease is None:
+                # Nobody has one that somebody deleted.
+                with suppress(ConflictError):
+                    return cluster.create(_lease(cluster.namespace, next_holder))
+                continue
+            if (other := _holder(lease)) != self.holder:
+                self.renewed = float("-inf")
+                now = f"has gone to {other}" if other else "was taken away"
+                raise TakenError(f"the lease of {cluster.namespace} {now}; nothing more was changed")
+            with suppress(ConflictError):
+                _hold(cluster, lease, next_holder)
+                self.renewed = asked
+                return
 
 
 def _acquire(cluster: Cluster, holder: str, wait: float) -> None:
     with suppress(ConflictError):
         return cluster.create(_lease(cluster.namespace, holder))
-    version, since, seen = "", cluster.now(), ""
+    cluster = cluster.patient(PATIENCE)
+    # The holder cannot renew it while the API server does not answer.
+    sight = Sight(cluster)
+    version, since, seen = "", sight.now(), ""
     deadline = since + wait
     while True:
-        lease = _get(cluster)
+        lease = _get(sight)
         other = _holder(lease)
         if other == holder:
             # The answer that would have said so was lost.
             return
         if lease["metadata"]["resourceVersion"] != version:
-            version, since = lease["metadata"]["resourceVersion"], cluster.now()
-        if not other or cluster.now() > since + SECONDS:
+            version, since = lease["metadata"]["resourceVersion"], sight.now()
+        if not other or sight.now() > since + SECONDS:
             try:
                 return _hold(cluster, lease, holder)
             except ConflictError:
@@ -89,7 +129,7 @@ def _acquire(cluster: Cluster, holder: str, wait: float) -> None:
         if other != seen:
             seen = other
             say(f"waiting for the {other}")
-        if cluster.now() > deadline:
+        if sight.now() > deadline:
             in_use = f"{cluster.namespace} is in use: {other}"
             raise DeliveryError(f"{in_use}; try again when that has ended")
         cluster.pause(1)
@@ -110,10 +150,10 @@ def _lease(namespace: str, holder: str) -> Manifest:
     }
 
 
-def _get(cluster: Cluster) -> Manifest:
-    lease = cluster.get(NAME)
+def _get(sight: Sight) -> Manifest:
+    lease = sight.get(NAME)
     if lease is None:
-        raise DeliveryError(f"somebody deleted {NAME} of {cluster.namespace}; try again")
+        raise DeliveryError(f"somebody deleted {NAME} of {sight.cluster.namespace}; try again")
     return lease
 
 

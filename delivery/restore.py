@@ -95,7 +95,8 @@ def restore(target: Target, options: Options) -> str:
     if (options.overwrite or options.confirm) and not options.replaces(target.environment):
         both = f"--overwrite --confirm {name}"
         raise DeliveryError(f"to replace the data of {name} say both: {both}; nothing was changed")
-    with lease.held(target.cluster, work="restore"):
+    with lease.held(target.cluster, work="restore") as cluster:
+        target = replace(target, cluster=cluster)
         plan, report = _prepared(target, options), ""
         say(f"stopping {name}; should this command be killed, type it again, or `{plan.remedy}`")
         backup.note(target.cluster, plan.safety)
@@ -204,7 +205,7 @@ def _start(plan: Plan) -> None:
     render = plan.earlier.render
     rollout.apply(plan.cluster, render.objects)
     rollout.wait(plan.cluster, render.objects)
-    plan.target.proofs.smoke(plan.environment, render)
+    plan.target.smoke(render)
 
 
 def _seen(plan: Plan) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import secrets
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from app import credentials as keys
@@ -30,7 +31,8 @@ def rotate(target: Target, *, certificate: bool = False, by_hand: bool = False) 
         DeliveryError: something stopped it; the application goes on, as its old passwords hold.
     """
     environment, cluster = target.environment, target.cluster
-    with lease.held(cluster):
+    with lease.held(cluster) as cluster:
+        target = replace(target, cluster=cluster)
         render = release.running(cluster).render
         found = cluster.get(f"secret/{DATABASE}") or {"metadata": {}}
         metadata = found["metadata"]

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
-from delivery.cluster import Cluster
+from delivery.cluster import Cluster, UnavailableError
 from delivery.render import Render
+from delivery.shell import DeliveryError, say
+from delivery.sight import ANSWER, PATIENCE
 from delivery.traffic import Answer
 from policy_tests.environment import Environment
+
+# Seconds between two looks whether the API server answers, and how often the smoke tests run at most.
+LOOK_EVERY, RUNS = 2, 3
+QUESTION = "lease/delivery"
 
 
 class Proofs(Protocol):
@@ -35,3 +42,26 @@ class Target:
     environment: Environment
     cluster: Cluster
     proofs: Proofs
+
+    def smoke(self, render: Render) -> None:
+        """Proofs.smoke; once more where the API server did not answer meanwhile, on which the tests depend."""
+        for run in range(RUNS):
+            silences: list[str] = []
+            try:
+                with self.cluster.every(LOOK_EVERY, partial(self._listen, silences)):
+                    return self.proofs.smoke(self.environment, render)
+            except DeliveryError:
+                if not silences or run == RUNS - 1:
+                    raise
+                say(f"once more, as the API server did not answer: {silences[0]}")
+                self.cluster.patient(PATIENCE).get(QUESTION)
+
+    def _listen(self, silences: list[str]) -> bool:
+        """Whether the API server answers, a refusal or anything else."""
+        try:
+            self.cluster.patient(0, timeout=ANSWER).get(QUESTION)
+        except UnavailableError as error:
+            silences.append(str(error).splitlines()[-1])
+        except DeliveryError:
+            pass
+        return not silences

@@ -650,6 +650,19 @@ class Contract:
         until(cluster, lambda: available(cluster, name))
         assert replacement()["metadata"]["uid"] != first["metadata"]["uid"]
 
+    def test_a_daemon_set_shows_which_pods_are_of_its_newest_template(self, place: Place) -> None:
+        cluster, body = place.cluster, workload(place, "DaemonSet")
+        del body["spec"]["replicas"]
+        for words in ("first", "second"):
+            body["spec"]["template"]["spec"]["containers"][0]["command"][2] = f"echo {words}; exec sleep 600"
+            cluster.apply([body])
+            until(cluster, lambda: rollout.complete(there(cluster.get("daemonset/daemonset"))))
+            newest = there(cluster.get("daemonset/daemonset"))
+            (own,) = rollout.newest_pods(newest, cluster.list("Pod"))
+            assert words in own["spec"]["containers"][0]["command"][2]
+        newest["metadata"]["annotations"][rollout.TEMPLATE] = "1"
+        assert rollout.newest_pods(newest, [own]) == []
+
     def test_a_job_runs_its_steps_in_turn_and_ends(self, place: Place) -> None:
         cluster = place.cluster
         first = {**pod(place, "echo first")["containers"][0], "name": "first"}
@@ -723,6 +736,20 @@ class Contract:
         with place.nobody() as nobody, pytest.raises(RefusedError):
             question(nobody)
         assert place.cluster.get("configmap/one") == before
+
+    @pytest.mark.parametrize("name", [*CHANGES, "exec"])
+    def test_a_change_that_a_check_forbids_is_not_made(self, place: Place, name: str) -> None:
+        def forbid() -> None:
+            raise RefusedError("not now")
+
+        place.cluster.create(configuration(place))
+        guarded = place.cluster.guarded(forbid)
+        before = guarded.get("configmap/one")
+        question = CHANGES[name][0] if name in CHANGES else QUESTIONS[name]
+        with pytest.raises(RefusedError, match="not now"):
+            question(guarded.patient(5).within(guarded.namespace))
+        assert place.cluster.get("configmap/one") == before
+        assert place.cluster.get("configmap/new") is None
 
     def test_what_takes_too_long_is_given_up_and_may_be_done(self, place: Place) -> None:
         hasty = place.cluster.patient(0, timeout=2)

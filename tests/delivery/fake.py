@@ -86,12 +86,16 @@ class FakeCluster:
     forbidden: set[tuple[str, str]] = field(default_factory=set)
     patience: float = 60
     timeout: float = 600
+    check: Callable[[], None] = lambda: None
 
     def within(self, namespace: str) -> FakeCluster:
         return replace(self, namespace=namespace)
 
     def patient(self, seconds: float, timeout: float = 600) -> FakeCluster:
         return replace(self, patience=seconds, timeout=timeout)
+
+    def guarded(self, check: Callable[[], None]) -> FakeCluster:
+        return replace(self, check=check)
 
     def get(self, name: str) -> Manifest | None:
         def ask() -> Manifest | None:
@@ -117,7 +121,7 @@ class FakeCluster:
 
     def apply(self, objects: Iterable[Manifest]) -> None:
         objects = list(objects)
-        self._ask(lambda: self._all(objects, self._apply))
+        self._ask(lambda: self._all(objects, self._apply), self.check)
 
     def _apply(self, body: Manifest) -> None:
         key = key_of(body)
@@ -178,7 +182,7 @@ class FakeCluster:
                     raise ConflictError(f'Error from server (AlreadyExists): "{key[2]}" already exists')
                 self.server.write(body, ("kubectl-create", "Update"))
 
-        self._ask(ask)
+        self._ask(ask, self.check)
 
     def rehearse(self, body: Manifest) -> Manifest:
         def ask() -> Manifest:
@@ -198,7 +202,7 @@ class FakeCluster:
                 self._check_version(self._there(key), body)
                 self.server.write(body, ("kubectl-replace", "Update"))
 
-        self._ask(ask)
+        self._ask(ask, self.check)
 
     def patch(self, name: str, change: Manifest) -> None:
         def ask() -> None:
@@ -208,7 +212,7 @@ class FakeCluster:
                 self._check_version(there, change)
                 self._merge(there, change, "delivery")
 
-        self._ask(ask)
+        self._ask(ask, self.check)
 
     def delete(self, *names: str) -> None:
         deadline = self.server.clock + self.timeout
@@ -222,7 +226,7 @@ class FakeCluster:
                 self.server.advance(0.5)
 
         if names:
-            self._ask(ask)
+            self._ask(ask, self.check)
 
     def _delete(self, name: str, uids: set[str]) -> None:
         key = key_named(name, self.namespace)
@@ -244,7 +248,7 @@ class FakeCluster:
                     raise DeliveryError("command terminated with exit code 127")
                 return program(copied(body), command)
 
-        return self._ask(ask)
+        return self._ask(ask, self.check)
 
     def logs(self, pod: str, container: str = "", tail: int = -1) -> str:
         def ask() -> str:
@@ -307,9 +311,10 @@ class FakeCluster:
         """From now on the API server does not answer."""
         self.faults.away_until = self.server.clock + seconds
 
-    def _ask(self, question: Callable[[], Answer]) -> Answer:
+    def _ask(self, question: Callable[[], Answer], check: Callable[[], None] = lambda: None) -> Answer:
         deadline = self.server.clock + self.patience
         while True:
+            check()
             try:
                 return question()
             except LostError as error:

@@ -181,6 +181,27 @@ def test_two_faults_at_once_lose_nothing_and_leave_one_command_that_brings_all_b
     assert stage.database.whole
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_pause_of_the_api_server_costs_no_command(stage: Stage, command: str, seed: int) -> None:
+    draw = random.Random(f"{command} {seed}")  # noqa: S311 (nothing secret is drawn)
+    stage.deploy("2")
+    stored = set(stage.database.store.values())
+    # What comes before the lease waits for a minute.
+    moment = stage.cluster.faults.calls + draw.randrange(3, 40)
+    seconds = draw.uniform(60, 180) if moment - stage.cluster.faults.calls > 5 else 50
+
+    def paused(cluster: FakeCluster, operation: str, name: str) -> None:
+        if cluster.faults.calls == moment:
+            cluster.away(seconds)
+
+    setattr(stage.cluster.faults, draw.choice(("before", "after")), paused)
+    stage.type_in(*COMMANDS[command])
+    assert stage.serving == {"1" if "rollback" in command else "2"}
+    assert command != "restore" or stage.database.data == RESTORED
+    assert command != "backup" or len(stage.database.store) > len(stored)
+
+
 def brought_back(stage: Stage) -> None:
     """Delivers the next release, having typed what the delivery names first where it does."""
     try:

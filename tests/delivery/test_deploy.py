@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 
 from delivery import canary, deploy, release
+from delivery.cluster import Manifest, RefusedError
 from delivery.deploy import Options, ReleaseError, forgotten, rollback, superfluous
 from delivery.monitor import WINDOW
 from delivery.release import Release
 from delivery.render import Render, _parsed, component
 from delivery.shell import DeliveryError
+from policy_tests.environment import Environment
 from tests.delivery.fake import FakeCluster, Killed
 from tests.delivery.faults import COMMON, drawn, mended, refused
-from tests.delivery.server import Container, StepError
+from tests.delivery.server import Container, Key, StepError
 from tests.delivery.small import PROD, Stage, body, render
 
 
@@ -282,6 +284,119 @@ def test_a_rollback_to_what_is_not_there_changes_nothing(stage: Stage, number: i
 def test_a_rollback_without_any_release_changes_nothing(empty: Stage) -> None:
     with pytest.raises(DeliveryError, match="no good release before the newest; nothing was changed"):
         rollback(empty.target, None, Options())
+
+
+def test_a_release_whose_failure_cannot_be_recorded_goes_back_all_the_same(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused_marks(cluster: FakeCluster, operation: str, name: str) -> None:
+        if (operation, name) == ("patch", "configmap/release-2"):
+            raise RefusedError("cannot patch resource configmaps")
+
+    stage.proofs.unfit = {render("2").image}
+    stage.cluster.faults.before = refused_marks
+    with pytest.raises(ReleaseError, match="release 2 failed, and release 1 runs again"):
+        stage.deploy("2")
+    assert stage.serving == {"1"}
+    assert "configmap/release-2 could not be marked: cannot patch" in capsys.readouterr().err
+
+
+def test_an_api_server_that_stays_away_hides_no_reason(stage: Stage) -> None:
+    stage.cluster.server.ill = {render("2").image: "ImagePullBackOff"}
+
+    def gone(cluster: FakeCluster, operation: str, name: str) -> None:
+        if (operation, name) == ("patch", "configmap/release-2"):
+            cluster.away(2000)
+
+    stage.cluster.faults.after = gone
+    with pytest.raises(ReleaseError, match="release 2 failed, and so did the return: The connection") as error:
+        stage.deploy("2")
+    assert "ImagePullBackOff" in str(error.value.__cause__)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_delivery_whose_lease_has_gone_changes_nothing_more(stage: Stage, share: float) -> None:
+    calls = stage.cluster.faults.calls
+    stage.deploy("2")
+    at = round(share * (stage.cluster.faults.calls - calls))
+    calls = stage.cluster.faults.calls
+    states: list[dict[Key, Manifest]] = []
+
+    def given_away(cluster: FakeCluster, operation: str, name: str) -> None:
+        if not states and operation in ("get", "list") and cluster.faults.calls > calls + at:
+            cluster.by_hand("lease/delivery", {"spec": {"holderIdentity": "delivery by ana"}})
+            cluster.server.repeated[0].at = cluster.now()
+            cluster.server.advance(1)
+            states.append(specs(cluster))
+
+    stage.cluster.faults.after = given_away
+    with pytest.raises(DeliveryError, match="has gone to delivery by ana; nothing more was changed"):
+        stage.deploy("3")
+    assert specs(stage.cluster) == states[0]
+    assert stage.serving <= {"2", "3"}
+
+
+def specs(cluster: FakeCluster) -> dict[Key, Manifest]:
+    """What a delivery changes of the objects."""
+    return {
+        key: {part: body.get(part) for part in ("spec", "data")} | {"labels": body["metadata"].get("labels")}
+        for key, body in cluster.server.objects.items()
+        if key[0] not in ("Event", "Pod", "ReplicaSet", "Lease")
+    }
+
+
+def test_smoke_tests_run_once_more_where_the_api_server_did_not_answer(stage: Stage) -> None:
+    smoke, runs = stage.proofs.smoke, list[float]()
+
+    def unlucky(environment: Environment, render: Render) -> None:
+        runs.append(stage.cluster.now())
+        if len(runs) == 1:
+            stage.cluster.away(100)
+            stage.cluster.pause(10)
+            raise DeliveryError("no cluster answers to kubectl")
+        smoke(environment, render)
+
+    with pytest.MonkeyPatch.context() as there:
+        there.setattr(stage.proofs, "smoke", unlucky)
+        stage.deploy("2")
+    assert stage.serving == {"2"}
+    assert 100 <= runs[1] - runs[0] < 110
+
+
+def test_smoke_tests_that_fail_by_themselves_run_once(stage: Stage) -> None:
+    stage.proofs.unfit = {render("2").image}
+    with pytest.raises(ReleaseError):
+        stage.deploy("2")
+    assert stage.proofs.smoked.count(render("2").image) == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_pause_of_the_api_server_costs_no_good_release_and_saves_no_bad_one(stage: Stage, seed: int) -> None:
+    draw = random.Random(seed)  # noqa: S311 (nothing secret is drawn)
+    illness = draw.choice(("", "", "ImagePullBackOff", "CrashLoopBackOff", "unready", "FailedCreate"))
+    stage.cluster.server.ill = {render("2").image: illness}
+    first = stage.cluster.faults.calls
+    moment = first + draw.randrange(1, 90)
+    seconds = draw.uniform(60, 180)
+
+    def paused(cluster: FakeCluster, operation: str, name: str) -> None:
+        if cluster.faults.calls == moment:
+            cluster.away(seconds)
+
+    setattr(stage.cluster.faults, draw.choice(("before", "after")), paused)
+    options = {"canary": draw.choice((0, 1)), "watch": draw.choice((0, 1))}
+    if not illness:
+        stage.deploy("2", **options)
+        assert stage.serving == {"2"}
+        assert phases(stage)[0] == (2, "good")
+        return
+    began = stage.cluster.now()
+    with pytest.raises(ReleaseError, match="release 2 failed, and release 1 runs again") as error:
+        stage.deploy("2", **options)
+    paused_for = seconds if stage.cluster.faults.away_until else 0
+    assert error.value.noticed - began - paused_for < 60
+    assert stage.serving == {"1"}
+    assert phases(stage) == [(2, "failed"), (1, "good")]
 
 
 def evicted(cluster: FakeCluster, operation: str, name: str) -> None:

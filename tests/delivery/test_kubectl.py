@@ -8,6 +8,29 @@ from delivery import kubectl
 from delivery.cluster import ConflictError, MissingError, RefusedError, UnavailableError
 from delivery.shell import DeadlineError, DeliveryError
 
+# What kubectl 1.34 says of an API server, an etcd, a kubelet or a webhook that does not answer.
+PAUSES = (
+    "Unable to connect to the server: net/http: TLS handshake timeout",
+    "Unable to connect to the server: dial tcp 10.0.0.1:6443: i/o timeout",
+    "Unable to connect to the server: dial tcp 10.0.0.1:6443: connect: no route to host",
+    "Unable to connect to the server: EOF",
+    "Unable to connect to the server: http2: client connection lost",
+    "Unable to connect to the server: context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
+    'Get "https://x/api/v1/pods": http2: server sent GOAWAY and closed the connection; LastStreamID=1',
+    "error: stream error: stream ID 3; INTERNAL_ERROR; received from peer",
+    "Error from server: etcdserver: leader changed",
+    "Error from server: etcdserver: request timed out",
+    "Error from server: etcdserver: too many requests",
+    "Error from server: rpc error: code = Unavailable desc = keepalive ping failed to receive ACK within timeout",
+    "Error from server (InternalError): an error on the server has prevented the request from succeeding",
+    "Error from server (ServiceUnavailable): the server is currently unable to handle the request",
+    "Error from server (Timeout): the server was unable to return a response in the time allotted",
+    "Error from server (TooManyRequests): the server has received too many requests",
+    'Error from server (InternalError): Internal error occurred: failed calling webhook "a": failed to call webhook: '
+    'Post "https://a.b.svc:443/x?timeout=10s": context deadline exceeded',
+    "error: error dialing backend: dial tcp 10.0.0.1:10250: connect: connection refused",
+)
+
 
 @pytest.mark.parametrize(
     ("said", "kind"),
@@ -24,6 +47,10 @@ from delivery.shell import DeadlineError, DeliveryError
             UnavailableError,
         ),
         ("error validating data: dial tcp x: connect: connection refused", UnavailableError),
+        *((line, UnavailableError) for line in PAUSES),
+        ('Error from server (Forbidden): admission webhook "rules.example" denied the request: no', RefusedError),
+        ("Unable to connect to the server: tls: failed to verify certificate: x509: unknown authority", DeliveryError),
+        ('error: Internal error occurred: unable to upgrade connection: container not found ("web")', DeliveryError),
         ("command terminated with exit code 1", DeliveryError),
         ("mysql: unexpected EOF\ncommand terminated with exit code 1", DeliveryError),
     ],
@@ -61,3 +88,24 @@ def test_what_is_not_json_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch, 
         with pytest.raises(DeliveryError, match=r"kubectl get .* printed what is not JSON") as error:
             ask()
         assert len(str(error.value).splitlines()) == 1
+
+
+def test_what_is_asked_again_is_said_once_and_allowed_each_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = [PAUSES[0], PAUSES[0], PAUSES[1]]
+    allowed: list[str] = []
+
+    def run(*command: str, **options: object) -> str:
+        if answers:
+            raise DeliveryError(answers.pop(0))
+        return "done"
+
+    monkeypatch.setattr(kubectl, "run", run)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    cluster = kubectl.Kubectl("prod").guarded(lambda: allowed.append("once"))
+    cluster.create({})
+    assert len(allowed) == 4
+    assert capsys.readouterr().err.splitlines() == [
+        f"delivery: asking again for 60 s: {said}" for said in (PAUSES[0], PAUSES[1])
+    ]

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from delivery import lease
-from delivery.cluster import ConflictError, Manifest, UnavailableError
-from delivery.lease import SECONDS, held
+from delivery.cluster import Cluster, ConflictError, Manifest, UnavailableError
+from delivery.lease import SECONDS, TakenError, held
 from delivery.shell import DeliveryError
 from tests.delivery.fake import FakeCluster, Killed, LostError
 from tests.delivery.small import Stage
@@ -73,14 +75,65 @@ def test_a_lease_whose_holder_was_killed_is_taken_over_when_its_time_is_up(empty
         assert SECONDS < empty.cluster.now() - before < SECONDS + 5
 
 
-def test_a_lease_that_somebody_else_has_by_now_is_left_to_them(
-    empty: Stage, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with held(empty.cluster):
+@pytest.mark.parametrize(("name", "words"), [("somebody else", "has gone to somebody else"), ("", "was taken away")])
+def test_whoever_has_lost_the_lease_changes_nothing_more(empty: Stage, name: str, words: str) -> None:
+    secret = empty.cluster.get("secret/db-credentials") or {}
+    changes: dict[str, Callable[[Cluster], object]] = {
+        "apply": lambda cluster: cluster.apply([secret]),
+        "create": lambda cluster: cluster.create(secret),
+        "replace": lambda cluster: cluster.replace(secret),
+        "patch": lambda cluster: cluster.patch("secret/db-credentials", {"data": {}}),
+        "delete": lambda cluster: cluster.delete("secret/db-credentials"),
+        "exec": lambda cluster: cluster.exec("mysql-0", "mysql", "true"),
+    }
+    with held(empty.cluster) as cluster:
+        given_to(empty.cluster, name)
+        cluster.pause(SECONDS)
+        for change in changes.values():
+            with pytest.raises(TakenError, match=f"the lease of {cluster.namespace} {words}; nothing more was changed"):
+                change(cluster)
+        assert cluster.get("secret/db-credentials") == secret
+    assert holder(empty.cluster) == name
+
+
+def test_a_lease_that_goes_while_its_holder_sleeps_is_noticed_before_the_next_change(empty: Stage) -> None:
+    with held(empty.cluster) as cluster:
+        empty.cluster.server.repeated.clear()
+        cluster.pause(SECONDS + 5)
         given_to(empty.cluster, "somebody else")
-        empty.cluster.pause(SECONDS)
-    assert holder(empty.cluster) == "somebody else"
-    assert capsys.readouterr().err.count("the lease has gone to somebody else") == 1
+        with pytest.raises(TakenError, match="somebody else"):
+            cluster.delete("secret/db-credentials")
+
+
+def test_a_lease_that_nobody_took_is_renewed_however_late(empty: Stage) -> None:
+    with held(empty.cluster) as cluster:
+        own = holder(empty.cluster)
+        empty.cluster.server.repeated.clear()
+        cluster.pause(10 * SECONDS)
+        cluster.delete("secret/none")
+        assert holder(empty.cluster) == own
+
+
+@pytest.mark.parametrize("seconds", [60, 120, 180])
+def test_a_pause_of_the_api_server_takes_the_lease_from_nobody(empty: Stage, seconds: float) -> None:
+    with held(empty.cluster) as cluster:
+        own = holder(empty.cluster)
+        with (
+            cluster.every(*pause(empty, seconds)),
+            pytest.raises(DeliveryError, match="is in use"),
+            held(empty.cluster, wait=3 * SECONDS),
+        ):
+            pass
+        cluster.delete("secret/none")
+        assert holder(empty.cluster) == own
+
+
+def pause(stage: Stage, seconds: float) -> tuple[float, Callable[[], bool]]:
+    def begin() -> bool:
+        stage.cluster.away(seconds)
+        return False
+
+    return 10, begin
 
 
 def test_what_was_done_counts_where_the_lease_cannot_be_given_back(
@@ -177,8 +230,18 @@ def test_a_lease_that_somebody_made_without_a_holder_is_free(empty: Stage, spec:
         assert holder(empty.cluster)
 
 
-def test_a_lease_whose_holder_somebody_has_taken_away_is_lost(empty: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    with held(empty.cluster):
+def test_a_lease_whose_holder_somebody_has_taken_away_is_lost(empty: Stage) -> None:
+    with held(empty.cluster) as cluster:
         empty.cluster.by_hand("lease/delivery", {"spec": None})
-        empty.cluster.pause(SECONDS)
-    assert "the lease has gone to somebody else" in capsys.readouterr().err
+        cluster.pause(SECONDS)
+        with pytest.raises(TakenError, match="was taken away"):
+            cluster.delete("secret/none")
+
+
+def test_a_lease_that_somebody_deleted_is_made_again(empty: Stage) -> None:
+    with held(empty.cluster) as cluster:
+        own = holder(empty.cluster)
+        empty.cluster.remove_by_hand("lease/delivery")
+        cluster.pause(SECONDS)
+        assert holder(empty.cluster) == own
+        cluster.delete("secret/none")
