@@ -43,6 +43,8 @@ HOPELESS = (
 READY_WITHIN = 30
 # Seconds for which pods may be refused; a quota is freed by pods that end.
 REFUSED_FOR = 30
+# Parts of the reason; any other, as a webhook that does not answer, may pass.
+REFUSALS = ("forbidden", "denied", "invalid")
 # What is to be done about that, by a part of the reason.
 REMEDIES = {
     "exceeded quota": "`kubectl describe resourcequota` shows what takes it; free or raise it",
@@ -314,21 +316,21 @@ def refusals(workload: Manifest, items: Iterable[Manifest], events: Iterable[Man
     # Of two in one second the good one counts: where it was the first, the other comes again.
     newest = max(own, key=lambda event: (moment(event), event.get("type") != "Warning"), default={})
     if newest.get("reason") == "FailedCreate":
-        yield _refusal(workload["metadata"]["uid"], "", name(workload), newest.get("message", ""))
+        yield from _refusal(workload["metadata"]["uid"], "", name(workload), newest.get("message", ""))
 
 
 def _failure(replica_set: Manifest, workload: str) -> Iterator[Trouble]:
     for condition in replica_set.get("status", {}).get("conditions", []):
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
             since, message = condition.get("lastTransitionTime", ""), condition.get("message", "")
-            yield _refusal(replica_set["metadata"]["uid"], since, workload, message)
+            yield from _refusal(replica_set["metadata"]["uid"], since, workload, message)
 
 
-def _refusal(uid: str, since: str, workload: str, message: str) -> Trouble:
-    remedy = next((remedy for part, remedy in REMEDIES.items() if part in message), ELSE)
-    return Trouble(
-        (uid, since), f"{workload}: its pods are refused: {' '.join(message.split())}; {remedy}", REFUSED_FOR
-    )
+def _refusal(uid: str, since: str, workload: str, message: str) -> Iterator[Trouble]:
+    if any(part in message for part in REFUSALS):
+        remedy = next((remedy for part, remedy in REMEDIES.items() if part in message), ELSE)
+        words = f"{workload}: its pods are refused: {' '.join(message.split())}; {remedy}"
+        yield Trouble((uid, since), words, REFUSED_FOR)
 
 
 def initializing(pod: Manifest) -> Iterator[str]:

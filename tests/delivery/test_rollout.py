@@ -13,6 +13,7 @@ from delivery.rollout import (
     hopeless,
     last_words,
     newest_pods,
+    refusals,
     surplus,
     troubles,
 )
@@ -439,6 +440,23 @@ def test_a_quota_may_be_freed_by_what_ends(cluster: FakeCluster, kind: str) -> N
     cluster.apply([web(kind=kind)])
     cluster.remove_by_hand("deployment/ending")
     rollout.wait(cluster, [web(kind=kind)])
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        ('pods "web-" is forbidden: maximum memory usage per Container is 1Mi', "change the release, or the rule"),
+        ('admission webhook "rules.example" denied the request: no', "change the release, or the rule"),
+        ("pods is forbidden: error looking up service account a/web: not found", "has to make that ServiceAccount"),
+        ('Internal error occurred: failed calling webhook "a": context deadline exceeded', ""),
+        ("etcdserver: request timed out", ""),
+    ],
+)
+def test_a_refusal_names_its_remedy_and_what_does_not_answer_refuses_nothing(message: str, remedy: str) -> None:
+    about = {"kind": "StatefulSet", "name": "web", "uid": "web"}
+    event = {"involvedObject": about, "type": "Warning", "reason": "FailedCreate", "message": message}
+    found = [trouble.words for trouble in refusals(body("StatefulSet", "web"), [], [event])]
+    assert [remedy in words for words in found] == ([True] if remedy else [])
 
 
 @pytest.mark.parametrize("kind", ["StatefulSet", "Deployment"])
