@@ -23,7 +23,8 @@ LABEL = "school-scheduler/job"
 NAME_OF_POD = "batch.kubernetes.io/job-name"
 # Seconds: how long a Job stays after its end, and how much longer than whoever follows it it may run.
 KEPT, SPARE = 600, 120
-# Seconds for which something may keep a pod from starting: a quota or a volume, or nodes without room.
+# Seconds for which something may keep a pod from starting: a quota or a volume; or nodes without
+# room, or a webhook that does not answer.
 STUCK, CROWDED = 30, 600
 # Seconds for which an API server that does not answer is asked how a Job is doing.
 PATIENCE = 600
@@ -224,8 +225,9 @@ def _end(cluster: Cluster, name: str, seconds: float) -> tuple[str | None, list[
             free = now
         elif obstacle != before:
             say(f"job/{name} has not begun: {obstacle}")
-        if now > free + (CROWDED if obstacle.startswith("FailedScheduling") else STUCK):
-            raise JobError(name, f"has not begun for {now - free:.0f} s: {obstacle}")
+        bearable, remedy = _bearable(obstacle)
+        if now > free + bearable:
+            raise JobError(name, f"has not begun for {now - free:.0f} s: {obstacle}{remedy}")
         if now > deadline:
             raise JobError(name, f"did not end within {seconds:.0f} s", _logs(cluster, name))
         if now > told + QUIET:
@@ -274,6 +276,14 @@ def _obstacle(cluster: Cluster | Sight, names: Collection[str]) -> str:
     if newest.get("type") != "Warning":
         return ""
     return rollout.words(newest)
+
+
+def _bearable(obstacle: str) -> tuple[float, str]:
+    """For how many seconds it may keep a Job from beginning, and what is to be done then."""
+    reason, _, words = obstacle.partition(": ")
+    remedy = rollout.remedy(words) if reason == "FailedCreate" else ""
+    passing = reason == "FailedScheduling" or (reason == "FailedCreate" and not remedy)
+    return (CROWDED, "") if passing else (STUCK, remedy and f"; {remedy}")
 
 
 def _reason(cluster: Cluster, seen: Sequence[Manifest]) -> str:

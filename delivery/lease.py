@@ -89,17 +89,17 @@ class _Claim:
         """Writes the next holder where this one still has the lease, however late; TakenError where not."""
         while True:
             asked, lease = cluster.now(), cluster.get(NAME)
-            if lease is None:
-                # Nobody has one that somebody deleted.
-                with suppress(ConflictError):
-                    return cluster.create(_lease(cluster.namespace, next_holder))
-                continue
-            if (other := _holder(lease)) != self.holder:
+            other = _holder(lease) if lease else self.holder
+            if other != self.holder:
                 self.renewed = float("-inf")
                 now = f"has gone to {other}" if other else "was taken away"
                 raise TakenError(f"the lease of {cluster.namespace} {now}; nothing more was changed")
             with suppress(ConflictError):
-                _hold(cluster, lease, next_holder)
+                if lease:
+                    _hold(cluster, lease, next_holder)
+                else:
+                    # Nobody has one that somebody deleted.
+                    cluster.create(_lease(cluster.namespace, next_holder))
                 self.renewed = asked
                 return
 

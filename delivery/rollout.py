@@ -43,14 +43,14 @@ HOPELESS = (
 READY_WITHIN = 30
 # Seconds for which pods may be refused; a quota is freed by pods that end.
 REFUSED_FOR = 30
-# Parts of the reason; any other, as a webhook that does not answer, may pass.
+# Parts of the reason. Any other, such as a webhook that does not answer, may pass.
 REFUSALS = ("forbidden", "denied", "invalid")
-# What is to be done about that, by a part of the reason.
+# What is to be done about that, by a part of the reason; the first one counts.
 REMEDIES = {
     "exceeded quota": "`kubectl describe resourcequota` shows what takes it; free or raise it",
     "service account": "an administrator has to make that ServiceAccount",
+    "": "change the release, or the rule that refuses it",
 }
-ELSE = "change the release, or the rule that refuses it"
 # Seconds that a statement of a migration may take (docs/database.md), and after which that is said.
 MIGRATION, QUIET = 3600, 300
 # Seconds between two looks at the events.
@@ -327,10 +327,16 @@ def _failure(replica_set: Manifest, workload: str) -> Iterator[Trouble]:
 
 
 def _refusal(uid: str, since: str, workload: str, message: str) -> Iterator[Trouble]:
-    if any(part in message for part in REFUSALS):
-        remedy = next((remedy for part, remedy in REMEDIES.items() if part in message), ELSE)
-        words = f"{workload}: its pods are refused: {' '.join(message.split())}; {remedy}"
+    if way := remedy(message):
+        words = f"{workload}: its pods are refused: {' '.join(message.split())}; {way}"
         yield Trouble((uid, since), words, REFUSED_FOR)
+
+
+def remedy(message: str) -> str:
+    """What is to be done about a pod that was not made; empty where it was not refused."""
+    if not any(part in message for part in REFUSALS):
+        return ""
+    return next(way for part, way in REMEDIES.items() if part in message)
 
 
 def initializing(pod: Manifest) -> Iterator[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from delivery.cluster import Cluster, UnavailableError
+from delivery.cluster import Cluster, RefusedError, UnavailableError
 from delivery.render import Render
 from delivery.shell import DeliveryError, say
 from delivery.sight import ANSWER, PATIENCE
@@ -54,10 +54,11 @@ class Target:
                 if not silences or run == RUNS - 1:
                     raise
                 say(f"once more, as the API server did not answer: {silences[0]}")
-                self.cluster.patient(PATIENCE).get(QUESTION)
+                with suppress(RefusedError):
+                    self.cluster.patient(PATIENCE).get(QUESTION)
 
     def _listen(self, silences: list[str]) -> bool:
-        """Whether the API server answers, a refusal or anything else."""
+        """Whether the API server answers; a refusal is an answer."""
         try:
             self.cluster.patient(0, timeout=ANSWER).get(QUESTION)
         except UnavailableError as error:

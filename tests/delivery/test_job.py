@@ -19,6 +19,7 @@ from delivery.job import (
 )
 from delivery.shell import DeliveryError
 from tests.delivery.fake import FakeCluster
+from tests.delivery.kubelet import OBSTACLES
 from tests.delivery.server import Container, StepError
 from tests.delivery.small import PROD, cronjob
 
@@ -158,10 +159,24 @@ def test_without_its_cronjob_a_job_asks_for_a_release(cluster: FakeCluster) -> N
         jobs.run(cluster, "restore")
 
 
+def test_a_webhook_that_does_not_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch, cluster: FakeCluster) -> None:
+    silent = 'Internal error occurred: failed calling webhook "a.example": context deadline exceeded'
+    monkeypatch.setitem(OBSTACLES, "FailedCreate", silent)
+    cluster.server.ill["save"] = "FailedCreate"
+
+    def back() -> bool:
+        cluster.server.ill.clear()
+        return False
+
+    with cluster.every(200, back):
+        run(cluster)
+    assert cluster.now() > 200
+
+
 @pytest.mark.parametrize(
     ("obstacle", "seconds", "message"),
     [
-        ("FailedCreate", 30, "exceeded quota"),
+        ("FailedCreate", 30, "exceeded quota.*; `kubectl describe resourcequota` shows"),
         ("FailedMount", 30, "secret not found"),
         ("FailedScheduling", 600, "Insufficient memory"),
     ],
