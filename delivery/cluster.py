@@ -56,7 +56,7 @@ class Cluster(Protocol):
         """
 
     def guarded(self, check: Callable[[], None]) -> Cluster:
-        """The same; `check` is called before each change and each `exec`, and prevents it by raising an error."""
+        """The same; `check` is called before each change and `exec`, and prevents it by an error."""
 
     def get(self, name: str) -> Manifest | None:
         """An object as it is now, None where there is none."""

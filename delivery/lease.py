@@ -63,7 +63,7 @@ def held(cluster: Cluster, wait: float = 2 * SECONDS, work: str = "delivery") ->
 
 @dataclass
 class _Claim:
-    """A lease that `holder` got; `renewed` is when that was last certain, by the cluster's clock."""
+    """A lease that `holder` got; `renewed` is when that was certain, by the cluster's clock."""
 
     cluster: Cluster
     holder: str
@@ -86,7 +86,7 @@ class _Claim:
             self.renew(self.cluster.patient(PATIENCE), self.holder)
 
     def renew(self, cluster: Cluster, next_holder: str) -> None:
-        """Writes the next holder where this one still has the lease, however late; TakenError where not."""
+        """Writes the next holder, however late; TakenError where another has the lease."""
         while True:
             asked, lease = cluster.now(), cluster.get(NAME)
             other = _holder(lease) if lease else self.holder

@@ -1,7 +1,8 @@
 """Watching an environment after a delivery, by requests of its own and by what its pods say.
 
-What cannot be seen is a failure: no requests answered, no metrics, or too few of either, is never a pass. An API server
-that does not answer is not the site's: the watch lasts as much longer, and fails where that goes on.
+What cannot be seen is a failure: no requests answered, no metrics, or too few of either, is never a
+pass. An API server that does not answer is not the site's: the watch lasts as much longer, and
+fails where that goes on.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ def wait(cluster: Cluster, objects: Iterable[Manifest], seconds: float = 300, be
 
 
 class _Judge:
-    """What a wait has seen so far: for how long each trouble lasts, and how long nothing was at work."""
+    """What a wait has seen: for how long each trouble lasts, and how long nothing was at work."""
 
     def __init__(self, sight: Sight, before: Past) -> None:
         self.sight, self.before = sight, before
@@ -195,7 +195,7 @@ class _Judge:
         self.waited = self.worked = 0.0
 
     def problems(self, changed: Sequence[Manifest], items: Sequence[Manifest], pods: Iterable[Manifest]) -> list[str]:
-        """The troubles of this rollout that have lasted for too long, of workloads and their newest pods."""
+        """The troubles of workloads and their newest pods that have lasted for too long."""
         if any(body["kind"] != "Deployment" for body in changed) and self.sight.now() > self.asked + EVENTS_EVERY:
             self.events, self.asked = self.sight.list("Event"), self.sight.now()
         events = [event for event in self.events if _version(event) not in self.before.events]
@@ -285,7 +285,7 @@ def _owned(items: Iterable[Manifest], kind: str, owners: set[str]) -> list[Manif
 
 
 def troubles(pod: Manifest) -> Iterator[Trouble]:
-    """What keeps the containers of a pod from serving; what may pass by itself may last for a while."""
+    """What keeps the containers of a pod from serving; some of it may last for a while."""
     uid, serving = pod["metadata"]["uid"], pod["status"].get("containerStatuses", [])
     for container in statuses(pod):
         place = f"{pod['metadata']['name']}/{container['name']}"

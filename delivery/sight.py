@@ -1,4 +1,4 @@
-"""What a wait sees of a cluster, and how long it has seen it: a pause of the API server costs no time."""
+"""What a wait sees of a cluster, and for how long: a pause of the API server costs no time."""
 
 from __future__ import annotations
 

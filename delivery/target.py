@@ -14,7 +14,7 @@ from delivery.sight import ANSWER, PATIENCE
 from delivery.traffic import Answer
 from policy_tests.environment import Environment
 
-# Seconds between two looks whether the API server answers, and how often the smoke tests run at most.
+# Seconds between two looks whether the API server answers, and how often the tests run at most.
 LOOK_EVERY, RUNS = 2, 3
 QUESTION = "lease/delivery"
 
@@ -44,7 +44,7 @@ class Target:
     proofs: Proofs
 
     def smoke(self, render: Render) -> None:
-        """Proofs.smoke; once more where the API server did not answer meanwhile, on which the tests depend."""
+        """Proofs.smoke; once more where the API server, which the tests ask, did not answer."""
         for run in range(RUNS):
             silences: list[str] = []
             try:
