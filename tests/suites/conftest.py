@@ -61,7 +61,8 @@ def _run(workload: Manifest) -> Iterator[Manifest]:
             {"name": each["name"], "imageID": each["image"], "ready": True, "state": {"running": {}}}
             for each in spec["template"]["spec"]["containers"]
         ]
-        metadata = {"name": f"{name}-{number}", "labels": spec["template"]["metadata"]["labels"]}
+        own = f"{name}-{number}"
+        metadata = {"name": own, "uid": own, "labels": spec["template"]["metadata"]["labels"]}
         status = {"phase": "Running", "conditions": [], "containerStatuses": containers}
         yield {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status}
 
