@@ -11,6 +11,7 @@ from delivery import rollout
 from delivery.cluster import Cluster, Manifest, RefusedError
 from delivery.render import Render
 from delivery.shell import DeliveryError, say
+from delivery.sight import Sight
 from policy_tests.quantity import quantity
 
 # What a StatefulSet's pods stand on, and the StatefulSets.
@@ -117,26 +118,29 @@ def apply(cluster: Cluster, objects: Iterable[Manifest]) -> None:
     """
     objects = [*objects]
     first = [body for body in objects if body["kind"] in FIRST]
+    replaced = _have_pods(cluster, first)
     rollout.apply(cluster, first)
-    settle(cluster, first)
+    settle(cluster, first, replaced)
     rollout.apply(cluster, [body for body in objects if body not in first])
 
 
-def settle(cluster: Cluster, objects: Iterable[Manifest]) -> None:
+def settle(cluster: Cluster, objects: Iterable[Manifest], replaced: bool = False) -> None:
     """After an apply: no pod of a StatefulSet is of an older template, and those in their place have a node.
+
+    A first pod may wait for its volume for longer; `replaced` says that there were pods before.
 
     Raises:
         DeliveryError: for PLACED seconds there was none, with what the scheduler says.
     """
     wanted = {rollout.name(body): body for body in objects if body["kind"] == "StatefulSet"}
-    began = placed_by = cluster.now()
-    replaced = False
+    sight = Sight(cluster)
+    began = placed_by = sight.now()
     while wanted:
-        items = cluster.list("StatefulSet", "Pod")
+        items = sight.list("StatefulSet", "Pod")
         sets = [body for body in items if rollout.name(body) in wanted]
         seen = [body for body in sets if rollout.observed(body)]
         old = [(body, pod) for body in seen for pod in _outdated(body, items)]
-        now = cluster.now()
+        now = sight.now()
         for body, pod in old:
             if _stays(pod) and not rollout.ready(pod) and not (_starts(pod) and now < began + PLACED):
                 _take_away(cluster, wanted[rollout.name(body)], pod)
@@ -154,12 +158,19 @@ def settle(cluster: Cluster, objects: Iterable[Manifest]) -> None:
         cluster.pause(1)
 
 
+def _have_pods(cluster: Cluster, objects: Iterable[Manifest]) -> bool:
+    """Whether one of the StatefulSets among `objects` has a pod."""
+    wanted = {rollout.name(body) for body in objects if body["kind"] == "StatefulSet"}
+    items = cluster.list("StatefulSet", "Pod") if wanted else []
+    return bool(
+        rollout.owned(items, "Pod", {body["metadata"]["uid"] for body in items if rollout.name(body) in wanted})
+    )
+
+
 def _outdated(body: Manifest, items: Iterable[Manifest]) -> list[Manifest]:
     """The pods among `items` that are of an older template than their StatefulSet."""
     newest = rollout.newest_pods(body, items)
-    uid = body["metadata"]["uid"]
-    owned = [item for item in items if uid in [owner["uid"] for owner in item["metadata"].get("ownerReferences", [])]]
-    return [item for item in owned if item["kind"] == "Pod" and item not in newest]
+    return [pod for pod in rollout.owned(items, "Pod", {body["metadata"]["uid"]}) if pod not in newest]
 
 
 def _stays(pod: Manifest) -> bool:
@@ -168,7 +179,7 @@ def _stays(pod: Manifest) -> bool:
 
 def _starts(pod: Manifest) -> bool:
     """Whether a pod that is not ready may yet be: a database that recovers, or upgrades its files, takes its time."""
-    return "nodeName" in pod["spec"] and not [*rollout.hopeless(pod), *rollout.started_but_unready(pod)]
+    return "nodeName" in pod["spec"] and not any(rollout.troubles(pod))
 
 
 def _homeless(body: Manifest, items: Iterable[Manifest]) -> Iterator[str]:

@@ -258,8 +258,8 @@ def newest_pods(workload: Manifest, items: Iterable[Manifest]) -> list[Manifest]
     """The pods among `items` that are of a workload's newest template."""
     items = list(items)
     if workload["kind"] == "Deployment":
-        return _owned(items, "Pod", {body["metadata"]["uid"] for body in _newest_sets(workload, items)})
-    own = _owned(items, "Pod", {workload["metadata"]["uid"]})
+        return owned(items, "Pod", {body["metadata"]["uid"] for body in _newest_sets(workload, items)})
+    own = owned(items, "Pod", {workload["metadata"]["uid"]})
     if workload["kind"] == "DaemonSet":
         label, newest = "pod-template-generation", workload["metadata"].get("annotations", {}).get(TEMPLATE)
     else:
@@ -271,12 +271,13 @@ def _newest_sets(workload: Manifest, items: Iterable[Manifest]) -> list[Manifest
     revision = workload["metadata"].get("annotations", {}).get(REVISION)
     return [
         body
-        for body in _owned(items, "ReplicaSet", {workload["metadata"]["uid"]})
+        for body in owned(items, "ReplicaSet", {workload["metadata"]["uid"]})
         if body["metadata"].get("annotations", {}).get(REVISION) == revision
     ]
 
 
-def _owned(items: Iterable[Manifest], kind: str, owners: set[str]) -> list[Manifest]:
+def owned(items: Iterable[Manifest], kind: str, owners: set[str]) -> list[Manifest]:
+    """Those of a kind among `items` that belong to one of the owners, by their uids."""
     return [
         body
         for body in items
