@@ -56,7 +56,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: one more drill of its kind; left out by --quick")
     config.addinivalue_line("markers", "last: about all drills before it")
     config.stash[TIMES], config.stash[TOLD] = {}, {}
     config.stash[FAULTS] = []

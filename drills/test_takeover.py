@@ -35,6 +35,7 @@ def serving(stage: Stage) -> set[str]:
     return {pod.rsplit("-", 2)[0] for pod in stage.pods()}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("old")
 def test_a_delivery_takes_over_and_a_rollback_takes_back_without_a_lost_request(stage: Stage) -> None:
     with stage.traffic() as answers:
