@@ -63,3 +63,14 @@ def complete(objects: Iterable[str]) -> list[datetime]:
     names = set(objects)
     stems = (each.removesuffix(MANIFEST) for each in names if each.endswith(MANIFEST))
     return sorted(moment(stem) for stem in stems if NAME.fullmatch(stem) and stem + SUFFIX in names)
+
+
+def halves(objects: Iterable[str], before: datetime) -> list[str]:
+    """Those among the names of objects that are a part of a backup from `before` and have no other part."""
+    names, found = set(objects), []
+    for other in sorted(names):
+        stem, _, _ = other.partition(".")
+        parts = {stem + MANIFEST, stem + SUFFIX}
+        if NAME.fullmatch(stem) and other in parts and not parts <= names and moment(stem) < before:
+            found.append(other)
+    return found

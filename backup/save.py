@@ -18,14 +18,16 @@ from backup.store import BackupError, Store
 log = logging.getLogger(__name__)
 # What the clocks of this machine and of the store may differ by.
 SKEW = timedelta(minutes=15)
+# After which no run is still at work on its backup.
+ABANDONED = timedelta(days=1)
 
 
 def save(file: Path, at: datetime, store: Store, recipients: Sequence[str], retention: Retention | None) -> list[str]:
     """Stores the dump that was begun `at`; returns the names of the backups that were deleted.
 
     `file` is removed as soon as it is encrypted. Without a `retention` nothing is deleted from the store, and with one
-    only when the new backup has been read back from it and the clock is beyond doubt. What a failed run has uploaded
-    does not count as a backup.
+    only when the new backup has been read back from it and the clock is beyond doubt. What a run that was killed has
+    uploaded does not count as a backup, and is deleted after a day.
 
     Raises:
         BackupError: the backup was not made, or older ones were not pruned; the text says which.
@@ -70,7 +72,8 @@ def _upload(store: Store, file: Path) -> None:
 
 
 def _prune(store: Store, at: datetime, retention: Retention) -> list[str]:
-    found = manifest.complete(store.names())
+    names = store.names()
+    found = manifest.complete(names)
     if at not in found:
         raise BackupError(f"the store does not list {manifest.name(at)}, which was just uploaded; nothing was pruned")
     if found[-1] > max(at, datetime.now(UTC)):
@@ -91,4 +94,8 @@ def _prune(store: Store, at: datetime, retention: Retention) -> list[str]:
         # Without its manifest it no longer counts, so nobody restores half a backup.
         store.delete(each + MANIFEST)
         store.delete(each + SUFFIX)
+    if halves := manifest.halves(names, at - ABANDONED):
+        for each in halves:
+            store.delete(each)
+        log.info("what runs that were killed left of their backups is deleted", extra={"objects": len(halves)})
     return deleted

@@ -49,6 +49,17 @@ def test_nothing_but_backups_of_the_own_environment_is_deleted(bucket: Bucket, d
     assert len(bucket.names()) == len(strangers) + 2
 
 
+def test_what_a_killed_run_has_left_is_deleted_after_a_day(bucket: Bucket, dumped: Path, recipient: str) -> None:
+    fill(bucket, OLD)
+    at = now()
+    hours = {hour: manifest.name(at - timedelta(hours=hour)) for hour in (23, 25)}
+    alone = [hours[23] + manifest.SUFFIX, hours[25] + manifest.SUFFIX, f"20200104T000000Z{manifest.MANIFEST}"]
+    for name in alone:
+        (bucket.files / "prod" / name).write_text("a half")
+    assert save(dumped, at, bucket.store, [recipient], Retention.parse("9d")) == []
+    assert set(alone) & set(bucket.names()) == {alone[0]}
+
+
 def test_without_a_retention_nothing_is_deleted(bucket: Bucket, dumped: Path, recipient: str) -> None:
     before = fill(bucket, OLD)
     assert save(dumped, now(), bucket.store, [recipient], None) == []
