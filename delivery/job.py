@@ -28,6 +28,8 @@ KEPT, SPARE = 600, 120
 STUCK, CROWDED = 30, 600
 # Seconds for which an API server that does not answer is asked how a Job is doing.
 PATIENCE = 600
+# How often what fails is tried again while somebody waits for it.
+RETRIES = 1
 # Seconds after which a Job that is at work is told of again.
 QUIET = 300
 ENDED = ("Complete", "Failed")
@@ -128,6 +130,7 @@ def owned_by_nobody(manifest: Manifest, seconds: float) -> Manifest:
         "spec": {
             **spec,
             "activeDeadlineSeconds": round(deadline),
+            "backoffLimit": min(spec.get("backoffLimit", RETRIES), RETRIES),
             "ttlSecondsAfterFinished": KEPT,
             "template": {
                 **template,

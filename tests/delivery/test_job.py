@@ -66,6 +66,13 @@ def test_a_job_of_a_cronjob_is_not_owned_by_it_and_goes_by_itself() -> None:
     assert (found["spec"]["ttlSecondsAfterFinished"], found["spec"]["activeDeadlineSeconds"]) == (KEPT, 720)
 
 
+@pytest.mark.parametrize(("limit", "expected"), [({}, 1), ({"backoffLimit": 0}, 0), ({"backoffLimit": 6}, 1)])
+def test_while_somebody_waits_a_job_tries_once_more_at_most(limit: dict[str, int], expected: int) -> None:
+    there = job()
+    there["spec"] |= limit
+    assert owned_by_nobody(there, seconds=600)["spec"]["backoffLimit"] == expected
+
+
 def test_what_kubectl_makes_of_a_cronjob_loses_its_owner_too() -> None:
     there = job()
     there["metadata"]["ownerReferences"] = [{"kind": "CronJob", "controller": True}]
