@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
 
 from delivery import credentials, managed, replacement, rollout
-from delivery.cluster import Cluster
+from delivery.cluster import Cluster, Manifest
 from delivery.render import Render, component
 from delivery.shell import ROOT, DeliveryError, say
+from delivery.site import url_of
 from delivery.target import Target
 from policy_tests.render import render as kustomize
 
@@ -23,14 +25,61 @@ LOGS = "school-scheduler-logs"
 FOLDER = ROOT / "observability"
 EXPORTER = FOLDER / "mysqld-exporter"
 CONFIGURATION = "alertmanager.yaml"
+# What users ask for, by the module of the probe that asks. /health tells a certificate without troubling the database.
+PATHS = {"page": "/", "ready": "/ready", "certificate": "/health"}
 # The labels of an environment's Namespace, which Prometheus' NetworkPolicy names too.
 ENVIRONMENT = "app.kubernetes.io/part-of=school-scheduler,environment"
 
 
-def install(target: Target, webhook: str | None, overlay: Path = FOLDER) -> None:
+@dataclass(frozen=True)
+class Watched:
+    """An environment that Prometheus asks.
+
+    Attributes:
+        namespace: whose pods it asks.
+        url: what its users ask, without a path; None where it has no Ingress.
+        authority: the certificate that signed the one of its site; None where a public authority did.
+    """
+
+    namespace: str
+    url: str | None = None
+    authority: str | None = None
+
+    @classmethod
+    def read(cls, cluster: Cluster) -> Watched:
+        """What there is in a cluster's namespace."""
+        ingress = cluster.get("ingress/web")
+        if not ingress:
+            say(f"{cluster.namespace} has no Ingress web, so nothing asks for its pages; deliver it, and do this again")
+            return cls(cluster.namespace)
+        return cls(cluster.namespace, url_of(ingress), credentials.read(cluster, credentials.SITE).get("ca.crt"))
+
+    def probes(self, through: str | None) -> list[Manifest]:
+        """The targets of Prometheus' file_sd_configs, asked at the address `through` where there is one."""
+        if not self.url:
+            return []
+        scheme, _, host = self.url.partition("://")
+        asked = {module: path for module, path in PATHS.items() if scheme == "https" or module != "certificate"}
+        return [
+            {
+                "targets": [f"{self.url}{path}"],
+                "labels": {
+                    "namespace": self.namespace,
+                    "probe": module,
+                    "__param_module": module,
+                    "__param_target": f"{scheme}://{through or host}{path}",
+                    "__param_hostname": host,
+                },
+            }
+            for module, path in asked.items()
+        ]
+
+
+def install(target: Target, webhook: str | None, overlay: Path = FOLDER, *, through: str | None = None) -> None:
     """Installs or updates all of `overlay`, and watches an environment; alerts go to `webhook`.
 
-    Prometheus asks the pods of every Namespace that has the labels of an environment.
+    Prometheus asks the pods of every Namespace that has the labels of an environment, and its site as users do;
+    `through` is the ingress controller's address for pods where the cluster's DNS does not know the hosts.
 
     Raises:
         DeliveryError: the environment or an address is missing, and nothing was changed; or
@@ -39,8 +88,10 @@ def install(target: Target, webhook: str | None, overlay: Path = FOLDER) -> None
     watched, cluster = target.cluster, target.cluster.within(NAMESPACE)
     _check(target)
     configuration = _configuration(cluster, webhook)
-    labelled = {body["metadata"]["name"] for body in cluster.list("Namespace", selector=ENVIRONMENT)}
-    targeted = write_targets(overlay, {watched.namespace, *labelled}, ROOT / "build")
+    spaces = [body["metadata"] for body in cluster.list("Namespace", selector=ENVIRONMENT)]
+    labelled = {space["name"]: space["labels"]["environment"] for space in spaces}
+    environments = [Watched.read(cluster.within(name)) for name in sorted({watched.namespace, *labelled})]
+    targeted = write_targets(overlay, environments, ROOT / "build", through)
     stack, exporter = (Render(kustomize(str(path))) for path in (targeted, EXPORTER))
     managed.apply(cluster, (body for body in stack.objects if component(body) == "namespace"))
     if not cluster.get("secret/grafana-admin"):
@@ -59,6 +110,9 @@ def install(target: Target, webhook: str | None, overlay: Path = FOLDER) -> None
         replacement.settle(cluster.within(namespace), there)
         rollout.wait(cluster.within(namespace), there)
     rollout.wait(watched, beside)
+    for namespace, name in labelled.items():
+        if not cluster.within(namespace).get(f"deployment/{EXPORTER.name}"):
+            say(f"nothing asks the database of {namespace}; `make observability ENV={name}` does")
     shows = f"kubectl -n {NAMESPACE} port-forward svc/grafana 3000 shows it"
     say(f"{target.environment.name} is watched; {shows}")
 
@@ -73,19 +127,28 @@ def targets(configuration: str, namespaces: Iterable[str]) -> str:
     return re.sub(r".*NAMESPACE.*\n", repeated, configuration)
 
 
-def write_targets(overlay: Path, namespaces: Iterable[str], build: Path) -> Path:
-    """Writes a Kustomization upon `overlay` whose Prometheus asks `namespaces`; returns its folder.
+def write_targets(overlay: Path, environments: Sequence[Watched], build: Path, through: str | None = None) -> Path:
+    """Writes a Kustomization upon `overlay` whose Prometheus asks `environments`; returns its folder.
 
-    The ConfigMap gets another name with other targets, so Prometheus starts anew and reads them.
+    The ConfigMaps get other names with other targets, so Prometheus and the probe start anew and read them.
     """
     folder = build / "targets"
     folder.mkdir(parents=True, exist_ok=True)
-    file = "prometheus.yaml"
-    (folder / file).write_text(targets((FOLDER / "prometheus" / file).read_text(), namespaces))
-    merged = {"name": "prometheus-config", "namespace": NAMESPACE, "behavior": "merge"}
+    configuration = (FOLDER / "prometheus" / "prometheus.yaml").read_text()
+    asked = {
+        "prometheus.yaml": targets(configuration, (each.namespace for each in environments)),
+        "sites.yaml": yaml.safe_dump([probe for each in environments for probe in each.probes(through)]),
+    }
+    trusted = {f"{each.namespace}.crt": each.authority for each in environments if each.authority}
+    for file, text in {**asked, **trusted}.items():
+        (folder / file).write_text(text)
+    merged = {"namespace": NAMESPACE, "behavior": "merge"}
     content = {
         "resources": [os.path.relpath(overlay, folder)],
-        "configMapGenerator": [{**merged, "files": [file]}],
+        "configMapGenerator": [
+            {"name": "prometheus-config", "files": [*asked], **merged},
+            {"name": "blackbox-config", "files": [*trusted], **merged},
+        ],
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
     return folder

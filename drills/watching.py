@@ -31,7 +31,7 @@ class Watch:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        observability.install(stage.target, "http://alert-receiver:8080/", _without_grafana())
+        observability.install(stage.target, "http://alert-receiver:8080/", _without_grafana(), through=_controller())
         self._receive()
         # Prometheus itself, Alertmanager, Loki, kube-state-metrics and a collector.
         until(lambda: self.query(f"min({PARTS}) == 1 and count({PARTS}) >= 5"), seconds=120)
@@ -98,6 +98,18 @@ def until(question: Callable[[], Found], seconds: float = 420) -> Found:
 def _ask(pod: str, path: str, **parameters: str) -> Any:
     address = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/proxy/{path}?{urlencode(parameters)}"
     return json.loads(kubectl("get", "--raw", address))["data"]
+
+
+def _controller() -> str:
+    """The ingress controller's address for pods, as no DNS knows the hosts of a drill."""
+    services = json.loads(kubectl("get", "services", "--all-namespaces", "--output=json"))["items"]
+    (address,) = [
+        f"{body['metadata']['name']}.{body['metadata']['namespace']}.svc"
+        for body in services
+        if body["metadata"]["namespace"] in ("ingress-nginx", "traefik")
+        and {80, 443} <= {port["port"] for port in body["spec"]["ports"]}
+    ]
+    return address
 
 
 def _without_grafana() -> Path:

@@ -10,7 +10,7 @@ from observability.dashboards import DASHBOARDS, dashboard
 
 HERE = Path(__file__).parent
 # What is about the programs of this folder is left to whoever runs others in their place.
-OTHERS = ("application", "backups", "database", "kubernetes", "objective")
+OTHERS = ("absence", "application", "backups", "database", "kubernetes", "objective")
 PRELUDE = """# Made of observability/prometheus/rules by `python -m observability`.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule

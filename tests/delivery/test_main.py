@@ -254,11 +254,14 @@ def test_a_restore_may_be_of_another_environment(stage: Stage) -> None:
 
 
 def test_what_watches_is_told_whom_to_alert(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[Target, str | None]] = []
-    monkeypatch.setattr(observability, "install", lambda *arguments: asked.append(arguments))
+    asked: list[tuple[Target, str | None, str | None]] = []
+    monkeypatch.setattr(observability, "install", lambda *given, through: asked.append((*given, through)))
     stage.type_in("observability", "prod", "--webhook", "https://alerts.example")
-    stage.type_in("observability", "prod")
-    assert asked == [(stage.target, "https://alerts.example"), (stage.target, None)]
+    stage.type_in("observability", "prod", "--through", "traefik.traefik.svc")
+    assert asked == [
+        (stage.target, "https://alerts.example", None),
+        (stage.target, None, "traefik.traefik.svc"),
+    ]
 
 
 def test_the_file_of_secrets_takes_what_the_cluster_has_where_asked_for(

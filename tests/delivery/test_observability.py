@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 
 from delivery import credentials, observability
 from delivery.observability import LOGS, NAMESPACE, install
@@ -114,6 +115,76 @@ def test_a_configuration_that_somebody_made_stays(empty: Stage) -> None:
     watching(empty).create(credentials.secret(NAMESPACE, "alertmanager-config", own))
     install(empty.target, None)
     assert credentials.read(watching(empty), "alertmanager-config") == own
+
+
+HOST = "school-scheduler.example.org"
+
+
+@pytest.fixture
+def served(empty: Stage) -> Stage:
+    """With an Ingress, by TLS, whose certificate is signed by itself."""
+    rules, tls = [{"host": HOST}], [{"hosts": [HOST], "secretName": "web-tls"}]
+    name = {"name": "web", "namespace": PROD.namespace}
+    ingress = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": name}
+    empty.cluster.create({**ingress, "spec": {"rules": rules, "tls": tls}})
+    empty.cluster.create(credentials.secret(PROD.namespace, "web-tls", {"ca.crt": "its own"}))
+    return empty
+
+
+def asked(root: Path) -> dict[str, dict[str, str]]:
+    """The labels of everything that the probe asks."""
+    sites = yaml.safe_load((root / "build" / "targets" / "sites.yaml").read_text())
+    return {url: entry["labels"] for entry in sites for url in entry["targets"]}
+
+
+def test_the_site_is_asked_as_its_users_ask(served: Stage, root: Path) -> None:
+    install(served.target, WEBHOOK)
+    found = asked(root)
+    modules = {url: labels["__param_module"] for url, labels in found.items()}
+    assert modules == {
+        f"https://{HOST}/": "page",
+        f"https://{HOST}/ready": "ready",
+        f"https://{HOST}/health": "certificate",
+    }
+    assert {labels["namespace"] for labels in found.values()} == {PROD.namespace}
+    assert [url for url, labels in found.items() if url != labels["__param_target"]] == []
+
+
+def test_the_site_is_asked_at_an_address_where_dns_does_not_know_its_host(served: Stage, root: Path) -> None:
+    install(served.target, WEBHOOK, through="traefik.traefik.svc")
+    labels = asked(root)[f"https://{HOST}/ready"]
+    assert labels["__param_target"] == "https://traefik.traefik.svc/ready"
+    assert labels["__param_hostname"] == HOST
+
+
+def test_a_site_without_tls_is_not_asked_for_a_certificate(served: Stage, root: Path) -> None:
+    served.cluster.patch("ingress/web", {"spec": {"tls": None}})
+    install(served.target, WEBHOOK)
+    assert set(asked(root)) == {f"http://{HOST}/", f"http://{HOST}/ready"}
+
+
+def test_the_probe_trusts_an_authority_of_the_environment_s_own(served: Stage, root: Path) -> None:
+    install(served.target, WEBHOOK)
+    assert (root / "build" / "targets" / f"{PROD.namespace}.crt").read_text() == "its own"
+    generated = yaml.safe_load((root / "build" / "targets" / "kustomization.yaml").read_text())["configMapGenerator"]
+    files = {each["name"]: each["files"] for each in generated}
+    assert files == {
+        "prometheus-config": ["prometheus.yaml", "sites.yaml"],
+        "blackbox-config": [f"{PROD.namespace}.crt"],
+    }
+
+
+def test_what_is_not_watched_of_another_environment_is_said(
+    served: Stage, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = {"app.kubernetes.io/part-of": "school-scheduler", "environment": "uat"}
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "uat", "labels": labels}}
+    served.cluster.create(space)
+    install(served.target, WEBHOOK)
+    said = capsys.readouterr().err
+    assert "uat has no Ingress web, so nothing asks for its pages; deliver it, and do this again\n" in said
+    assert "nothing asks the database of uat; `make observability ENV=uat` does\n" in said
+    assert {labels["namespace"] for labels in asked(root).values()} == {PROD.namespace}
 
 
 def refused(stage: Stage, webhook: str | None) -> str:

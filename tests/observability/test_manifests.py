@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from delivery.observability import ENVIRONMENT, NAMESPACE, targets, write_targets
+from delivery.observability import ENVIRONMENT, NAMESPACE, Watched, targets, write_targets
 from observability.expressions import HERE
 from policy_tests.check import check
 from policy_tests.environment import read_list
@@ -83,7 +83,7 @@ def test_prometheus_asks_services_and_ports_that_exist(monitored: ManifestSet) -
 def test_a_new_target_is_a_new_configuration_that_prometheus_starts_with(tmp_path: Path) -> None:
     found = {}
     for namespaces in (["dev"], ["dev", "uat"]):
-        text = render(str(write_targets(HERE, namespaces, tmp_path)))
+        text = render(str(write_targets(HERE, [*map(Watched, namespaces)], tmp_path)))
         stack = ManifestSet("observability", read_manifests(text, "observability"))
         (prometheus,) = [pod for pod in stack.pods if pod.owner.name == "prometheus"]
         name = prometheus.volumes[0]["configMap"]["name"]

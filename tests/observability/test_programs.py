@@ -60,6 +60,11 @@ def test_alertmanager_accepts_its_configuration(images: Mapping[str, str], tmp_p
     judged(images["alertmanager"], tmp_path, "/etc/alertmanager", *command)
 
 
+def test_the_probe_accepts_its_configuration(images: Mapping[str, str]) -> None:
+    command = ("", "--config.file=/etc/blackbox/blackbox.yaml", "--config.check")
+    judged(images["blackbox-exporter"], HERE / "blackbox-exporter", "/etc/blackbox", *command)
+
+
 def test_loki_accepts_its_configuration(images: Mapping[str, str]) -> None:
     command = ("", "-config.file=/etc/loki/loki.yaml", "-verify-config")
     judged(images["loki"], HERE / "loki", "/etc/loki", *command)
