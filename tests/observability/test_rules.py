@@ -62,6 +62,14 @@ def test_alert_says_what_is_wrong_and_where_it_is_and_where_to_read_on(name: str
     assert notes["runbook_url"].endswith(f"/docs/runbooks/{name}.md")
 
 
+def test_no_number_of_an_alert_stands_without_its_unit() -> None:
+    files = [yaml.safe_load(file.read_text()) for file in TESTS.glob("*.yaml")]
+    checks = [each for file in files for test in file["tests"] for each in test["alert_rule_test"]]
+    texts = {alert["exp_annotations"]["description"] for each in checks for alert in each["exp_alerts"]}
+    assert [text for text in texts if re.search(r"(?<![\w-])\d[\d.]*+\s*([);,]|$)", text)] == []
+    assert [text for text in texts if re.search(r"\s-\d", text)] == []
+
+
 def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
     titles = {file.stem: file.read_text().splitlines()[0] for file in RUNBOOKS.glob("*.md")}
     assert titles == {name: f"# {name}" for name in ALERTS}
