@@ -81,13 +81,26 @@ def test_runbook_leads_only_to_what_exists(file: Path) -> None:
     assert [link for link in links if not (file.parent / link.partition("#")[0]).exists()] == []
 
 
-def test_inhibitions_name_alerts_that_exist() -> None:
-    configuration: dict[str, Any] = yaml.safe_load(
-        (RULES.parents[1] / "alertmanager" / "alertmanager.yaml").read_text()
-    )
-    named = [
-        re.findall('alertname="(.+)"', matcher)
-        for each in configuration["inhibit_rules"]
-        for matcher in each["source_matchers"]
-    ]
-    assert {name for names in named for name in names} <= set(ALERTS)
+CONFIGURATION = yaml.safe_load((RULES.parents[1] / "alertmanager" / "alertmanager.yaml").read_text())
+UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def named(matchers: list[str]) -> set[str]:
+    """The alerts that matchers choose; each name of theirs stands for at least one."""
+    (pattern,) = [found[1] for each in matchers if (found := re.fullmatch(r'alertname=~?"(.+)"', each))]
+    chosen = [{name for name in ALERTS if re.fullmatch(part, name)} for part in pattern.split("|")]
+    assert all(chosen), pattern
+    return set().union(*chosen)
+
+
+def waits(name: str) -> int:
+    """The seconds that an alert is pending."""
+    text: str = ALERTS[name].get("for", "0s")
+    return int(text[:-1]) * UNITS[text[-1]]
+
+
+@pytest.mark.parametrize("rule", CONFIGURATION["inhibit_rules"], ids=lambda rule: rule["source_matchers"])
+def test_a_cause_is_told_before_what_follows_from_it_and_in_its_place(rule: dict[str, Any]) -> None:
+    causes, effects = named(rule["source_matchers"]), named(rule["target_matchers"])
+    assert "namespace" in rule["equal"] and not causes & effects
+    assert max(map(waits, causes)) < min(map(waits, effects))
