@@ -33,6 +33,7 @@ EVERY = [pytest.param(panel, id=f"{name}-{panel['title']}") for name, panel in p
 SOMETIMES = {
     "kube_job_failed",
     "kube_pod_container_status_waiting_reason",
+    "kube_pod_init_container_status_waiting_reason",
     "loki_ingester_chunk_stored_bytes_total",
     "school_scheduler_certificate_expiry_timestamp_seconds",
 }
