@@ -194,7 +194,7 @@ FAULTS = [
 def test_one_alert_tells_of_a_fault_and_of_its_end(
     stage: Stage, watch: Watch, request: pytest.FixtureRequest, fault: Fault, alert: str, proof: Proof, seconds: float
 ) -> None:
-    assert not watch.query(f'ALERTS{{alertname="{alert}", namespace="{stage.namespace}"}}')
+    until(lambda: not watch.query(f'ALERTS{{namespace="{stage.namespace}"}}'))
     before = {status: len(watch.told(status)) for status in ("firing", "resolved")}
     began = time.monotonic()
     with fault(stage):

@@ -131,6 +131,12 @@ def test_prometheus_is_let_in_by_the_labels_that_it_has(stack: ManifestSet, moni
         assert peer["podSelector"]["matchLabels"].items() <= prometheus.labels.items()
 
 
+def test_a_restart_of_prometheus_begins_no_alert_s_wait_anew(stack: ManifestSet) -> None:
+    """Its default forgets every wait of less than ten minutes."""
+    (prometheus,) = [each.body for each in stack.containers if each.body["name"] == "prometheus"]
+    assert "--rules.alert.for-grace-period=0s" in prometheus["args"]
+
+
 def test_every_image_is_pinned_by_a_digest(stack: ManifestSet) -> None:
     images: list[Path | str] = [str(each.body["image"]) for each in stack.containers]
     assert all(re.search(r":v?\d[\w.]*@sha256:[0-9a-f]{64}$", str(image)) for image in images)
