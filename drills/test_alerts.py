@@ -71,7 +71,8 @@ def selector_wrong(stage: Stage) -> Iterator[None]:
 @contextmanager
 def image_missing(stage: Stage) -> Iterator[None]:
     """A release in ImagePullBackOff, while the pods of the one before serve."""
-    run_image(stage, f"{stage.good}0")
+    name, _, _ = str(stage.good).partition("@")
+    run_image(stage, f"{name}@sha256:{'0' * 64}")
     try:
         yield
     finally:
