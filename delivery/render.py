@@ -25,7 +25,7 @@ class Render:
     @classmethod
     def of(cls, objects: Iterable[Manifest]) -> Render:
         """The render of some objects."""
-        return cls(yaml.safe_dump_all(objects, sort_keys=False))
+        return cls(yaml.dump_all(objects, Dumper=yaml.CSafeDumper, sort_keys=False))
 
     @property
     def objects(self) -> tuple[Manifest, ...]:

@@ -11,6 +11,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from delivery.cluster import Manifest
@@ -80,6 +81,7 @@ FROZEN = {
 }
 
 
+@cache
 def kind_of(word: str) -> str:
     """The kind that a word of kubectl's means, as `deployment`, `Deployments` or `ingresses`."""
     for kind in NAMESPACED | CLUSTER_WIDE:
@@ -217,8 +219,8 @@ def _tree(owned: set[Path]) -> Manifest:
         level = tree
         for at, (before, step) in enumerate(itertools.pairwise(("", *path))):
             key = KEYS.get(before)
-            item = json.dumps({key: step}, separators=(",", ":"))
-            level = level.setdefault(f"k:{item}" if key else f"f:{step}", {})
+            item = f"k:{json.dumps({key: step}, separators=(',', ':'))}" if key else f"f:{step}"
+            level = level.setdefault(item, {})
             if path[at + 1 :] == (key,):
                 level["."] = {}
     return tree
