@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -83,5 +82,5 @@ def run(*command: str, stdin: str | None = None, timeout: float = 600, good: tup
 
 def program(name: str) -> str:
     """The program beside this interpreter, where requirements/test.txt installs it, or else the one on the PATH."""
-    beside = Path(sys.executable).with_name(f"{name}.exe" if os.name == "nt" else name)
-    return str(beside) if beside.exists() else shutil.which(name) or name
+    beside = str(Path(sys.executable).parent)
+    return shutil.which(name, path=beside) or shutil.which(name) or name

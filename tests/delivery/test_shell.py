@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from delivery import shell
-from delivery.shell import HEIGHT, WIDTH, DeliveryError, run, say, screen
+from delivery.shell import HEIGHT, WIDTH, DeliveryError, program, run, say, screen
 
 
 def test_output_is_returned_and_input_is_passed_on() -> None:
@@ -34,6 +34,20 @@ def test_kubectl_that_is_not_there_is_named_with_the_line_that_installs_it(
 def test_a_program_that_is_not_there_is_named_with_the_remedy() -> None:
     with pytest.raises(DeliveryError, match="no-such-program is not installed"):
         run("no-such-program")
+
+
+@pytest.mark.parametrize(
+    ("there", "found"), [(("beside", "path"), "beside/sops"), (("path",), "path/sops"), ((), "sops")]
+)
+def test_a_program_beside_the_interpreter_goes_before_the_one_on_the_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, there: tuple[str, ...], found: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "beside" / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    for folder in there:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "sops").touch(0o755)
+    assert program("sops").removeprefix(f"{tmp_path}/") == found
 
 
 def test_what_is_no_text_is_returned_as_far_as_it_is_one() -> None:
