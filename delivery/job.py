@@ -310,8 +310,7 @@ def _reason(cluster: Cluster, seen: Sequence[Manifest]) -> str:
             with suppress(DeliveryError):
                 text = cluster.logs(pod["metadata"]["name"], container["name"], tail=20)
                 return f"{container['name']}: {_message(text.splitlines())}"
-    conditions = (_condition(item) for item in seen if item["kind"] == "Job")
-    messages = (condition.get("message", "") for condition in conditions if condition)
+    messages = (condition.get("message", "") for condition in map(_condition, seen) if condition)
     return next(messages, "its pods are gone")
 
 

@@ -128,11 +128,10 @@ def _union(one: Fields, other: Fields) -> Fields:
 def _paths(fields: Fields, before: str = "") -> Iterator[str]:
     for key, inside in fields.items():
         path = f"{before}{_step(key)}"
-        if not inside or ("." in inside and key.startswith("k:")):
-            if key != ".":
-                yield path.removeprefix(".")
-        else:
+        if inside and not ("." in inside and key.startswith("k:")):
             yield from _paths(inside, path)
+        elif ":" in key:
+            yield path.removeprefix(".")
 
 
 def _step(key: str) -> str:

@@ -160,8 +160,8 @@ def settle(cluster: Cluster, objects: Iterable[Manifest], replaced: bool = False
 
 def _have_pods(cluster: Cluster, objects: Iterable[Manifest]) -> bool:
     """Whether one of the StatefulSets among `objects` has a pod."""
-    wanted = {rollout.name(body) for body in objects if body["kind"] == "StatefulSet"}
-    items = cluster.list("StatefulSet", "Pod") if wanted else []
+    wanted = set(map(rollout.name, objects))
+    items = cluster.list("StatefulSet", "Pod")
     return bool(
         rollout.owned(items, "Pod", {body["metadata"]["uid"] for body in items if rollout.name(body) in wanted})
     )
