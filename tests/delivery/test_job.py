@@ -101,6 +101,7 @@ def pod(phase: str) -> dict[str, Any]:
         ([pod("Running")], [pod("Running")], (False, None)),
         ([], [pod("Succeeded")], (True, "Complete")),
         ([pod("Failed")], [pod("Failed")], (True, "Failed")),
+        ([], [state(None), pod("Failed")], (True, "Failed")),
         ([], [pod("Running")], (True, None)),
         ([], [pod("Failed"), pod("Running")], (True, None)),
         ([], [], (True, None)),

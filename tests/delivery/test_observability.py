@@ -71,6 +71,18 @@ def test_every_object_of_both_folders_is_there(empty: Stage, rendered: Callable[
             assert empty.cluster.within(namespace).get(name), (namespace, name)
 
 
+def test_whatever_reads_a_secret_comes_after_it(empty: Stage) -> None:
+    def look(cluster: FakeCluster, operation: str, name: str) -> None:
+        if operation == "apply" and name.partition("/")[0] in ("deployment", "statefulset"):
+            secrets.append({key[2] for key in cluster.server.objects if key[0] == "Secret"})
+
+    secrets: list[set[str]] = []
+    empty.cluster.faults.before = look
+    install(empty.target, WEBHOOK)
+    assert secrets
+    assert all({"alertmanager-config", "grafana-admin"} <= there for there in secrets)
+
+
 def test_a_second_installation_changes_no_secret_and_restarts_nothing(empty: Stage) -> None:
     install(empty.target, WEBHOOK)
     secrets, pods = watching(empty).list("Secret"), started(empty)

@@ -187,8 +187,10 @@ def test_a_registry_that_is_away_is_an_error() -> None:
     ("image", "url"),
     [
         ("school/scheduler", "https://registry-1.docker.io/v2/school/scheduler/manifests/v1"),
+        ("acme/scheduler", "https://registry-1.docker.io/v2/acme/scheduler/manifests/v1"),
         ("docker.io/school/scheduler", "https://registry-1.docker.io/v2/school/scheduler/manifests/v1"),
         ("ghcr.io/school/scheduler", "https://ghcr.io/v2/school/scheduler/manifests/v1"),
+        ("localhost/scheduler", "http://localhost/v2/scheduler/manifests/v1"),
         ("localhost:5001/scheduler", "http://localhost:5001/v2/scheduler/manifests/v1"),
         ("registry.example:5000/scheduler", "https://registry.example:5000/v2/scheduler/manifests/v1"),
     ],

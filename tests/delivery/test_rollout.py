@@ -74,6 +74,12 @@ def test_the_newest_pods_of_a_stateful_set_are_those_of_its_update_revision() ->
     assert [pod["metadata"]["name"] for pod in newest_pods(mysql, pods)] == ["pod-b"]
 
 
+def test_the_newest_pods_of_a_daemon_set_are_those_of_its_template_s_generation() -> None:
+    collector = body("DaemonSet", "collector", metadata={"annotations": {rollout.TEMPLATE: "2"}})
+    pods = [owned("Pod", f"pod-{number}", "collector", labels={"pod-template-generation": number}) for number in "12"]
+    assert [pod["metadata"]["name"] for pod in newest_pods(collector, pods)] == ["pod-2"]
+
+
 def test_a_container_that_will_not_start_is_named_with_the_reason() -> None:
     waiting = {"name": "migrate", "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}}
     starting = {"name": "web", "state": {"waiting": {"reason": "PodInitializing"}}}
