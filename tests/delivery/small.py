@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
+
+import pytest
 
 from delivery import __main__, credentials, deploy, rollout
 from delivery.cluster import Cluster, Manifest
@@ -140,6 +143,12 @@ class Scripted:
         seconds = self.cluster.now() - self.cluster.server.lives[pod["metadata"]["uid"]].born
         ill = pod["spec"]["containers"][0]["image"] in self.failing
         return METRICS.format(good=2 * seconds, bad=0.2 * seconds if ill else 0)
+
+
+def heard(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The lines that whoever delivers has read since the last time; of a Job's name its first word."""
+    lines = capsys.readouterr().err.splitlines()
+    return [re.sub(r"(job/[a-z]+)-\w+", r"\1", line.removeprefix("delivery: ")) for line in lines]
 
 
 def images(cluster: FakeCluster) -> set[str]:

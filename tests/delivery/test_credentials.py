@@ -11,14 +11,18 @@ from delivery.cluster import ConflictError
 from delivery.credentials import DATABASE, ensure_backup, ensure_database, read, require_database
 from delivery.shell import DeliveryError
 from tests.delivery.faults import typed
-from tests.delivery.small import HOST, PROD, Stage
+from tests.delivery.small import HOST, PROD, Stage, heard
 
 SECRET = f"secret/{DATABASE}"
 
 
-def test_a_namespace_without_the_secret_gets_one_that_lacks_nothing(empty: Stage) -> None:
+def test_a_namespace_without_the_secret_gets_one_that_lacks_nothing(
+    empty: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
     empty.cluster.delete(SECRET)
+    heard(capsys)
     ensure_database(empty.cluster)
+    assert heard(capsys) == [f"created Secret {PROD.namespace}/{DATABASE}"]
     assert keys.missing(read(empty.cluster, DATABASE)) == set()
 
 
@@ -154,7 +158,7 @@ def test_a_database_s_certificate_with_another_key_stops_a_delivery(stage: Stage
 
 
 def test_a_database_s_certificate_that_expired_is_made_anew_and_taken_up(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = stage.database.known["tls.crt"]
     expired = "tls.crt expired on some day"
@@ -163,7 +167,9 @@ def test_a_database_s_certificate_that_expired_is_made_anew_and_taken_up(
     with pytest.raises(DeliveryError, match=expired):
         stage.deploy("2")
     stage.cluster.by_hand(SECRET, {"data": dict.fromkeys(keys.CERTIFICATE)})
+    heard(capsys)
     stage.type_in("credentials", "prod")
+    assert heard(capsys)[0] == f"set {', '.join(sorted(keys.CERTIFICATE))} of Secret {PROD.namespace}/{DATABASE}"
     stage.type_in("rotate", "prod", "--by-hand")
     assert stage.database.known["tls.crt"] == read(stage.cluster, DATABASE)["tls.crt"] != old
     stage.deploy("2")

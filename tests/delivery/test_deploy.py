@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from policy_tests.environment import Environment
 from tests.delivery.fake import FakeCluster, Killed
 from tests.delivery.faults import COMMON, drawn, mended, refused
 from tests.delivery.server import Container, Key, StepError
-from tests.delivery.small import PROD, Stage, body, render
+from tests.delivery.small import PROD, Stage, body, heard, render
 
 
 def recorded(number: int, phase: str, *names: str) -> Release:
@@ -57,6 +58,39 @@ def test_the_first_release_runs_and_is_recorded(empty: Stage, capsys: pytest.Cap
     (first,) = release.read(empty.cluster)
     assert (first.phase, first.image, first.render) == ("good", render("1").image, render("1"))
     assert "12 new objects" in capsys.readouterr().out
+
+
+WAITING = "waiting for deployment/web, deployment/worker, statefulset/mysql"
+
+
+def test_whoever_delivers_reads_what_is_done_and_how_it_ended(
+    stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heard(capsys)
+    stage.deploy("2", canary=1, watch=1)
+    lines = heard(capsys)
+    counts = r"\d+ requests in 6\d s, 0 of them failed; "
+    watched = ["watching prod for 1 min", f"{tmp_path}/build/prod/report.json has the report"]
+    assert [re.sub(counts, "", line) for line in lines] == [
+        "starting web-canary",
+        "waiting for deployment/web-canary",
+        *watched,
+        WAITING,
+        *watched,
+        f"release 2 of prod is good: {render('2').image}",
+    ]
+    assert len(re.findall(counts, "\n".join(lines))) == 2
+
+
+def test_whoever_delivers_reads_of_the_way_back(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.proofs.unfit = {render("2").image}
+    heard(capsys)
+    with pytest.raises(ReleaseError):
+        stage.deploy("2")
+    returning = [f"returning prod to release 1: {render('1').image}", WAITING]
+    assert heard(capsys) == [WAITING, "release 2 failed: its smoke tests fail", *returning]
+    rollback(stage.target, 1, Options())
+    assert heard(capsys) == [*returning, f"prod is back at release 1: {render('1').image}"]
 
 
 def test_a_release_shows_what_it_is_about_to_change(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
@@ -254,6 +288,11 @@ def test_without_tls_no_certificate_is_made(empty: Stage) -> None:
     assert empty.cluster.get("secret/web-tls") is None
 
 
+def test_an_administrator_s_part_begins_nothing_of_the_release(empty: Stage) -> None:
+    deploy.bootstrap(PROD, empty.cluster, render("1"))
+    assert empty.cluster.list("ConfigMap", "Deployment", "StatefulSet") == []
+
+
 def test_a_rollback_goes_to_the_good_release_before_the_newest(stage: Stage) -> None:
     stage.deploy("2")
     stage.proofs.unfit = {render("3").image}
@@ -361,7 +400,9 @@ def specs(cluster: FakeCluster) -> dict[Key, Manifest]:
     }
 
 
-def test_smoke_tests_run_once_more_where_the_api_server_did_not_answer(stage: Stage) -> None:
+def test_smoke_tests_run_once_more_where_the_api_server_did_not_answer(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
     smoke, runs = stage.proofs.smoke, list[float]()
 
     def unlucky(environment: Environment, render: Render) -> None:
@@ -376,6 +417,8 @@ def test_smoke_tests_run_once_more_where_the_api_server_did_not_answer(stage: St
         there.setattr(stage.proofs, "smoke", unlucky)
         stage.deploy("2")
     assert stage.serving == {"2"}
+    away = "The connection to the server was refused"
+    assert f"once more, as the API server did not answer: {away}" in heard(capsys)
     assert 100 <= runs[1] - runs[0] < 110
 
 

@@ -13,6 +13,7 @@ import pytest
 from delivery import image, shell
 from delivery.image import Image
 from delivery.shell import DeliveryError
+from tests.delivery.small import heard
 
 DIGEST = "sha256:" + "0" * 64
 IDENTITY = "sha256:" + "1234567890ab" + "0" * 52
@@ -52,10 +53,13 @@ def test_what_is_not_pinned_is_refused(reference: str) -> None:
         Image.parse(reference)
 
 
-def test_an_image_is_built_and_known_by_the_digest_that_the_registry_gave(docker: Path) -> None:
+def test_an_image_is_built_and_known_by_the_digest_that_the_registry_gave(
+    docker: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     built = image.build_and_push("localhost:5001")
     assert built == Image(NAME, "local-1234567890ab", DIGEST)
     tagged = f"{NAME}:local-1234567890ab"
+    assert heard(capsys) == ["building the image", f"pushing {tagged}"]
     assert docker.read_text().splitlines() == [
         f"build --quiet --build-arg COMMIT=unknown {docker.parent}",
         f"tag {IDENTITY} {tagged}",

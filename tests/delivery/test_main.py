@@ -21,7 +21,7 @@ from delivery.suites import Suites
 from delivery.target import Target
 from policy_tests.environment import Environment, find
 from tests.delivery.database import BACKUP
-from tests.delivery.small import HOST, PROD, Stage, cronjob, render, workload
+from tests.delivery.small import HOST, PROD, Stage, cronjob, heard, render, workload
 
 BUILT = Image.parse(render("2").image)
 
@@ -96,9 +96,11 @@ def test_an_image_is_delivered_at_the_sizes_that_were_asked_for_or_those_of_the_
     wanted = asked == ("--single-node",) if asked else before
     assert kustomize == [("prod", BUILT, wanted)]
     assert empty.serving == {"2"}
-    lines = [line for line in capsys.readouterr().err.splitlines() if "sizes" in line]
-    assert [line.split(":")[1].split()[0] for line in lines] == (
-        ["prod"] if wanted != before else ["at"] if before and not asked else []
+    sizes = ["those of its overlay", "those for a single node"]
+    change = f"release 1 has {sizes[before]}, this one {sizes[wanted]}"
+    same = "at the sizes for a single node, as release 1; --no-single-node takes those of the overlay"
+    assert [line for line in heard(capsys) if "sizes" in line] == (
+        [f"prod changes its sizes: {change}"] if wanted != before else [same] if before and not asked else []
     )
 
 
@@ -361,7 +363,7 @@ def test_what_succeeds_ends_with_0(
 @pytest.mark.usefixtures("signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_pipeline_that_is_cancelled_gives_the_lease_back(
-    stage: Stage, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def cancelled(cluster: object, operation: str, name: str) -> None:
         if operation == "apply" and name.startswith("job"):
@@ -370,6 +372,7 @@ def test_a_pipeline_that_is_cancelled_gives_the_lease_back(
     monkeypatch.setattr(__main__, "target_of", lambda options: stage.target)
     stage.cluster.faults.before = cancelled
     assert typed(monkeypatch, "backup", "prod") == 130
+    assert heard(capsys)[-1] == "interrupted; the same command again finishes the work"
     assert (stage.cluster.get("lease/delivery") or {})["spec"]["holderIdentity"] == ""
 
 

@@ -20,7 +20,7 @@ from delivery.shell import DeliveryError
 from tests.delivery.fake import FakeCluster, LostError, nothing
 from tests.delivery.objects import merged
 from tests.delivery.server import copied
-from tests.delivery.small import PROD, Stage, body, render
+from tests.delivery.small import PROD, Stage, body, heard, render
 
 
 def history(phases: str) -> list[Release]:
@@ -263,7 +263,9 @@ def test_a_record_whose_answer_was_lost_is_recorded_once(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("unfit", [False, True])
-def test_a_record_that_was_deleted_during_its_delivery_is_written_again(stage: Stage, unfit: bool) -> None:
+def test_a_record_that_was_deleted_during_its_delivery_is_written_again(
+    stage: Stage, unfit: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     def deleted(cluster: FakeCluster, operation: str, name: str) -> None:
         if (operation, name) == ("apply", "deployment/web"):
             cluster.faults.after = nothing
@@ -274,6 +276,7 @@ def test_a_record_that_was_deleted_during_its_delivery_is_written_again(stage: S
     with pytest.raises(ReleaseError, match="release 1 runs again") if unfit else nullcontext():
         stage.deploy("2")
     assert stage.serving == {"1" if unfit else "2"}
+    assert "configmap/release-2 was deleted meanwhile; it is written again" in heard(capsys)
     newest = release.read(stage.cluster)[0]
     assert (newest.number, newest.phase, newest.render) == (2, "failed" if unfit else "good", render("2"))
 

@@ -16,7 +16,7 @@ from delivery.replacement import GONE, PLACED
 from delivery.shell import DeliveryError
 from tests.delivery.fake import FakeCluster, Killed
 from tests.delivery.faults import COMMON, drawn, mended
-from tests.delivery.small import Stage, render
+from tests.delivery.small import Stage, heard, render
 
 NEW = "mysql:new"
 LINE = "this restarts statefulset/mysql, for about 25 s without it: spec.template.spec.containers.mysql"
@@ -48,9 +48,9 @@ def image(stage: Stage) -> str:
 def test_what_restarts_the_database_is_said_before_it_does(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     def unchanged() -> bool:
         assert uids(stage, "database") == before
-        return LINE not in heard()
+        return LINE not in err()
 
-    def heard() -> str:
+    def err() -> str:
         lines.append(capsys.readouterr().err)
         return "".join(lines)
 
@@ -58,7 +58,7 @@ def test_what_restarts_the_database_is_said_before_it_does(stage: Stage, capsys:
     before = uids(stage, "database")
     with stage.cluster.every(0.01, unchanged):
         deliver(stage, changed("2"))
-    assert f"{LINE}.image changed" in heard()
+    assert f"{LINE}.image changed" in err()
     assert uids(stage, "database") != before
     stage.type_in("rollback", "prod")
     assert f"{LINE}.image changed" in capsys.readouterr().err
@@ -110,6 +110,12 @@ def test_a_database_for_which_there_is_just_room_is_delivered(stage: Stage) -> N
     assert image(stage) == NEW
 
 
+def test_a_quota_that_is_exceeded_already_stops_no_database_that_asks_for_no_more(stage: Stage) -> None:
+    crowd(stage, **{"requests.cpu": "1"})
+    deliver(stage, changed("2"))
+    assert image(stage) == NEW
+
+
 def test_whoever_may_not_read_a_quota_tries(stage: Stage) -> None:
     crowd(stage, **ROOM)
     stage.cluster.forbidden.add(("list", "ResourceQuota"))
@@ -137,11 +143,15 @@ ILLNESSES = ("CrashLoopBackOff", "FailedCreate", "FailedScheduling", "ImagePullB
 
 
 @pytest.mark.parametrize("illness", ILLNESSES)
-def test_a_database_that_does_not_get_ready_gives_way_to_the_one_before(stage: Stage, illness: str) -> None:
+def test_a_database_that_does_not_get_ready_gives_way_to_the_one_before(
+    stage: Stage, illness: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     stage.cluster.server.ill = {NEW: illness}
     with pytest.raises(ReleaseError, match="release 2 failed, and release 1 runs again"):
         deliver(stage, changed("2"))
     assert image(stage) == "mysql"
+    anew = "pod/mysql-0 is of an older template and does not get ready: it is made anew"
+    assert heard(capsys).count(anew) == (illness != "FailedCreate")
 
 
 @pytest.mark.parametrize("illness", ["FailedScheduling", "unready"])

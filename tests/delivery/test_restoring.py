@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 
@@ -21,7 +22,7 @@ from tests.delivery.faults import (
     typed,
 )
 from tests.delivery.server import Container, StepError
-from tests.delivery.small import RESTORE, Stage, render
+from tests.delivery.small import RESTORE, Stage, heard, render
 
 COMMAND = ("restore", "prod", "--backup", BACKUP, "--overwrite", "--confirm", "prod")
 RESTORED = "of the backup"
@@ -54,6 +55,46 @@ def test_a_restore_replaces_the_data_and_keeps_a_backup_of_it(stage: Stage) -> N
     assert runs_on(stage) == RESTORED
     assert backup.before_restore(stage.cluster) is None
     assert BEFORE in stage.database.store.values()
+
+
+STOPPING = "stopping prod; should this command be killed, type it again, or"
+WAITING = "waiting for deployment/web, deployment/worker, statefulset/mysql"
+
+
+def test_whoever_restores_reads_what_is_done_and_how_to_undo_it(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heard(capsys)
+    stage.type_in(*COMMAND)
+    lines = heard(capsys)
+    undo = back_to(stage, BEFORE)
+    looked = [f"looking at backup {BACKUP}", "waiting for job/restore"]
+    backed_up = ["backing up what prod has now", "waiting for job/backup"]
+    stopped = [f"{STOPPING} `{undo}`", "waiting for statefulset/mysql", "waiting for job/accounts"]
+    loaded = ["waiting for job/restore", WAITING, "prod runs release 1 on the restored data"]
+    assert lines == [*looked, *backed_up, *stopped, *loaded]
+
+
+def test_whoever_restores_reads_why_it_is_undone(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    fails(stage, "compare", "other rows")
+    heard(capsys)
+    with pytest.raises(DeliveryError):
+        stage.type_in(*COMMAND)
+    lines = heard(capsys)
+    undo = back_to(stage, BEFORE)
+    (safety,) = re.findall(r"\d+T\d+Z", undo)
+    assert lines[-4:] == [
+        f"job/restore failed: compare: other rows; bringing prod back; should that be killed too: `{undo}`",
+        f"loading {safety}, the backup of what was there before",
+        "waiting for job/restore",
+        WAITING,
+    ]
+
+
+def back_to(stage: Stage, data: str) -> str:
+    """The command that restores the backup of that data."""
+    (safety,) = [name.rpartition("/")[2] for name, kept in stage.database.store.items() if kept == data]
+    return f"make restore ENV=prod OPTIONS='--backup {safety} --overwrite --confirm prod'"
 
 
 @pytest.mark.parametrize(
@@ -166,7 +207,9 @@ def test_a_database_that_was_destroyed_is_made_anew_from_the_newest_backup(stage
     assert runs_on(stage) == RESTORED
 
 
-def test_what_an_interrupted_restore_has_left_at_work_is_ended_first(stage: Stage) -> None:
+def test_what_an_interrupted_restore_has_left_at_work_is_ended_first(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
     stage.cluster.server.step_seconds = 600
     stage.cluster.create(job.from_template(stage.cluster.get("cronjob/restore") or {}))
     (left,) = stage.cluster.list("Job", selector="app.kubernetes.io/component=restore")
@@ -174,6 +217,8 @@ def test_what_an_interrupted_restore_has_left_at_work_is_ended_first(stage: Stag
     stage.cluster.server.step_seconds = 2
     stage.type_in(*COMMAND)
     assert stage.cluster.get(rollout.name(left)) is None
+    name = left["metadata"]["name"]
+    assert f"ending what a restore that was interrupted has left: {name}\n" in capsys.readouterr().err
     assert runs_on(stage) == RESTORED
 
 

@@ -15,7 +15,7 @@ from delivery.shell import DeliveryError
 from tests.delivery.database import ROTATED, mounted_of
 from tests.delivery.fake import Killed
 from tests.delivery.faults import COMMON, drawn, mended, typed
-from tests.delivery.small import Stage, render
+from tests.delivery.small import PROD, Stage, heard, render
 
 SECRET = f"secret/{DATABASE}"
 
@@ -37,7 +37,7 @@ def begun(stage: Stage) -> bool:
 
 def test_every_account_has_a_new_password_and_the_old_one_is_refused(stage: Stage) -> None:
     before, pods = passwords(stage), set(stage.cluster.pods("track=stable"))
-    stage.type_in("rotate", "prod")
+    rotation.rotate(stage.target)
     after = passwords(stage)
     assert not set(before.values()) & set(after.values())
     assert stage.database.passwords == {key: [after[key]] for key in ROTATED}
@@ -53,14 +53,28 @@ def changed(stage: Stage, *arguments: str) -> set[str]:
     return {key for key in after if before[key] != after[key]}
 
 
-def test_every_password_is_rotated_and_the_database_s_pod_stays(stage: Stage) -> None:
+def told(keys: set[str], what: str) -> list[str]:
+    """What whoever rotates reads first and last."""
+    first = f"set {', '.join(sorted(keys))} of Secret {PROD.namespace}/{DATABASE}"
+    learned = "the database takes up passwords of the Secret"
+    return [first, learned, f"the {what} of prod are new, and the old ones are refused"]
+
+
+def test_every_password_is_rotated_and_the_database_s_pod_stays(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
     pods = stage.cluster.pods("app.kubernetes.io/component=database")
+    heard(capsys)
     assert changed(stage) == set(PASSWORDS)
+    first, learned, *_, last = heard(capsys)
+    assert [first, learned, last] == told(set(PASSWORDS), "passwords")
     assert shared(stage)
     assert stage.cluster.pods("app.kubernetes.io/component=database") == pods
 
 
-def test_with_its_option_the_certificate_is_rotated_too_and_trusted_before_it_is_used(stage: Stage) -> None:
+def test_with_its_option_the_certificate_is_rotated_too_and_trusted_before_it_is_used(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
     # As an editor may leave it, without the line's end.
     old, trusted = stage.database.known["tls.crt"].strip(), []
     stage.cluster.by_hand(SECRET, {"stringData": {"tls.crt": old, "ca.crt": old}})
@@ -72,7 +86,10 @@ def test_with_its_option_the_certificate_is_rotated_too_and_trusted_before_it_is
             trusted.append("----------" not in authorities)
 
     stage.cluster.faults.after = look
+    heard(capsys)
     assert changed(stage, "--certificate") == {*PASSWORDS, *CERTIFICATE}
+    first, learned, *_, last = heard(capsys)
+    assert [first, learned, last] == told({*PASSWORDS, "ca.crt"}, "passwords and the certificate")
     assert shared(stage)
     assert all(trusted)
     assert old not in credentials.read(stage.cluster, DATABASE)["ca.crt"]
@@ -87,11 +104,18 @@ def test_a_certificate_of_another_authority_is_not_made_here(stage: Stage) -> No
 
 
 @pytest.mark.parametrize("key", PASSWORDS)
-def test_a_password_that_somebody_typed_is_taken_up_as_it_is(stage: Stage, key: str) -> None:
-    stage.cluster.by_hand(SECRET, {"stringData": {key: "typed"}})
+def test_a_password_that_somebody_typed_is_taken_up_as_it_is(
+    stage: Stage, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    annotated = {"metadata": {"annotations": {STATE: "begun"}}}
+    stage.cluster.by_hand(SECRET, {"stringData": {key: "typed"}, **annotated})
     before = credentials.read(stage.cluster, DATABASE)
+    heard(capsys)
     stage.type_in("rotate", "prod", "--by-hand")
+    taken = f"taking up what somebody put into Secret {stage.cluster.namespace}/{DATABASE}"
+    assert taken in heard(capsys)
     assert credentials.read(stage.cluster, DATABASE) == before
+    assert not begun(stage)
     assert shared(stage)
     assert stage.database.passwords == {role: [before[role]] for role in ROTATED}
 
@@ -122,18 +146,23 @@ def test_a_secret_that_does_not_reach_the_pod_is_named(stage: Stage, monkeypatch
     assert stage.serving == {"1"}
 
 
-def test_a_deleted_secret_comes_back_by_two_commands(stage: Stage) -> None:
+def test_a_deleted_secret_comes_back_by_two_commands(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     """The server goes by what it knows, and every pod lets go of its password only when it has another."""
     known = dict(stage.database.known)
     stage.cluster.delete(SECRET)
     with pytest.raises(DeliveryError) as refused:
         stage.deploy("2")
+    heard(capsys)
     stage.type_in(*typed(str(refused.value)))
+    kept = ", ".join(sorted({*server.PASSWORDS, *server.CERTIFICATE}))
+    assert f"{kept} are the running database's; the others are new" in heard(capsys)
+    assert begun(stage)
     assert stage.database.known == known
     assert shared(stage)
     held = {key: list(valid) for key, valid in stage.database.passwords.items()}
     began = stage.cluster.now()
     stage.type_in("rotate", "prod")
+    assert heard(capsys)[0] == "finishing the rotation before"
     assert stage.cluster.now() - began < 120
     assert stage.database.passwords == {key: [passwords(stage)[key]] for key in ROTATED}
     assert not {password for valid in held.values() for password in valid} & set(passwords(stage).values())

@@ -15,6 +15,7 @@ from delivery.cluster import Manifest, RefusedError
 from delivery.shell import ROOT, DeliveryError, program
 from policy_tests.environment import find
 from tests.delivery.fake import FakeCluster
+from tests.delivery.small import heard
 
 PROD = find("prod")
 KEYS = set(yaml.safe_load((ROOT / "base/mysql/secret-example.yaml").read_text())["stringData"])
@@ -56,7 +57,7 @@ def test_a_new_file_has_every_key_and_shows_no_value(file: Path) -> None:
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_what_is_in_the_file_stays_and_what_it_lacks_is_added(file: Path) -> None:
+def test_what_is_in_the_file_stays_and_what_it_lacks_is_added(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     secrets, before = sops.read(PROD), values()
     del sops.database(secrets)["exporter-password"]
     backup = {"kind": "Secret", "metadata": {"name": "backup"}, "stringData": {"identity": "x"}}
@@ -68,6 +69,8 @@ def test_what_is_in_the_file_stays_and_what_it_lacks_is_added(file: Path) -> Non
     text = file.read_text()
     sops.make(PROD)
     assert file.read_text() == text
+    wrote = f"wrote {file.parent.name}/{file.name}: commit it"
+    assert heard(capsys) == [wrote, wrote, f"{file.name} lacks nothing"]
 
 
 def test_nobody_else_s_key_opens_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

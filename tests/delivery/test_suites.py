@@ -9,7 +9,7 @@ import pytest
 from delivery import suites
 from delivery.shell import DeliveryError
 from delivery.suites import Suites
-from tests.delivery.small import PROD, render
+from tests.delivery.small import PROD, heard, render
 
 CONFTEST = """
 def pytest_addoption(parser):
@@ -38,10 +38,13 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_both_suites_get_the_render_and_the_name_of_the_environment(checkout: Path) -> None:
+def test_both_suites_get_the_render_and_the_name_of_the_environment(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     proofs = Suites("127.0.0.1")
     proofs.policy(PROD, render("1"))
     proofs.smoke(PROD, render("1"))
+    assert heard(capsys) == ["running policy_tests", "running smoke_tests"]
 
 
 def test_without_an_address_the_smoke_tests_find_the_ingress_by_dns(checkout: Path) -> None:
