@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+
 import pytest
 
 from delivery import kubectl
-from delivery.cluster import ConflictError, MissingError, RefusedError, UnavailableError
+from delivery.cluster import Cluster, ConflictError, MissingError, RefusedError, UnavailableError
 from delivery.shell import DeadlineError, DeliveryError
 
 # What kubectl 1.34 says of an API server, an etcd, a kubelet or a webhook that does not answer.
@@ -109,3 +112,83 @@ def test_what_is_asked_again_is_said_once_and_allowed_each_time(
     assert capsys.readouterr().err.splitlines() == [
         f"delivery: asking again for 60 s: {said}" for said in (PAUSES[0], PAUSES[1])
     ]
+
+
+BODY = {"kind": "Pod", "metadata": {"name": "web"}}
+LIST = json.dumps({"apiVersion": "v1", "kind": "List", "items": [BODY]})
+OURS = "--server-side --force-conflicts --field-manager=delivery"
+CHANGES: list[tuple[Callable[[Cluster], object], str, str | None]] = [
+    (lambda cluster: cluster.apply([BODY]), f"apply {OURS} -f -", LIST),
+    (lambda cluster: cluster.create(BODY), "create -f -", LIST),
+    (lambda cluster: cluster.replace(BODY), "replace -f -", LIST),
+    (
+        lambda cluster: cluster.patch("pod/web", {"metadata": {}}),
+        "-n prod patch pod/web --type=merge --field-manager=delivery --patch-file=/dev/stdin",
+        '{"metadata": {}}',
+    ),
+    (
+        lambda cluster: cluster.delete("pod/web", "job/backup"),
+        "-n prod delete --ignore-not-found --cascade=foreground pod/web job/backup",
+        None,
+    ),
+    (lambda cluster: cluster.exec("web", "app", "df", "-h"), "-n prod exec web -c app -- df -h", None),
+]
+QUESTIONS: list[tuple[Callable[[Cluster], object], str, str | None]] = [
+    (lambda cluster: cluster.get("pod/web"), "-n prod get pod/web --ignore-not-found -o json", None),
+    (
+        lambda cluster: cluster.list("Pod", "Job", selector="a=b", managers=True),
+        "-n prod get Pod,Job --selector=a=b --show-managed-fields=True -o json",
+        None,
+    ),
+    (lambda cluster: cluster.difference([BODY]), f"diff {OURS} -f -", LIST),
+    (lambda cluster: cluster.preview(BODY), f"apply {OURS} --dry-run=server -o json -f -", LIST),
+    (lambda cluster: cluster.rehearse(BODY), "create --dry-run=server -o json -f -", LIST),
+    (lambda cluster: cluster.logs("web"), "-n prod logs web --all-containers --prefix --ignore-errors --tail=-1", None),
+    (lambda cluster: cluster.logs("web", "app", 20), "-n prod logs web -c app --tail=20", None),
+]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None, object]]:
+    """The command lines of kubectl, with standard input and seconds; it answers with a list of nothing."""
+    lines: list[tuple[str, str | None, object]] = []
+
+    def run(program: str, *arguments: str, stdin: str | None, timeout: float, good: tuple[int, ...]) -> str:
+        lines.append((" ".join(arguments), stdin, timeout))
+        return '{"items": []}'
+
+    monkeypatch.setattr(kubectl, "run", run)
+    return lines
+
+
+@pytest.mark.parametrize(("ask", "line", "stdin"), [*CHANGES, *QUESTIONS])
+def test_what_a_cluster_is_asked_is_a_command_line_of_kubectl(
+    asked: list[tuple[str, str | None, object]], ask: Callable[[Cluster], object], line: str, stdin: str | None
+) -> None:
+    allowed: list[str] = []
+    ask(kubectl.Kubectl("dev").within("prod").patient(0, timeout=20).guarded(lambda: allowed.append(line)))
+    assert asked == [(line, stdin, 20)]
+    assert allowed == [line for change in CHANGES if change[0] is ask]
+
+
+def test_where_there_is_nothing_to_do_kubectl_is_not_asked(asked: list[tuple[str, str | None, object]]) -> None:
+    cluster = kubectl.Kubectl("prod")
+    cluster.apply([])
+    cluster.delete()
+    assert cluster.difference([]) == ""
+    assert asked == []
+
+
+def test_something_is_done_every_now_and_then_until_it_has_an_end() -> None:
+    cluster, moments = kubectl.Kubectl("prod"), list[float]()
+
+    def twice() -> bool:
+        moments.append(cluster.now())
+        return len(moments) < 2
+
+    began = cluster.now()
+    with cluster.every(0.02, twice):
+        cluster.pause(0.2)
+    assert len(moments) == 2
+    assert began + 0.02 <= moments[0] <= moments[1] - 0.02
+    assert cluster.now() >= began + 0.2
