@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from delivery import canary, deploy, release
+from delivery import canary, credentials, deploy, release, sops
 from delivery.cluster import Manifest, RefusedError
+from delivery.credentials import DATABASE
 from delivery.deploy import Options, ReleaseError, forgotten, rollback, superfluous
 from delivery.monitor import WINDOW
 from delivery.release import Release
@@ -80,6 +81,7 @@ def test_whoever_delivers_reads_what_is_done_and_how_it_ended(
         f"release 2 of prod is good: {render('2').image}",
     ]
     assert len(re.findall(counts, "\n".join(lines))) == 2
+    assert stage.cluster.get("deployment/web-canary") is None
 
 
 def test_whoever_delivers_reads_of_the_way_back(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
@@ -288,6 +290,19 @@ def test_without_tls_no_certificate_is_made(empty: Stage) -> None:
     assert empty.cluster.get("secret/web-tls") is None
 
 
+def test_whoever_delivers_brings_the_secrets_of_the_environment_s_file(
+    empty: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = {DATABASE: credentials.read(empty.cluster, DATABASE), "own": {"a": "b"}}
+    secrets = [credentials.secret(PROD.namespace, name, content) for name, content in contents.items()]
+    monkeypatch.setattr(sops, "read", lambda environment: secrets)
+    deploy.bootstrap(PROD, empty.cluster, render("1"))
+    assert credentials.read(empty.cluster, "own") == {"a": "b"}
+    empty.cluster.delete("secret/own")
+    empty.deploy("1")
+    assert credentials.read(empty.cluster, "own") == {"a": "b"}
+
+
 def test_an_administrator_s_part_begins_nothing_of_the_release(empty: Stage) -> None:
     deploy.bootstrap(PROD, empty.cluster, render("1"))
     assert empty.cluster.list("ConfigMap", "Deployment", "StatefulSet") == []
@@ -427,6 +442,20 @@ def test_smoke_tests_that_fail_by_themselves_run_once(stage: Stage) -> None:
     with pytest.raises(ReleaseError):
         stage.deploy("2")
     assert stage.proofs.smoked.count(render("2").image) == 1
+
+
+def test_whoever_may_not_look_at_the_lease_has_smoke_tests_all_the_same(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(environment: Environment, render: Render) -> None:
+        stage.cluster.pause(10)
+        smoke(environment, render)
+
+    smoke = stage.proofs.smoke
+    monkeypatch.setattr(stage.proofs, "smoke", slow)
+    stage.cluster.forbidden.add(("get", "Lease"))
+    stage.type_in("smoke", "prod")
+    assert stage.proofs.smoked == [render("1").image] * 2
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -74,11 +74,13 @@ def test_a_lease_whose_holder_was_killed_is_taken_over_when_its_time_is_up(empty
     empty.cluster.faults.latency = 0
     before = empty.cluster.now()
     with held(empty.cluster):
-        assert empty.cluster.now() - before == 31
+        assert 30 < empty.cluster.now() - before < 32
 
 
 @pytest.mark.parametrize(("name", "words"), [("somebody else", "has gone to somebody else"), ("", "was taken away")])
-def test_whoever_has_lost_the_lease_changes_nothing_more(empty: Stage, name: str, words: str) -> None:
+def test_whoever_has_lost_the_lease_changes_nothing_more(
+    empty: Stage, name: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     secret = empty.cluster.get("secret/db-credentials") or {}
     changes: dict[str, Callable[[Cluster], object]] = {
         "apply": lambda cluster: cluster.apply([secret]),
@@ -96,6 +98,7 @@ def test_whoever_has_lost_the_lease_changes_nothing_more(empty: Stage, name: str
                 change(cluster)
         assert cluster.get("secret/db-credentials") == secret
     assert holder(empty.cluster) == name
+    assert "could not be renewed" not in capsys.readouterr().err
 
 
 def test_a_lease_that_goes_while_its_holder_sleeps_is_noticed_before_the_next_change(empty: Stage) -> None:

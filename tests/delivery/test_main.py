@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from delivery import __main__, deploy, image, job, lease, observability, overlay, registry, release, sops
-from delivery.cluster import Cluster, Manifest
+from delivery.cluster import Cluster, Manifest, UnavailableError
 from delivery.image import Image
 from delivery.kubectl import Kubectl
 from delivery.render import SINGLE_NODE, Render
@@ -76,6 +76,14 @@ def test_up_builds_delivers_and_prints_the_way_in(
     assert kustomize == [("prod", BUILT, True)]
     assert stage.serving == {"2"}
     assert f"https://{HOST}/invitation/of-web-" in capsys.readouterr().out
+
+
+def test_nothing_is_built_for_a_cluster_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    monkeypatch.setattr(image, "build_and_push", lambda registry: pytest.fail("nobody can take it"))
+    stage.cluster.away(600)
+    with pytest.raises(UnavailableError):
+        stage.type_in("up", "prod")
 
 
 @pytest.mark.parametrize("asked", [(), ("--single-node",), ("--no-single-node",)])

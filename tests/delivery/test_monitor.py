@@ -153,8 +153,9 @@ def test_the_newest_reason_says_why_no_pod_was_seen() -> None:
     assert judge(answers(200), [], NOW) == ["the pods cannot be seen: nobody looked"]
 
 
-def test_looks_from_before_the_window_are_left_alone() -> None:
-    old = Look(NOW - 30, {"web-1": PodState(True, 0, 0, 0)})
+@pytest.mark.parametrize("age", [30, 31])
+def test_looks_from_before_the_window_are_left_alone(age: float) -> None:
+    old = Look(NOW - age, {"web-1": PodState(True, 0, 0, 0)})
     assert judge(answers(200), [old, *looks(PodState(True, 1, 90, 0), PodState(True, 1, 200, 0))], NOW) == []
 
 
@@ -294,6 +295,12 @@ def test_only_pods_of_the_track_are_watched(cluster: FakeCluster) -> None:
     report = watch(cluster, track="canary")
     assert report.problems[0].endswith(f"the pods cannot be seen: there is no pod with {selector}")
     assert watch(cluster, track="stable").problems == []
+
+
+def test_pods_that_nobody_may_look_at_are_not_seen(cluster: FakeCluster) -> None:
+    cluster.forbidden.add(("list", "Pod"))
+    (problem,) = watch(cluster).problems
+    assert "the pods cannot be seen: Error from server (Forbidden): cannot list Pod" in problem
 
 
 def test_a_pod_that_is_going_is_not_watched(cluster: FakeCluster) -> None:

@@ -73,6 +73,19 @@ def test_whoever_restores_reads_what_is_done_and_how_to_undo_it(
     stopped = [f"{STOPPING} `{undo}`", "waiting for statefulset/mysql", "waiting for job/accounts"]
     loaded = ["waiting for job/restore", WAITING, "prod runs release 1 on the restored data"]
     assert lines == [*looked, *backed_up, *stopped, *loaded]
+    assert stage.proofs.smoked == [render("1").image] * 2
+
+
+def test_nobody_writes_while_the_data_is_replaced(stage: Stage) -> None:
+    def look(container: Container) -> str:
+        assert stage.cluster.pods("app.kubernetes.io/component in (web,worker)") == ()
+        return load(container)
+
+    load = stage.cluster.server.steps["load"]
+    stage.cluster.server.steps["load"] = look
+    stage.cluster.server.grace = 60
+    stage.type_in(*COMMAND)
+    assert runs_on(stage) == RESTORED
 
 
 def test_whoever_restores_reads_why_it_is_undone(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
@@ -281,10 +294,12 @@ def no_answer(pod: Manifest, command: tuple[str, ...]) -> str:
 
 def test_a_database_that_never_answers_is_named_with_the_way_to_give_it_up(stage: Stage) -> None:
     stage.cluster.server.programs["mysql"] = no_answer
+    # So that it asks every two seconds.
+    stage.cluster.faults.latency = 0
     before = stage.cluster.now()
     with pytest.raises(DeliveryError, match=r"does not answer \(ERROR 2003.*deleting its StatefulSet"):
         stage.type_in(*COMMAND)
-    assert 60 < stage.cluster.now() - before < 70
+    assert 60 < stage.cluster.now() - before < 63
     assert stage.serving == {"1"}
 
 

@@ -141,8 +141,12 @@ def test_a_server_that_cannot_learn_keeps_what_it_starts_with(stage: Stage) -> N
 def test_a_secret_that_does_not_reach_the_pod_is_named(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.cluster.by_hand(SECRET, {"stringData": {"accounts-password": "typed"}})
     monkeypatch.setattr(server, "MOUNTED", server.KNOWN)
-    with pytest.raises(DeliveryError, match="mysql-0 has not got the Secret"):
+    # So that it looks every two seconds.
+    stage.cluster.faults.latency = 0
+    before = stage.cluster.now()
+    with pytest.raises(DeliveryError, match="mysql-0 has not got the Secret as it is now within 180 s"):
         stage.deploy("2")
+    assert 179.9 < stage.cluster.now() - before < 182.1
     assert stage.serving == {"1"}
 
 
