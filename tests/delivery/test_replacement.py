@@ -105,8 +105,8 @@ def test_a_database_for_which_a_quota_has_no_room_is_not_begun(
 
 def test_a_database_for_which_there_is_just_room_is_delivered(stage: Stage) -> None:
     crowd(stage, **ROOM)
-    resources = {"requests": {"cpu": "500m"}, "limits": {"memory": "500Mi"}}
-    deliver(stage, changed("2", resources=resources))
+    for version, cpu, memory in (("2", "500m", "500Mi"), ("3", "1", "1000Mi")):
+        deliver(stage, changed(version, resources={"requests": {"cpu": cpu}, "limits": {"memory": memory}}))
     assert image(stage) == NEW
 
 
