@@ -135,6 +135,7 @@ def test_a_collector_that_starts_again_reads_no_line_twice(stage: Stage, watch: 
     assert len(watch.lines(_followed(stage, before))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.last
 def test_all_of_it_costs_little(watch: Watch, capsys: pytest.CaptureFixture[str]) -> None:
     until(_measured, seconds=180)

@@ -132,6 +132,7 @@ def test_two_backups_at_once_both_succeed_and_none_is_the_cronjobs(stage: Stage,
     assert {body["spec"]["ttlSecondsAfterFinished"] for body in jobs} == {job.KEPT}
 
 
+@pytest.mark.slow
 def test_a_restore_that_fails_in_the_middle_brings_back_what_was_there(
     stage: Stage, saved: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,7 @@ def test_hand_edits_are_named_and_taken_back(stage: Stage, seed: int) -> None:
     assert edited(stage) == []
 
 
+@pytest.mark.slow
 def test_an_ingress_that_somebody_made_anew_keeps_its_class(stage: Stage) -> None:
     stage.deploy(stage.good)
     before = content(stage)["ingress/web"]
@@ -91,14 +92,8 @@ def test_an_ingress_that_somebody_made_anew_keeps_its_class(stage: Stage) -> Non
         assert content(stage)["ingress/web"] == before
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "role/deployer",
-        pytest.param("resourcequota/environment", marks=pytest.mark.slow),
-        pytest.param("networkpolicy/default-deny", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["role/deployer", "resourcequota/environment", "networkpolicy/default-deny"])
 def test_what_only_an_administrator_makes_is_named_and_brought_back(
     stage: Stage, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,6 +21,7 @@ def configuration(stage: Stage) -> str:
     return kubectl("-n", stage.namespace, "get", "deployment/school-scheduler", "-o", "jsonpath={..configMapRef.name}")
 
 
+@pytest.mark.slow
 def test_a_release_that_breaks_only_its_configuration_returns_with_the_old_one(stage: Stage) -> None:
     listing = ("-n", stage.namespace, "get", "configmaps", "-o", "name", "-l", "app.kubernetes.io/component=web")
     before, there = configuration(stage), kubectl(*listing)

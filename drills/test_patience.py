@@ -18,6 +18,7 @@ from delivery.release import last_good
 from delivery.render import COMPONENT
 from drills.conftest import Stage
 from drills.line import Line, line
+from policy_tests.quantity import quantity
 
 PAUSE = 90
 
@@ -62,10 +63,11 @@ def test_a_pause_of_the_api_server_costs_no_good_release(
 def short_of_memory(stage: Stage, mebibytes: int) -> Iterator[None]:
     """A quota that leaves that much to new pods."""
     other = ("-n", stage.namespace, "get", "resourcequota/environment", "-o", "jsonpath={.status.used.limits\\.memory}")
-    used = int(kubectl(*other).removesuffix("Mi"))
+    used = quantity(kubectl(*other))
+    assert used is not None
     kind = {"apiVersion": "v1", "kind": "ResourceQuota"}
     body = {**kind, "metadata": {"name": "short", "namespace": stage.namespace}}
-    stage.cluster.create({**body, "spec": {"hard": {"limits.memory": f"{used + mebibytes}Mi"}}})
+    stage.cluster.create({**body, "spec": {"hard": {"limits.memory": str(int(used) + (mebibytes << 20))}}})
     try:
         yield
     finally:
@@ -86,6 +88,7 @@ def test_a_quota_that_forbids_the_surge_is_told_of_within_a_minute(stage: Stage)
     assert set(stage.pods().values()) == {good.image}
 
 
+@pytest.mark.slow
 def test_an_image_that_came_late_is_delivered_by_the_next_try(stage: Stage) -> None:
     built = stage.faulty("none", after=8)
     late = replace(built, name=f"{stage.registry}/late")

@@ -92,6 +92,7 @@ def left_behind(stage: Stage) -> str:
     return "\n".join([*texts, *(each.read_text() for each in written if each.is_file())])
 
 
+@pytest.mark.slow
 def test_a_delivery_a_drill_and_a_rotation_show_no_secret(
     stage: Stage, file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
