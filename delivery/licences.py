@@ -24,6 +24,7 @@ BESIDE = {
     "docker.io/library/python": "PSF-2.0",
     "docker.io/otel/opentelemetry-collector-contrib": "Apache-2.0",
     "docker.io/prom/alertmanager": "Apache-2.0",
+    "docker.io/prom/blackbox-exporter": "Apache-2.0",
     "docker.io/prom/mysqld-exporter": "Apache-2.0",
     "docker.io/prom/prometheus": "Apache-2.0",
     "docker.io/rclone/rclone": "MIT",
