@@ -31,7 +31,7 @@ from delivery.cluster import Cluster, RefusedError
 from delivery.kubectl import Kubectl
 from delivery.release import Release
 from delivery.render import COMPONENT, Render
-from delivery.shell import ROOT, DeliveryError, say, screen
+from delivery.shell import ROOT, DeliveryError, say, screen, show
 from delivery.site import url_of
 from delivery.suites import Suites
 from delivery.target import Target
@@ -45,7 +45,7 @@ def up(target: Target, registry: str, single_node: bool | None, options: deploy.
     target.cluster.get(f"namespace/{target.environment.namespace}")
     built = image.build_and_push(registry)
     deploy.deploy(target, rendered(target, built, single_node, otherwise=True), options)
-    print(account(target))
+    show(account(target))
 
 
 def rendered(target: Target, built: image.Image, single_node: bool | None, *, otherwise: bool) -> Render:
@@ -83,21 +83,21 @@ def account(target: Target) -> str:
 def in_turn(cluster: Cluster, cronjob: str) -> None:
     """A Job as a CronJob makes it, when none of that sort runs any more; prints what it printed."""
     job.wait_for_others(cluster, cronjob)
-    print(job.run(cluster, cronjob), end="")
+    show(job.run(cluster, cronjob), end="")
 
 
 def status(target: Target) -> None:
     """The recorded releases, newest first, what was changed by hand since, and the pods."""
     cluster, releases = target.cluster, release.read(target.cluster)
     for recorded in releases:
-        print(
+        show(
             f"{recorded.number:>4}  {recorded.phase:10}  {recorded.at}  {recorded.image}  "
             f"{recorded.commit[:12]}  {recorded.by}"
         )
     if edits := "\n".join(by_hand(target, releases)):
-        print(screen(edits, ROOT / "build" / target.environment.name / "by-hand.txt"))
+        show(screen(edits, ROOT / "build" / target.environment.name / "by-hand.txt"))
     for line in rollout.table(cluster.list("Pod")):
-        print(line)
+        show(line)
 
 
 def by_hand(target: Target, releases: Sequence[Release]) -> Iterator[str]:
@@ -204,7 +204,7 @@ def run(options: argparse.Namespace, target: Target) -> None:
         case "restore":
             source = find(options.of) if options.of else environment
             words = (options.backup, source, options.overwrite, options.confirm)
-            print(restore.restore(target, restore.Options(*words)), end="")
+            show(restore.restore(target, restore.Options(*words)), end="")
         case "credentials":
             credentials.ensure_database(cluster)
             credentials.ensure_site(cluster)
@@ -213,13 +213,13 @@ def run(options: argparse.Namespace, target: Target) -> None:
         case "rotate":
             rotation.rotate(target, certificate=options.certificate, by_hand=options.by_hand)
         case "backup":
-            print(backup.make(cluster), end="")
+            show(backup.make(cluster), end="")
         case "restore-drill":
             in_turn(cluster, options.command)
         case "backups":
-            print(backup.listing(cluster), end="")
+            show(backup.listing(cluster), end="")
         case "account":
-            print(account(target))
+            show(account(target))
         case "status":
             status(target)
         case "generate":
@@ -250,7 +250,7 @@ def main() -> int:
     options = parser().parse_args()
     try:
         if options.command == "promote":
-            print(registry.promote(options.image, options.tag))
+            show(str(registry.promote(options.image, options.tag)))
         else:
             run(options, target_of(options))
     except (DeliveryError, ManifestError) as error:

@@ -22,7 +22,7 @@ from delivery import (
 from delivery.cluster import Cluster
 from delivery.release import Release
 from delivery.render import Render, component
-from delivery.shell import ROOT, DeliveryError, say, screen
+from delivery.shell import ROOT, DeliveryError, say, screen, show
 from delivery.target import Target
 from policy_tests.environment import Environment
 from policy_tests.render import render as kustomize
@@ -74,7 +74,7 @@ def deploy(target: Target, render: Render, options: Options) -> None:
         credentials.check_certificates(environment, cluster, render.tls_hosts)
         before = release.read(cluster)
         text = changes(cluster, render, before)
-        print(screen(text, ROOT / "build" / environment.name / "changes.diff"), flush=True)
+        show(screen(text, ROOT / "build" / environment.name / "changes.diff"))
         replacement.require_room(cluster, replacement.announced(cluster, render))
         backup.before_migration(environment, cluster, render, before)
         new = release.record(cluster, render, commit=image.commit(), by=lease.who())

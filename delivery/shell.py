@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,15 @@ def say(message: str) -> None:
     # A terminal that was closed is no reason to leave the work half done.
     with suppress(OSError):
         print(f"delivery: {screen(message, ROOT / 'build' / 'said.txt')}", file=sys.stderr, flush=True)
+
+
+def show(text: str, end: str = "\n") -> None:
+    """Prints a result to standard output; that whoever reads it has gone is no reason to stop either."""
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        # Or the interpreter fails at its end, with what it could not write.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def screen(text: str, file: Path) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from delivery import traffic
 from delivery.cluster import Cluster
 from delivery.render import Render
-from delivery.shell import ROOT, DeliveryError, say, screen
+from delivery.shell import ROOT, DeliveryError, say, screen, show
 from delivery.site import connect
 from delivery.traffic import Answer
 from policy_tests.environment import Environment
@@ -47,6 +47,6 @@ def _pytest(suite: str, environment: Environment, render: Render, *options: str,
     say(f"running {suite}")
     with report.open("w") as written:
         done = subprocess.run([*command, *options], cwd=ROOT, check=False, stdout=written, stderr=subprocess.STDOUT)
-    print(screen(report.read_text(), report), flush=True)
+    show(screen(report.read_text(), report))
     if done.returncode:
         raise DeliveryError(why)

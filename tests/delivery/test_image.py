@@ -37,6 +37,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setattr(image, "ROOT", tmp_path)
+    monkeypatch.delenv("PYTHON_IMAGE", raising=False)
     return tmp_path / "asked"
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from delivery import shell
-from delivery.shell import HEIGHT, WIDTH, DeliveryError, program, run, say, screen
+from delivery.shell import HEIGHT, ROOT, WIDTH, DeliveryError, program, run, say, screen
 
 
 def test_output_is_returned_and_input_is_passed_on() -> None:
@@ -85,3 +86,19 @@ def test_whatever_is_said_is_at_most_a_screen(
     monkeypatch.setattr(shell, "ROOT", tmp_path)
     say("a warning\n" * 9000)
     assert len(capsys.readouterr().err.splitlines()) == HEIGHT
+
+
+def test_a_result_that_nobody_reads_stops_nothing() -> None:
+    lines = (
+        "from delivery.shell import say, show",
+        "for _ in range(9999):",
+        "    show('a result of some length')",
+        "say('the work is done')",
+    )
+    command = [sys.executable, "-c", "\n".join(lines)]
+    done = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    with done:
+        assert done.stdout and done.stderr
+        done.stdout.close()
+        assert done.stderr.read() == "delivery: the work is done\n"
+    assert done.returncode == 0
