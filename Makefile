@@ -43,8 +43,15 @@ check-deployed: .venv/test ## what watches judges its configuration, by the imag
 policy: .venv/test .venv-checkov/ready ## the rules over the manifests of every environment
 	$(BIN)/python -m pytest policy_tests $(OPTIONS)
 
+# What is measured takes nearly twice the time, so nothing but the tests of delivery/ is.
+PARALLEL := --numprocesses=auto --dist=loadfile
 unit: .venv/test ## all tests in tests/, on SQLite and in a real browser; without OPTIONS, how much of delivery/ they run
-	$(BIN)/python -m pytest tests --numprocesses=auto --dist=loadfile $(if $(OPTIONS),$(OPTIONS),--cov)
+ifeq ($(OPTIONS),)
+	$(BIN)/python -m pytest tests/delivery $(PARALLEL) --cov
+	$(BIN)/python -m pytest tests --ignore=tests/delivery $(PARALLEL)
+else
+	$(BIN)/python -m pytest tests $(PARALLEL) $(OPTIONS)
+endif
 
 test-mysql: .venv/test ## the application's database tests on a throw-away MySQL in docker
 	$(BIN)/python -m tests.mysql $(BIN)/python -m pytest tests -m mysql

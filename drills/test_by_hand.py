@@ -19,7 +19,8 @@ def typed(stage: Stage, *line: str) -> str:
     return kubectl("-n", stage.namespace, *line)
 
 
-@pytest.mark.parametrize("containers", ["school-scheduler", pytest.param("*", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("containers", ["school-scheduler", "*"])
 def test_set_image_and_undo_lose_no_request(stage: Stage, containers: str) -> None:
     stage.deploy(stage.good)
     other = stage.faulty("none", after=3)

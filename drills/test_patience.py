@@ -20,6 +20,7 @@ from drills.conftest import Stage
 from drills.line import Line, line
 from policy_tests.quantity import quantity
 
+pytestmark = pytest.mark.slow
 PAUSE = 90
 
 
@@ -34,7 +35,6 @@ def silent(paused: Line) -> None:
     threading.Timer(PAUSE, setattr, (paused, "delay", 0)).start()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 20])
 @pytest.mark.parametrize("pause", [refused, silent])
 def test_a_pause_of_the_api_server_costs_no_good_release(
@@ -88,7 +88,6 @@ def test_a_quota_that_forbids_the_surge_is_told_of_within_a_minute(stage: Stage)
     assert set(stage.pods().values()) == {good.image}
 
 
-@pytest.mark.slow
 def test_an_image_that_came_late_is_delivered_by_the_next_try(stage: Stage) -> None:
     built = stage.faulty("none", after=8)
     late = replace(built, name=f"{stage.registry}/late")
