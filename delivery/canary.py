@@ -33,8 +33,9 @@ def start(cluster: Cluster, render: Render) -> None:
     """Starts the canary of a render and waits until it serves."""
     twin = deployment(render)
     say(f"starting {NAME}")
+    before = rollout.past(cluster)
     rollout.apply(cluster, [*render.kind(*BEFORE), twin])
-    rollout.wait(cluster, [twin])
+    rollout.wait(cluster, [twin], before=before)
 
 
 def stop(cluster: Cluster) -> None:

@@ -193,8 +193,11 @@ def watch(target: Target, render: Render, minutes: float, track: str | None = No
     with target.proofs.traffic(target.cluster, render) as answers:
         report = monitor.watch(environment.name, target.cluster, answers, minutes, track)
     file = ROOT / "build" / environment.name / "report.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(report.to_json() + "\n")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(report.to_json() + "\n")
+    except OSError as error:
+        say(f"the watch counts, though its report cannot be written: {error}")
     if report.problems:
         raise DeliveryError("\n".join(report.problems))
     count = f"{report.answers} requests in {report.seconds:.0f} s, {report.errors} of them failed"

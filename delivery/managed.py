@@ -75,7 +75,7 @@ def edits(body: Manifest) -> Iterator[str]:
     for entry in body["metadata"].get("managedFields", []):
         if _others(body, entry):
             for path in _paths(_split(entry["fieldsV1"])[0]):
-                yield f"{path}, by {entry['manager']}"
+                yield f"{path}, by {entry.get('manager') or 'a client that gives no name'}"
 
 
 def _namespace(cluster: Cluster, body: Manifest) -> str:
@@ -84,7 +84,7 @@ def _namespace(cluster: Cluster, body: Manifest) -> str:
 
 def _others(body: Manifest, entry: Manifest) -> bool:
     """Whether an entry of `managedFields` is a hand's; a subresource is a controller's or `scale`."""
-    manager = entry["manager"]
+    manager = entry.get("manager", "")
     hand = manager != MANAGER and not any(fnmatch(manager, pattern) for pattern in CONTROLLERS)
     return hand and "subresource" not in entry and entry["apiVersion"] == body["apiVersion"]
 

@@ -182,11 +182,16 @@ def _look(cluster: Cluster, track: str | None) -> Look:
         raise
     except DeliveryError as error:
         return Look(cluster.now(), problem=str(error).splitlines()[-1])
-    watched = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    # One that was evicted stays as Failed until somebody deletes it, and serves nobody.
+    watched = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and not _ended(pod)]
     if not watched:
         return Look(cluster.now(), problem=f"there is no pod with {selector}")
     states = {pod["metadata"]["name"]: _state(hurried, pod) for pod in watched}
     return Look(cluster.now(), states)
+
+
+def _ended(pod: Manifest) -> bool:
+    return pod["status"].get("phase") in ("Failed", "Succeeded")
 
 
 def _state(cluster: Cluster, pod: Manifest) -> PodState:

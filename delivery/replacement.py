@@ -60,7 +60,8 @@ def require_room(cluster: Cluster, replacements: Iterable[Replacement]) -> None:
         quotas = cluster.list("ResourceQuota")
     except RefusedError:
         return
-    for quota in quotas:
+    # Whether one that has a scope counts a pod is the API server's to say.
+    for quota in (body for body in quotas if not body["spec"].keys() & {"scopes", "scopeSelector"}):
         status = quota.get("status", {})
         for resource, hard in status.get("hard", {}).items():
             used = status.get("used", {}).get(resource, "0")

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from delivery import canary, credentials, deploy, release, sops
+from delivery import canary, credentials, deploy, release, rollout, sops
 from delivery.cluster import Manifest, RefusedError
 from delivery.credentials import DATABASE
 from delivery.deploy import Options, ReleaseError, forgotten, rollback, superfluous
 from delivery.monitor import WINDOW
 from delivery.release import Release
-from delivery.render import Render, _parsed, component
+from delivery.render import COMPONENT, Render, _parsed, component
 from delivery.shell import DeliveryError
 from policy_tests.environment import Environment
 from tests.delivery.fake import FakeCluster, Killed
@@ -533,3 +533,42 @@ def test_a_render_is_parsed_once_however_often_a_delivery_reads_it(stage: Stage)
     stage.deploy("once", canary=1, watch=1)
     rollback(stage.target, None, Options())
     assert _parsed.cache_info().misses == before + 1
+
+
+def test_a_pod_that_was_evicted_is_no_fault_of_what_is_watched(stage: Stage) -> None:
+    stage.cluster.evict(stage.cluster.pods(f"{COMPONENT}=web")[0])
+    stage.cluster.pause(60)
+    stage.deploy("2", watch=1)
+    assert stage.serving == {"2"}
+
+
+def test_a_report_that_cannot_be_written_stops_no_delivery(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "build" / "prod" / "report.json").mkdir(parents=True)
+    stage.deploy("2", watch=1)
+    assert phases(stage)[0] == (2, "good")
+
+
+def test_a_canary_that_an_older_fault_holds_up_is_waited_for(stage: Stage) -> None:
+    cluster = stage.cluster
+
+    def killed(cluster: FakeCluster, operation: str, name: str) -> None:
+        canaries = [pod for pod in cluster.server.of("Pod") if pod["metadata"]["name"].startswith("web-canary")]
+        if any(map(rollout.statuses, canaries)):
+            raise Killed
+
+    cluster.server.ill = {render("2").image: "ImagePullBackOff"}
+    cluster.faults.before = killed
+    with pytest.raises(Killed):
+        stage.deploy("2", canary=1)
+    mended(cluster)
+    cluster.pause(60)
+    since = cluster.now()
+
+    def had() -> bool:
+        if cluster.now() > since + 40:
+            cluster.server.ill = {}
+        return True
+
+    with cluster.every(1, had):
+        stage.deploy("2", canary=1)
+    assert stage.serving == {"2"}

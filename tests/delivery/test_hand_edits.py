@@ -207,3 +207,10 @@ def test_an_object_that_goes_meanwhile_is_made_anew(stage: Stage) -> None:
     stage.cluster.faults.before = meanwhile
     stage.deploy("1")
     assert content(stage.cluster) == before
+
+
+def test_whoever_gave_no_name_is_somebody_else() -> None:
+    entry = {"operation": "Update", "apiVersion": "v1", "fieldsV1": {"f:data": {"f:MORE": {}}}}
+    assert list(managed.edits({"apiVersion": "v1", "metadata": {"managedFields": [entry]}})) == [
+        "data.MORE, by a client that gives no name"
+    ]

@@ -116,6 +116,13 @@ def test_a_quota_that_is_exceeded_already_stops_no_database_that_asks_for_no_mor
     assert image(stage) == NEW
 
 
+def test_a_quota_that_may_not_count_the_pod_is_left_to_the_api_server(stage: Stage) -> None:
+    crowd(stage, **ROOM)
+    stage.cluster.by_hand("resourcequota/small", {"spec": {"scopes": ["Terminating"]}})
+    deliver(stage, changed("2", resources={"requests": {"cpu": "9"}}))
+    assert image(stage) == NEW
+
+
 def test_whoever_may_not_read_a_quota_tries(stage: Stage) -> None:
     crowd(stage, **ROOM)
     stage.cluster.forbidden.add(("list", "ResourceQuota"))
