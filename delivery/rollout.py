@@ -70,8 +70,14 @@ def apply(cluster: Cluster, objects: Iterable[Manifest]) -> None:
     A Job runs again, as it cannot be changed.
     """
     wanted = _stated(cluster, objects)
-    cluster.delete(*(name(body) for body in wanted if body["kind"] == "Job"))
+    jobs = (name(body) for body in wanted if body["kind"] == "Job")
+    cluster.delete(*jobs, *(name(body) for body in managed.live(cluster, wanted) if _going(body)))
     managed.apply(cluster, wanted)
+
+
+def _going(body: Manifest) -> bool:
+    """Whether somebody is deleting an object, with which an apply would go too."""
+    return "deletionTimestamp" in body["metadata"] and body["kind"] in PRUNED
 
 
 def difference(cluster: Cluster, objects: Iterable[Manifest]) -> str:

@@ -572,3 +572,26 @@ def test_a_canary_that_an_older_fault_holds_up_is_waited_for(stage: Stage) -> No
     with cluster.every(1, had):
         stage.deploy("2", canary=1)
     assert stage.serving == {"2"}
+
+
+@pytest.mark.parametrize("how", ["rollback", "deploy"])
+def test_what_a_killed_delivery_was_deleting_is_there_after_the_next(stage: Stage, how: str) -> None:
+    cluster = stage.cluster
+    cluster.server.grace = 20
+
+    def killed(cluster: FakeCluster, operation: str, name: str) -> None:
+        if (operation, name) == ("delete", "deployment/worker"):
+            raise Killed
+
+    cluster.faults.after = killed
+    without = Render.of(body for body in render("2").objects if rollout.name(body) != "deployment/worker")
+    with pytest.raises(Killed):
+        deploy.deploy(stage.target, without, Options())
+    mended(cluster)
+    cluster.by_hand("lease/delivery", {"spec": {"holderIdentity": ""}})
+    if how == "rollback":
+        stage.type_in("rollback", "prod")
+    else:
+        stage.deploy("3")
+    cluster.pause(30)
+    assert cluster.get("deployment/worker")
