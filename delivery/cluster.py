@@ -35,6 +35,11 @@ def name(body: Manifest) -> str:
     return f"{body['kind'].lower()}/{body['metadata']['name']}"
 
 
+def going(body: Manifest) -> bool:
+    """Whether somebody is deleting an object that is still there."""
+    return "deletionTimestamp" in body["metadata"]
+
+
 class Cluster(Protocol):
     """One namespace of a cluster, asked with somebody's credentials.
 

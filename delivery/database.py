@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from delivery.cluster import Cluster
+from delivery.cluster import Cluster, going
 from delivery.render import COMPONENT
 from delivery.shell import DeliveryError
 from delivery.sight import Sight
@@ -57,8 +57,8 @@ def read(cluster: Cluster, wait: float = 0) -> State | None:
     Raises:
         DeliveryError: it has, and the database does not answer, not within `wait` seconds either.
     """
-    pods = [pod["metadata"] for pod in cluster.list("Pod", selector=f"{COMPONENT}=database")]
-    names = [metadata["name"] for metadata in pods if not metadata.get("deletionTimestamp")]
+    pods = cluster.list("Pod", selector=f"{COMPONENT}=database")
+    names = [pod["metadata"]["name"] for pod in pods if not going(pod)]
     if not names:
         return None
     sight = Sight(cluster)

@@ -103,7 +103,7 @@ def changes(cluster: Cluster, render: Render, before: Sequence[Release]) -> str:
     """What a delivery is about to change, for the person at the terminal; what others added is ours then."""
     if not before:
         return f"{len(render.objects)} new objects"
-    managed.own(cluster, filter(rollout.delivered, render.objects))
+    managed.own(cluster, managed.live(cluster, filter(rollout.delivered, render.objects)))
     return rollout.difference(cluster, render.objects) or "nothing changes"
 
 

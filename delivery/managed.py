@@ -32,14 +32,14 @@ SHARED = ("Job", "Secret")
 Fields = dict[str, Any]
 
 
-def own(cluster: Cluster, objects: Iterable[Manifest], attempts: int = 10) -> None:
-    """Makes `delivery` own what others own in those of `objects` that are there; no field changes.
+def own(cluster: Cluster, there: Iterable[Manifest], attempts: int = 10) -> None:
+    """Makes `delivery` own what others own in objects as `live` has them; no field changes.
 
     Raises:
         ConflictError: somebody changes them all the time.
     """
     late = []
-    for body in live(cluster, objects):
+    for body in there:
         if any(edits(body)):
             version = body["metadata"]["resourceVersion"]
             change = {"resourceVersion": version, "managedFields": _owned(body)}
@@ -52,14 +52,15 @@ def own(cluster: Cluster, objects: Iterable[Manifest], attempts: int = 10) -> No
             except MissingError:
                 continue
     if late:
-        own(cluster, late, attempts - 1)
+        own(cluster, live(cluster, late), attempts - 1)
 
 
 def apply(cluster: Cluster, objects: Iterable[Manifest]) -> None:
     """Applies objects, each in its own namespace; no field that somebody has added is left of them."""
     wanted = list(objects)
     for namespace in sorted({_namespace(cluster, body) for body in wanted}):
-        own(cluster.within(namespace), (body for body in wanted if _namespace(cluster, body) == namespace))
+        place = cluster.within(namespace)
+        own(place, live(place, (body for body in wanted if _namespace(cluster, body) == namespace)))
     cluster.apply(wanted)
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from delivery import rollout
-from delivery.cluster import Cluster, Manifest, RefusedError
+from delivery.cluster import Cluster, Manifest, RefusedError, going
 from delivery.render import Render
 from delivery.shell import DeliveryError, say
 from delivery.sight import Sight
@@ -143,7 +143,7 @@ def settle(cluster: Cluster, objects: Iterable[Manifest], replaced: bool = False
         old = [(body, pod) for body in seen for pod in _outdated(body, items)]
         now = sight.now()
         for body, pod in old:
-            if _stays(pod) and not rollout.ready(pod) and not (_starts(pod) and now < began + PLACED):
+            if not going(pod) and not rollout.ready(pod) and not (_starts(pod) and now < began + PLACED):
                 _take_away(cluster, wanted[rollout.name(body)], pod)
         if old or seen != sets:
             # Why it goes on for so long, the wait for the rollout says.
@@ -174,10 +174,6 @@ def _outdated(body: Manifest, items: Iterable[Manifest]) -> list[Manifest]:
     return [pod for pod in rollout.owned(items, "Pod", {body["metadata"]["uid"]}) if pod not in newest]
 
 
-def _stays(pod: Manifest) -> bool:
-    return "deletionTimestamp" not in pod["metadata"]
-
-
 def _starts(pod: Manifest) -> bool:
     """Whether a pod that is not ready may yet be: a database that recovers, or upgrades its files, takes its time."""
     return "nodeName" in pod["spec"] and not any(rollout.troubles(pod))
@@ -206,6 +202,6 @@ def _take_away(cluster: Cluster, body: Manifest, pod: Manifest) -> None:
     ordinal = int(name.rpartition("-")[2])
     cluster.apply([{**body, "spec": {**body["spec"], "replicas": ordinal}}])
     deadline = cluster.now() + PLACED
-    while (there := cluster.get(name)) and _stays(there) and cluster.now() < deadline:
+    while (there := cluster.get(name)) and not going(there) and cluster.now() < deadline:
         cluster.pause(1)
     cluster.apply([body])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from delivery import managed
-from delivery.cluster import Cluster, Manifest, MissingError
+from delivery.cluster import Cluster, Manifest, MissingError, going
 from delivery.cluster import name as name
 from delivery.render import component
 from delivery.shell import DeliveryError, say
@@ -70,14 +70,13 @@ def apply(cluster: Cluster, objects: Iterable[Manifest]) -> None:
     A Job runs again, as it cannot be changed.
     """
     wanted = _stated(cluster, objects)
-    jobs = (name(body) for body in wanted if body["kind"] == "Job")
-    cluster.delete(*jobs, *(name(body) for body in managed.live(cluster, wanted) if _going(body)))
-    managed.apply(cluster, wanted)
-
-
-def _going(body: Manifest) -> bool:
-    """Whether somebody is deleting an object, with which an apply would go too."""
-    return "deletionTimestamp" in body["metadata"] and body["kind"] in PRUNED
+    there = managed.live(cluster, wanted)
+    jobs = [name(body) for body in wanted if body["kind"] == "Job"]
+    # What is applied to an object that somebody is deleting goes with it.
+    ending = [name(body) for body in there if going(body) and body["kind"] in PRUNED]
+    cluster.delete(*jobs, *ending)
+    managed.own(cluster, (body for body in there if name(body) not in ending))
+    cluster.apply(wanted)
 
 
 def difference(cluster: Cluster, objects: Iterable[Manifest]) -> str:
@@ -155,33 +154,37 @@ def past(cluster: Cluster) -> Past:
 
 
 def wait(cluster: Cluster, objects: Iterable[Manifest], seconds: float = 300, before: Past | None = None) -> None:
-    """Waits until every workload among `objects` runs as it says, for up to `seconds`.
+    """Waits until the workloads among `objects` run and the Jobs are done, for up to `seconds`.
 
     What `before` has is no reason to end it, as long as it stays as it was. The time in which the
-    API server does not answer does not count, nor that in which a migration is at work.
+    API server does not answer does not count, nor that in which a migration is at work. A Job that
+    has gone, as its own time to live has it, is not asked for.
 
     Raises:
-        DeliveryError: time is up, or a pod shows that it will not come; with the latest warnings
-            and its last words.
+        DeliveryError: time is up, a Job has failed, a pod shows that it will not come, or somebody
+            has scaled a workload; with the latest warnings and the pods' last words.
     """
-    workloads = [body for body in objects if body["kind"] in WORKLOADS]
-    wanted = {name(body) for body in workloads}
+    wanted = {name(body): body for body in objects if body["kind"] in (*WORKLOADS, "Job")}
     if not wanted:
         return
     say("waiting for " + ", ".join(sorted(wanted)))
     # A deployer may not look at kinds that no release has.
-    kinds = sorted({body["kind"] for body in workloads})
+    kinds = sorted({body["kind"] for body in wanted.values()})
+    lasting = {label for label, body in wanted.items() if body["kind"] != "Job"}
     sight = Sight(cluster)
     judge = _Judge(sight, before or Past())
     while True:
         items = sight.list(*kinds, "ReplicaSet", "Pod")
-        late = wanted - {name(body) for body in items if name(body) in wanted and complete(body)}
-        if not late:
+        there = {name(body): body for body in items if name(body) in wanted}
+        problems = [line for label, body in there.items() for line in astray(body, wanted[label])]
+        done = {label for label, body in there.items() if complete(body)}
+        late = (lasting | there.keys()) - done
+        if not late and not problems:
             return
         # Of a workload whose change was not seen yet, the newest pods are still those from before.
-        changed = [body for body in items if name(body) in late and observed(body)]
-        pods = [pod for body in changed for pod in newest_pods(body, items)]
-        problems = judge.problems(changed, items, pods)
+        changed = [there[label] for label in sorted(late & there.keys()) if observed(there[label])]
+        pods = [pod for body in changed for pod in newest_pods(body, items) if not going(pod)]
+        problems += judge.problems(changed, items, pods)
         if not problems and judge.idle(pods) > seconds:
             problems = [f"{', '.join(sorted(late))} did not come up within {seconds:.0f} s"]
         if problems:
@@ -244,8 +247,10 @@ def restart(cluster: Cluster, workload: str, moment: str) -> None:
 
 
 def complete(body: Manifest) -> bool:
-    """Whether all replicas of a workload are of its newest template, available, and no others left."""
+    """Whether a Job is done, or all of a workload's replicas are new and available, and no others left."""
     status = body.get("status", {})
+    if body["kind"] == "Job":
+        return "Complete" in _conditions(body)
     if body["kind"] == "DaemonSet":
         fields = ("currentNumberScheduled", "updatedNumberScheduled", "numberAvailable")
         wanted = status.get("desiredNumberScheduled", 0)
@@ -255,9 +260,26 @@ def complete(body: Manifest) -> bool:
     return observed(body) and all(status.get(field, 0) == wanted for field in fields)
 
 
+def astray(body: Manifest, wanted: Manifest) -> Iterator[str]:
+    """Why an object does not come to what a manifest says: a failed Job, or one that was scaled."""
+    if body["kind"] == "Job" and (failed := _conditions(body).get("Failed")):
+        yield f"{name(body)} failed: {failed.get('message', '')}"
+    # An autoscaler's manifest names none.
+    there, stated = (of["spec"].get("replicas") for of in (body, wanted))
+    if stated not in (None, there):
+        yield f"{name(body)} was scaled to {there} by hand, and is to have {stated}"
+
+
+def _conditions(body: Manifest) -> dict[str, Manifest]:
+    """What a controller says that is true of an object, by type."""
+    conditions = body.get("status", {}).get("conditions", [])
+    return {condition["type"]: condition for condition in conditions if condition["status"] == "True"}
+
+
 def observed(body: Manifest) -> bool:
-    """Whether a workload's controller has seen its newest change."""
-    return bool(body.get("status", {}).get("observedGeneration", 0) >= body["metadata"]["generation"])
+    """Whether a workload's controller has seen its newest change; a Job's has nothing to note."""
+    seen = body.get("status", {}).get("observedGeneration", 0)
+    return bool(body["kind"] == "Job" or seen >= body["metadata"]["generation"])
 
 
 def newest_pods(workload: Manifest, items: Iterable[Manifest]) -> list[Manifest]:
@@ -367,8 +389,7 @@ def last_words(pod: Manifest) -> Iterator[str]:
 def ready(pod: Manifest) -> bool:
     """Whether all containers of a pod serve, and it is to stay."""
     containers = pod["status"].get("containerStatuses", [])
-    stays = "deletionTimestamp" not in pod["metadata"]
-    return stays and bool(containers) and all(container["ready"] for container in containers)
+    return not going(pod) and bool(containers) and all(container["ready"] for container in containers)
 
 
 def statuses(pod: Manifest) -> list[Manifest]:
@@ -384,7 +405,7 @@ def table(pods: Iterable[Manifest]) -> Iterator[str]:
         ready = sum(container["ready"] for container in containers)
         waiting = (status["state"].get("waiting", {}).get("reason") for status in statuses(pod))
         state = next(filter(None, waiting), pod["status"].get("phase", "Unknown"))
-        if "deletionTimestamp" in pod["metadata"]:
+        if going(pod):
             state = "Terminating"
         restarts = sum(container["restartCount"] for container in containers)
         count = f"{ready}/{len(pod['spec']['containers'])}"

@@ -16,7 +16,7 @@ import pytest
 
 from app.credentials import adopted
 from delivery import release, rollout
-from delivery.cluster import Manifest, RefusedError
+from delivery.cluster import Manifest, RefusedError, going
 from delivery.kubectl import Kubectl, kubectl
 from delivery.render import COMPONENT, Render, component
 from delivery.shell import DeliveryError, program
@@ -255,9 +255,7 @@ def shortfall(workload: Manifest, objects: Iterable[Manifest]) -> str:
     pods = [
         each
         for each in objects
-        if each["kind"] == "Pod"
-        and selected <= each["metadata"].get("labels", {}).items()
-        and "deletionTimestamp" not in each["metadata"]
+        if each["kind"] == "Pod" and selected <= each["metadata"].get("labels", {}).items() and not going(each)
     ]
     if replicas and pods and rollout.complete(workload):
         return ""

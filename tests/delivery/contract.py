@@ -431,7 +431,7 @@ class Contract:
         place.by_hand("deployment/deployment", {"spec": {"minReadySeconds": 7}, "metadata": {"annotations": NOTES}})
         before = there(place.cluster.get("deployment/deployment"))
         assert place.cluster.difference([wanted]) == ""
-        managed.own(place.cluster, [wanted])
+        managed.own(place.cluster, managed.live(place.cluster, [wanted]))
         owned = there(place.cluster.get("deployment/deployment"))
         assert (owned["spec"], owned["metadata"]["generation"]) == (before["spec"], before["metadata"]["generation"])
         text = place.cluster.difference([wanted])

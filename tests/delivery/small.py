@@ -75,7 +75,7 @@ def render(version: str, schema: str = "0001", *more: Manifest, hosts: bool = Tr
     serving = {"image": image, "envFrom": [{"configMapRef": {"name": config}}]}
     web = workload("Deployment", "web", "web", {"name": "web", **serving}, replicas=2)
     web["metadata"]["annotations"] = {"school-scheduler/schema": schema}
-    accounts = template("accounts", {"name": "accounts", "args": ["accounts"]})
+    accounts = template("accounts", {"name": "accounts", "args": ["accounts", "--wait", "300"]})
     accounts["spec"]["restartPolicy"] = "Never"
     tls = {"tls": [{"hosts": [HOST], "secretName": "web-tls"}]} if hosts else {}
     return Render.of(

@@ -61,7 +61,7 @@ def test_the_first_release_runs_and_is_recorded(empty: Stage, capsys: pytest.Cap
     assert "12 new objects" in capsys.readouterr().out
 
 
-WAITING = "waiting for deployment/web, deployment/worker, statefulset/mysql"
+WAITING = "waiting for deployment/web, deployment/worker, job/accounts, statefulset/mysql"
 
 
 def test_whoever_delivers_reads_what_is_done_and_how_it_ended(
@@ -173,6 +173,26 @@ def test_a_release_whose_migration_fails_goes_back_and_says_its_last_words(stage
     said = str(error.value.__cause__)
     assert "/migrate ended with code 1: migration 0002 failed at ALTER TABLE instance: no\n" in said
     assert stage.serving == {"1"}
+
+
+def test_a_release_whose_job_fails_goes_back_and_says_its_last_words(stage: Stage) -> None:
+    def fail(container: Container) -> str:
+        if container.spec["args"][-1] == "--bad":
+            raise StepError("accounts: the server does not know app-user")
+        return accounts(container)
+
+    accounts = stage.cluster.server.steps["accounts"]
+    stage.cluster.server.steps["accounts"] = fail
+    objects = copy.deepcopy(render("2").objects)
+    (job,) = (body for body in objects if body["kind"] == "Job")
+    job["spec"]["backoffLimit"] = 1
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    container |= {"args": ["accounts", "--bad"], "terminationMessagePolicy": "FallbackToLogsOnError"}
+    with pytest.raises(ReleaseError, match="release 2 failed, and release 1 runs again") as error:
+        deploy.deploy(stage.target, Render.of(objects), Options())
+    assert str(error.value.__cause__).startswith("job/accounts failed: Job has reached the specified backoff limit")
+    assert "/accounts ended with code 1: accounts: the server does not know app-user" in str(error.value.__cause__)
+    assert phases(stage) == [(2, "failed"), (1, "good")]
 
 
 def test_a_release_whose_smoke_tests_fail_goes_back(stage: Stage) -> None:

@@ -58,7 +58,7 @@ def test_a_restore_replaces_the_data_and_keeps_a_backup_of_it(stage: Stage) -> N
 
 
 STOPPING = "stopping prod; should this command be killed, type it again, or"
-WAITING = "waiting for deployment/web, deployment/worker, statefulset/mysql"
+WAITING = "waiting for deployment/web, deployment/worker, job/accounts, statefulset/mysql"
 
 
 def test_whoever_restores_reads_what_is_done_and_how_to_undo_it(

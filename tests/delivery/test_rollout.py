@@ -541,6 +541,60 @@ def test_a_job_runs_again_with_every_release_and_is_no_change(cluster: FakeClust
     assert rollout.difference(cluster, objects) == ""
 
 
+def accounts(**spec: Any) -> Manifest:
+    pod = {"metadata": {}, "spec": {"restartPolicy": "Never", "containers": [{"name": "step"}]}}
+    return thing("batch/v1", "Job", "accounts", "accounts", spec={"template": pod, **spec})
+
+
+def test_a_job_that_is_done_and_gone_is_waited_for_no_more(cluster: FakeCluster) -> None:
+    quick = accounts(ttlSecondsAfterFinished=1)
+    cluster.apply([web(), quick])
+    cluster.server.ready_after = 20
+    rollout.wait(cluster, [web(), quick])
+    assert cluster.get("job/accounts") is None
+
+
+@pytest.mark.parametrize("illness", ["ImagePullBackOff", "FailedCreate"])
+def test_a_job_that_cannot_begin_ends_the_waiting(cluster: FakeCluster, illness: str) -> None:
+    cluster.server.ill = {"step": illness}
+    cluster.apply([accounts()])
+    assert waited(cluster, accounts()).startswith(("accounts-", "job/accounts: its pods are refused"))
+    assert cluster.now() < 60
+
+
+def test_a_job_that_does_not_end_is_late(cluster: FakeCluster) -> None:
+    cluster.server.step_seconds = 1000
+    cluster.apply([accounts()])
+    assert waited(cluster, accounts()).startswith("job/accounts did not come up within 300 s")
+
+
+def test_a_pod_that_is_going_is_not_blamed(cluster: FakeCluster) -> None:
+    cluster.server.grace = 2 * rollout.READY_WITHIN
+    cluster.server.ill = {"web": "unready"}
+    cluster.apply([web()])
+    cluster.pause(10)
+    (pod,) = cluster.pods()
+    cluster.server.doom(cluster.server.objects["Pod", PROD.namespace, pod])
+    cluster.server.ill, cluster.server.ready_after = {}, 2 * rollout.READY_WITHIN
+    rollout.wait(cluster, [web()])
+
+
+def test_a_workload_that_somebody_scales_does_not_count_as_complete(cluster: FakeCluster) -> None:
+    cluster.apply([web()])
+    cluster.by_hand("deployment/web", {"spec": {"replicas": 0}})
+    cluster.pause(10)
+    assert waited(cluster, web()).startswith("deployment/web was scaled to 0 by hand, and is to have 1")
+
+
+def test_the_replicas_that_no_manifest_names_are_an_autoscaler_s(cluster: FakeCluster) -> None:
+    body = web()
+    del body["spec"]["replicas"]
+    cluster.apply([body])
+    cluster.by_hand("deployment/web", {"spec": {"replicas": 3}})
+    rollout.wait(cluster, [body])
+    assert len(cluster.pods()) == 3
+
+
 def test_what_is_an_administrator_s_is_neither_applied_nor_shown(cluster: FakeCluster) -> None:
     objects = [thing("v1", "ConfigMap", name, name) for name in ("namespace", "credentials", "web")]
     assert rollout.difference(cluster, objects).count("LIVE/") == 1
