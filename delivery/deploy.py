@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from delivery import (
     backup,
     canary,
+    configuration,
     credentials,
+    drift,
     foundation,
     image,
     lease,
@@ -19,7 +21,7 @@ from delivery import (
     rollout,
     sops,
 )
-from delivery.cluster import Cluster
+from delivery.cluster import Cluster, Manifest
 from delivery.release import Release
 from delivery.render import Render, component
 from delivery.shell import ROOT, DeliveryError, say, screen, show
@@ -75,18 +77,16 @@ def deploy(target: Target, render: Render, options: Options) -> None:
         before = release.read(cluster)
         text = changes(cluster, render, before)
         show(screen(text, ROOT / "build" / environment.name / "changes.diff"))
-        replacement.require_room(cluster, replacement.announced(cluster, render))
+        # Before a canary puts the content back.
+        misled = configuration.misled(cluster, render)
+        replacement.require_room(cluster, replacement.announced(cluster, render, misled))
         backup.before_migration(environment, cluster, render, before)
         new = release.record(cluster, render, commit=image.commit(), by=lease.who())
         try:
             if options.canary and release.last_good(before):
                 canary.start(cluster, render)
                 watch(target, render, options.canary, "canary")
-            bring(cluster, render, before)
-            canary.stop(cluster)
-            target.smoke(render)
-            if options.watch:
-                watch(target, render, options.watch)
+            bring(target, render, before, misled, options.watch)
         except lease.TakenError:
             raise
         except DeliveryError as error:
@@ -140,18 +140,61 @@ def _chosen(releases: Sequence[Release], number: int | None) -> Release | None:
 def return_to(target: Target, earlier: Release, releases: Sequence[Release]) -> None:
     """Applies a recorded release, removes what only others had, and verifies it."""
     say(f"returning {target.environment.name} to release {earlier.number}: {earlier.image}")
-    replacement.announced(target.cluster, earlier.render)
+    misled = configuration.misled(target.cluster, earlier.render)
+    replacement.announced(target.cluster, earlier.render, misled)
     canary.stop(target.cluster)
-    bring(target.cluster, earlier.render, releases)
-    target.smoke(earlier.render)
+    bring(target, earlier.render, releases, misled)
 
 
-def bring(cluster: Cluster, render: Render, releases: Iterable[Release]) -> None:
-    """Applies, waits, and then deletes what other releases have and this one has not."""
+def bring(
+    target: Target,
+    render: Render,
+    releases: Sequence[Release],
+    misled: Iterable[Manifest] = (),
+    minutes: float = 0,
+    attempts: int = 2,
+) -> None:
+    """Applies a release, deletes what only others have, and proves it by the smoke tests and a watch.
+
+    Where somebody changes it by hand meanwhile, that proves nothing, whatever came of it: the change
+    is taken back, and all is done again.
+
+    Raises:
+        DeliveryError: it fails, or is changed each time.
+    """
+    cluster, failure = target.cluster, None
     before = rollout.past(cluster)
     replacement.apply(cluster, render.objects)
-    rollout.wait(cluster, render.objects, before=before)
-    cluster.delete(*superfluous(render, list(releases)))
+    try:
+        rollout.wait(cluster, render.objects, before=before)
+        configuration.renew(cluster, render, misled)
+        cluster.delete(f"deployment/{canary.NAME}", *superfluous(render, releases))
+        target.smoke(render)
+        if minutes:
+            watch(target, render, minutes)
+    except lease.TakenError:
+        raise
+    except DeliveryError as error:
+        failure = error
+    if not (edits := _meanwhile(cluster, render, failure)):
+        return
+    if attempts == 1:
+        raise DeliveryError(f"somebody changes it by hand all the time:\n{edits}") from failure
+    say(f"changed by hand meanwhile, and taken back:\n{edits}")
+    misled = configuration.misled(cluster, render)
+    replacement.announced(cluster, render, misled)
+    bring(target, render, releases, misled, minutes, attempts - 1)
+
+
+def _meanwhile(cluster: Cluster, render: Render, failure: DeliveryError | None) -> str:
+    """What somebody has changed by hand since the apply; raises the failure where nobody has, as far as can be seen."""
+    try:
+        edits = "\n".join(drift.found(cluster, render))
+    except DeliveryError as error:
+        raise failure or error from None
+    if failure and not edits:
+        raise failure
+    return edits
 
 
 def superfluous(render: Render, releases: Sequence[Release]) -> list[str]:

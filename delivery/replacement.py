@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from delivery import rollout
+from delivery import managed, rollout
 from delivery.cluster import Cluster, Manifest, RefusedError, going
 from delivery.render import Render
 from delivery.shell import DeliveryError, say
@@ -23,32 +23,44 @@ AWAY, PLACED, GONE = 25, 30, 150
 
 @dataclass(frozen=True)
 class Replacement:
-    """The pods of a StatefulSet that an apply would replace: how many, and their templates before and after."""
+    """The pods of a StatefulSet that a delivery would replace: how many, and their templates before and after.
+
+    Attributes:
+        misled: whether one of them may have read a ConfigMap that was changed by hand.
+    """
 
     name: str
     replicas: int
     before: Manifest
     after: Manifest
+    misled: bool = False
 
     @property
-    def fields(self) -> list[str]:
-        """The paths of what changes; none where no pod is touched."""
-        return [*_changed(self.before, self.after, "spec.template")]
+    def reason(self) -> str:
+        """What changes about them, in words; empty where no pod is touched."""
+        first, *more = [*_changed(self.before, self.after, "spec.template")] or [""]
+        if not first:
+            return "a ConfigMap that it reads was changed by hand" if self.misled else ""
+        return f"{first} and {len(more)} more changed" if more else f"{first} changed"
 
 
-def announced(cluster: Cluster, render: Render) -> list[Replacement]:
-    """Says what an apply would replace, with what changes about it, and returns it."""
-    found = []
+def announced(cluster: Cluster, render: Render, misled: Iterable[Manifest] = ()) -> list[Replacement]:
+    """Says what a delivery would replace, with what changes about it, and returns it.
+
+    What somebody has added goes too; of the `misled` pods (configuration.py) those of StatefulSets do.
+    """
+    found, misled = [], [*misled]
+    there = {rollout.name(body): body for body in managed.live(cluster, render.kind("StatefulSet"))}
+    managed.own(cluster, there.values())
     for body in render.kind("StatefulSet"):
-        if there := cluster.get(rollout.name(body)):
+        if before := there.get(rollout.name(body)):
             after = cluster.preview(body)["spec"]
-            templates = there["spec"]["template"], after["template"]
-            found.append(Replacement(rollout.name(body), after["replicas"], *templates))
-    found = [replaced for replaced in found if replaced.fields]
+            templates = before["spec"]["template"], after["template"]
+            own = rollout.owned(misled, "Pod", {before["metadata"]["uid"]})
+            found.append(Replacement(rollout.name(body), after["replicas"], *templates, bool(own)))
+    found = [replaced for replaced in found if replaced.reason]
     for replaced in found:
-        first, *rest = replaced.fields
-        why = f"{first} and {len(rest)} more" if rest else first
-        say(f"this restarts {replaced.name}, for about {AWAY} s without it: {why} changed")
+        say(f"this restarts {replaced.name}, for about {AWAY} s without it: {replaced.reason}")
     return found
 
 

@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from delivery import backup, database, job, lease, release, rollout, rotation
+from delivery import backup, configuration, database, job, lease, release, rollout, rotation
 from delivery.cluster import Cluster
 from delivery.database import State
 from delivery.release import Release
@@ -194,9 +194,10 @@ def _stop(plan: Plan) -> None:
         for body in render.objects
         if body["kind"] not in ("Deployment", "Job") and body["metadata"]["name"] != "generation"
     ]
-    before = rollout.past(cluster)
+    before, misled = rollout.past(cluster), configuration.misled(cluster, render)
     rollout.apply(cluster, rest)
     rollout.wait(cluster, rest, before=before)
+    configuration.renew(cluster, render, misled)
     if render.find("Job", "accounts"):
         rotation.accounts(cluster, render, "--wait=300")
 

@@ -397,7 +397,7 @@ def test_a_delivery_whose_lease_has_gone_changes_nothing_more(stage: Stage, shar
     states: list[dict[Key, Manifest]] = []
 
     def given_away(cluster: FakeCluster, operation: str, name: str) -> None:
-        if not states and operation in ("get", "list") and cluster.faults.calls > calls + at:
+        if not states and operation in ("difference", "get", "list") and cluster.faults.calls > calls + at:
             cluster.by_hand("lease/delivery", {"spec": {"holderIdentity": "delivery by ana"}})
             cluster.server.repeated[0].at = cluster.now()
             cluster.server.advance(1)

@@ -13,8 +13,9 @@ from delivery.cluster import ConflictError, Manifest
 from delivery.deploy import Options, ReleaseError, deploy, rollback
 from delivery.render import Render
 from delivery.rotation import rotate
+from policy_tests.environment import Environment
 from tests.delivery.fake import FakeCluster, nothing
-from tests.delivery.small import PART_OF, Stage, render
+from tests.delivery.small import PART_OF, Stage, heard, render
 
 VARIABLE = {"name": "BAD", "value": "1"}
 SIDE = {"name": "side", "image": "side:1"}
@@ -46,7 +47,7 @@ EDITS: dict[str, tuple[str, Manifest]] = {
 
 
 def content(cluster: FakeCluster) -> dict[str, Manifest]:
-    """What there is but Jobs, pods and records, without what the cluster itself writes."""
+    """What there is but Jobs, pods, records and restarts, without what the cluster itself writes."""
     found = {}
     for (kind, _, name), there in cluster.server.objects.items():
         if kind in ("Event", "Job", "Lease", "Pod", "ReplicaSet") or name.startswith("release-"):
@@ -54,8 +55,17 @@ def content(cluster: FakeCluster) -> dict[str, Manifest]:
         metadata = {part: dict(there["metadata"].get(part, {})) for part in ("labels", "annotations")}
         metadata["annotations"].pop("deployment.kubernetes.io/revision", None)
         parts = {part: value for part, value in there.items() if part not in ("status", "metadata")}
+        if "template" in parts.get("spec", {}):
+            parts["spec"] = {**parts["spec"], "template": unrestarted(parts["spec"]["template"])}
         found[f"{kind}/{name}"] = {**parts, "metadata": metadata}
     return found
+
+
+def unrestarted(template: Manifest) -> Manifest:
+    metadata = {part: value for part, value in template["metadata"].items() if part != "annotations"}
+    notes = dict(template["metadata"].get("annotations", {}))
+    notes.pop("kubectl.kubernetes.io/restartedAt", None)
+    return {**template, "metadata": {**metadata, **({"annotations": notes} if notes else {})}}
 
 
 def edited(stage: Stage) -> list[str]:
@@ -107,6 +117,134 @@ def test_pods_change_once_when_a_hand_edit_is_taken_back(stage: Stage) -> None:
     stage.deploy("2")
     sets = [body for body in stage.cluster.list("ReplicaSet") if body["metadata"]["name"].startswith("web-")]
     assert len(sets) == 3
+
+
+APPLICATION = "app.kubernetes.io/component in (web,worker)"
+OTHER = {"data": {"VERSION": "by hand"}}
+
+
+def edit_what_pods_read(stage: Stage) -> tuple[str, ...]:
+    """Somebody changes a ConfigMap and deletes the pods, whose successors read it."""
+    stage.cluster.by_hand("configmap/app-config-1", OTHER)
+    for pod in stage.cluster.pods(APPLICATION):
+        stage.cluster.remove_by_hand(f"pod/{pod}")
+    stage.cluster.pause(30)
+    return stage.cluster.pods(APPLICATION)
+
+
+@pytest.mark.parametrize(
+    "line", [("rollback", "prod", "--to", "1"), (), ("--canary",)], ids=["rollback", "deploy", "canary"]
+)
+def test_pods_that_read_a_configuration_by_hand_go_with_it(
+    stage: Stage, line: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = content(stage.cluster)
+    pods = edit_what_pods_read(stage)
+    if line[:1] == ("rollback",):
+        stage.type_in(*line)
+    else:
+        stage.deploy("1", canary=len(line))
+    assert set(pods).isdisjoint(stage.cluster.pods())
+    assert content(stage.cluster) == before
+    lines = [line for line in heard(capsys) if line.startswith("restarting")]
+    names = ("deployment/web", "deployment/worker")
+    assert lines == [f"restarting {name}, which may have read a ConfigMap that was changed by hand" for name in names]
+
+
+def test_pods_that_read_a_configuration_by_hand_are_not_what_a_return_leaves(stage: Stage) -> None:
+    pods = edit_what_pods_read(stage)
+    stage.cluster.server.ill = {render("2").image: "ImagePullBackOff"}
+    with pytest.raises(ReleaseError, match="release 1 runs again"):
+        stage.deploy("2")
+    assert set(pods).isdisjoint(stage.cluster.pods())
+
+
+def test_a_release_with_its_own_configuration_changes_pods_once(stage: Stage) -> None:
+    edit_what_pods_read(stage)
+    stage.deploy("2")
+    sets = [body for body in stage.cluster.list("ReplicaSet") if body["metadata"]["name"].startswith("web-")]
+    assert len(sets) == 2
+
+
+def test_a_database_that_may_have_read_a_configuration_by_hand_is_announced_and_restarted(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    objects = copy.deepcopy(render("2").objects)
+    (database,) = (there for there in objects if there["kind"] == "StatefulSet")
+    volume = {"name": "config", "projected": {"sources": [{"configMap": {"name": "app-config-2"}}]}}
+    database["spec"]["template"]["spec"]["volumes"] = [volume]
+    wanted = Render.of(objects)
+    deploy(stage.target, wanted, Options())
+    before = stage.cluster.get("pod/mysql-0") or {}
+    stage.cluster.by_hand("configmap/app-config-2", OTHER)
+    heard(capsys)
+    deploy(stage.target, wanted, Options())
+    after = stage.cluster.get("pod/mysql-0") or {}
+    assert before["metadata"]["uid"] != after["metadata"]["uid"]
+    why = "a ConfigMap that it reads was changed by hand"
+    assert heard(capsys)[0] == f"this restarts statefulset/mysql, for about 25 s without it: {why}"
+
+
+def test_a_rollback_says_that_it_restarts_a_database_that_somebody_has_changed(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.cluster.by_hand("statefulset/mysql", {"spec": {"template": {"spec": {"nodeSelector": {"a": "b"}}}}})
+    stage.cluster.pause(30)
+    heard(capsys)
+    stage.type_in("rollback", "prod", "--to", "1")
+    why = "spec.template.spec.nodeSelector changed"
+    assert f"this restarts statefulset/mysql, for about 25 s without it: {why}" in heard(capsys)
+
+
+MEANWHILE: dict[str, tuple[str, Manifest]] = {
+    "configmap/app-config-2: data.VERSION, by hand": ("configmap/app-config-2", OTHER),
+    "deployment/web: spec.minReadySeconds, by hand": ("deployment/web", {"spec": {"minReadySeconds": 600}}),
+    "deployment/worker: spec.replicas, by hand": ("deployment/worker", {"spec": {"replicas": 0}}),
+    "service/web: metadata.annotations.note, by hand": ("service/web", {"metadata": {"annotations": {"note": "x"}}}),
+}
+
+
+@pytest.mark.parametrize("moment", ["apply", "smoke"])
+@pytest.mark.parametrize(("line", "edit"), MEANWHILE.items(), ids=MEANWHILE)
+def test_what_somebody_changes_during_a_delivery_is_named_and_taken_back(
+    stage: Stage, line: str, edit: tuple[str, Manifest], moment: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def applied(cluster: FakeCluster, operation: str, name: str) -> None:
+        if (operation, name) == ("apply", "ingress/web"):
+            cluster.faults.after = nothing
+            cluster.by_hand(*edit)
+
+    def smoke(environment: Environment, wanted: Render) -> None:
+        if not stage.proofs.smoked[1:]:
+            stage.cluster.by_hand(*edit)
+        proven(environment, wanted)
+
+    proven = stage.proofs.smoke
+    with pytest.MonkeyPatch.context() as there:
+        if moment == "smoke":
+            there.setattr(stage.proofs, "smoke", smoke)
+        else:
+            stage.cluster.faults.after = applied
+        stage.deploy("2")
+    assert f"delivery: changed by hand meanwhile, and taken back:\n{line}\n" in capsys.readouterr().err
+    assert list(drift.found(stage.cluster, render("2"))) == []
+    assert stage.serving == {"2"}
+
+
+def test_a_delivery_that_somebody_changes_again_goes_back(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def smoke(environment: Environment, wanted: Render) -> None:
+        if wanted == render("2"):
+            note = {"metadata": {"annotations": {"note": str(len(stage.proofs.smoked))}}}
+            stage.cluster.by_hand("service/web", note)
+        proven(environment, wanted)
+
+    proven = stage.proofs.smoke
+    monkeypatch.setattr(stage.proofs, "smoke", smoke)
+    with pytest.raises(ReleaseError, match="release 2 failed, and release 1 runs again") as error:
+        stage.deploy("2")
+    edit = "service/web: metadata.annotations.note, by hand"
+    assert str(error.value.__cause__) == f"somebody changes it by hand all the time:\n{edit}"
+    assert edited(stage) == []
 
 
 def test_what_somebody_else_names_too_goes_with_the_release_that_drops_it(stage: Stage) -> None:

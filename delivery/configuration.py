@@ -1,0 +1,57 @@
+"""ConfigMaps that somebody has changed by hand, and the pods that may go on with what they read of them.
+
+A pod reads its environment once, and most programs their files: putting the content back reaches
+neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from delivery import rollout
+from delivery.cluster import Cluster, Manifest, name
+from delivery.render import Render
+from delivery.shell import say
+
+# The fields of a pod that name a ConfigMap.
+REFERENCES = ("configMap", "configMapKeyRef", "configMapRef")
+
+
+def differs(there: Manifest, wanted: Manifest) -> bool:
+    """Whether two ConfigMaps have other content."""
+    return any((there.get(part) or {}) != (wanted.get(part) or {}) for part in ("data", "binaryData"))
+
+
+def misled(cluster: Cluster, render: Render) -> list[Manifest]:
+    """The pods that name a ConfigMap of the render whose content is another now."""
+    there = {name(body): body for body in cluster.list("ConfigMap")}
+    wanted = [body for body in render.kind("ConfigMap") if name(body) in there]
+    changed = {body["metadata"]["name"] for body in wanted if differs(there[name(body)], body)}
+    return [pod for pod in cluster.list("Pod") if changed.intersection(_named(pod["spec"]))] if changed else []
+
+
+def renew(cluster: Cluster, render: Render, pods: Iterable[Manifest]) -> None:
+    """Restarts each workload that still has one of these pods, the StatefulSets first, and waits for it."""
+    if not (uids := {pod["metadata"]["uid"] for pod in pods}):
+        return
+    wanted = {name(body): body["kind"] for body in render.kind(*rollout.WORKLOADS)}
+    kinds = [kind for kind in rollout.WORKLOADS if kind in wanted.values()]
+    items = cluster.list(*kinds, "ReplicaSet", "Pod")
+    moment = datetime.now(UTC).isoformat(timespec="seconds")
+    for body in items:
+        if name(body) in wanted and uids & {pod["metadata"]["uid"] for pod in rollout.newest_pods(body, items)}:
+            say(f"restarting {name(body)}, which may have read a ConfigMap that was changed by hand")
+            rollout.restart(cluster, name(body), moment)
+            rollout.wait(cluster, [body])
+
+
+def _named(value: Any) -> Iterator[str]:
+    """The ConfigMaps that a part of a pod names."""
+    if isinstance(value, dict):
+        found = (value[field] for field in REFERENCES if isinstance(value.get(field), dict))
+        yield from (reference["name"] for reference in found if "name" in reference)
+    if isinstance(value, dict | list):
+        for inside in value.values() if isinstance(value, dict) else value:
+            yield from _named(inside)
