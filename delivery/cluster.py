@@ -23,7 +23,10 @@ class MissingError(DeliveryError):
 
 
 class RefusedError(DeliveryError):
-    """The API server will not: these credentials lack the right, or the object is not valid."""
+    """The API server will not: these credentials lack the right, or the object is not valid.
+
+    Where a field cannot be changed, the text has a line to type after which it can (fixed.py).
+    """
 
 
 class UnavailableError(DeliveryError):

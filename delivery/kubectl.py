@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from delivery.cluster import ConflictError, Manifest, MissingError, RefusedError, UnavailableError
+from delivery.fixed import refused
 from delivery.shell import DeadlineError, DeliveryError, program, run, say
 
 # What kubectl says when the API server could not answer, rather than would not; or its etcd, the
@@ -205,4 +206,7 @@ class Kubectl:
         return self._kubectl("-n", self.namespace, *arguments, **options)
 
     def _kubectl(self, *arguments: str, **options: Any) -> str:
-        return kubectl(*arguments, timeout=self.timeout, patience=self.patience, **options)
+        try:
+            return kubectl(*arguments, timeout=self.timeout, patience=self.patience, **options)
+        except RefusedError as error:
+            raise refused(error, self.namespace) from None

@@ -67,16 +67,25 @@ def delivered(body: Manifest) -> bool:
 def apply(cluster: Cluster, objects: Iterable[Manifest]) -> None:
     """Applies what a delivery may, and takes back what somebody has added to it.
 
-    A Job runs again, as it cannot be changed.
+    A Job runs again, as it cannot be changed; nor can a ConfigMap that somebody has made immutable.
     """
     wanted = _stated(cluster, objects)
     there = managed.live(cluster, wanted)
     jobs = [name(body) for body in wanted if body["kind"] == "Job"]
     # What is applied to an object that somebody is deleting goes with it.
     ending = [name(body) for body in there if going(body) and body["kind"] in PRUNED]
-    cluster.delete(*jobs, *ending)
-    managed.own(cluster, (body for body in there if name(body) not in ending))
+    anew = [*jobs, *ending, *_frozen(there, wanted)]
+    cluster.delete(*anew)
+    managed.own(cluster, (body for body in there if name(body) not in anew))
     cluster.apply(wanted)
+
+
+def _frozen(there: Iterable[Manifest], wanted: Iterable[Manifest]) -> list[str]:
+    """The ConfigMaps that have to be made anew: they are immutable, and not as they are to be."""
+    stated = {name(body): body for body in wanted if body["kind"] == "ConfigMap"}
+    immutable = [body for body in there if name(body) in stated and body.get("immutable")]
+    parts = ("binaryData", "data", "immutable")
+    return [name(body) for body in immutable if any(body.get(part) != stated[name(body)].get(part) for part in parts)]
 
 
 def difference(cluster: Cluster, objects: Iterable[Manifest]) -> str:
@@ -84,7 +93,11 @@ def difference(cluster: Cluster, objects: Iterable[Manifest]) -> str:
 
     What somebody has added is in it once `delivery` owns it (managed.own).
     """
-    return cluster.difference(body for body in _stated(cluster, objects) if body["kind"] != "Job")
+    wanted = [body for body in _stated(cluster, objects) if body["kind"] != "Job"]
+    maps = [body for body in wanted if body["kind"] == "ConfigMap"]
+    anew = _frozen(managed.live(cluster, maps), maps)
+    text = cluster.difference(body for body in wanted if name(body) not in anew)
+    return text + "".join(f"{label} is immutable, and is made anew\n" for label in anew)
 
 
 def _stated(cluster: Cluster, objects: Iterable[Manifest]) -> list[Manifest]:

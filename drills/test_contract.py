@@ -96,7 +96,7 @@ def place(space: Real) -> Iterator[Real]:
     yield space
     # One that every namespace has would be made anew.
     but = "--field-selector=metadata.name!=kube-root-ca.crt"
-    kinds = "resourcequotas,ingresses,daemonsets,deployments,statefulsets,jobs,secrets,configmaps"
+    kinds = "resourcequotas,ingresses,services,daemonsets,deployments,statefulsets,jobs,secrets,configmaps"
     kubectl("-n", space.cluster.namespace, "delete", kinds, but, "--cascade=foreground")
 
 

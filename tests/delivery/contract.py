@@ -182,6 +182,37 @@ CHANGES: dict[str, tuple[Question, bool, list[str]]] = {
 }
 
 
+def another(place: Place) -> Manifest:
+    """The Deployment of other pods."""
+    body = workload(place, replicas=0)
+    body["spec"]["selector"]["matchLabels"] = body["spec"]["template"]["metadata"]["labels"] = {"app": "another"}
+    return body
+
+
+def service(place: Place, **spec: Any) -> Manifest:
+    body = configuration(place, kind="Service", spec={"selector": {"app": "x"}, "ports": [{"port": 80}], **spec})
+    return {key: value for key, value in body.items() if key != "data"}
+
+
+# By kind: an object, what it cannot become, and what is typed then.
+FIXED: dict[str, tuple[Callable[[Place], Manifest], Callable[[Place], Manifest], str]] = {
+    "Deployment": (
+        lambda place: workload(place, replicas=0),
+        another,
+        "delete deployment/deployment",
+    ),
+    "StatefulSet": (
+        lambda place: workload(place, "StatefulSet", replicas=0, serviceName="one"),
+        lambda place: workload(place, "StatefulSet", replicas=0, serviceName="two"),
+        "delete statefulset/statefulset --cascade=orphan",
+    ),
+    "Service": (service, lambda place: service(place, clusterIP="None"), "delete service/one"),
+    "Secret": (
+        lambda place: configuration(place, kind="Secret", data={"a": "b2xk"}, immutable=True),
+        lambda place: configuration(place, kind="Secret", data={"a": "bmV3"}, immutable=True),
+        "get secret/one -o yaml | sed '/^immutable:/d' | kubectl replace --force -f -",
+    ),
+}
 MISSING = {"secretKeyRef": {"name": "none", "key": "none"}}
 FAILING: Manifest = {"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 600}
 CRASHING = ["sh", "-c", "exit 1"]
@@ -360,6 +391,17 @@ class Contract:
             else:
                 getattr(place.cluster, method)([changed])
         assert there(place.cluster.get("configmap/one"))["metadata"]["labels"] == {"phase": "good"}
+
+    @pytest.mark.parametrize("method", ["apply", "difference", "preview"])
+    @pytest.mark.parametrize("kind", FIXED)
+    def test_what_cannot_be_changed_is_refused_with_the_line_to_type(
+        self, place: Place, kind: str, method: str
+    ) -> None:
+        before, after, line = FIXED[kind]
+        place.cluster.apply([before(place)])
+        with pytest.raises(RefusedError) as refusal:
+            getattr(place.cluster, method)(after(place) if method == "preview" else [after(place)])
+        assert f"\n`kubectl -n {place.cluster.namespace} {line}`, then the same command again" in str(refusal.value)
 
     def test_the_template_of_a_job_is_not_changed(self, place: Place) -> None:
         place.cluster.apply([job(place, "true")])

@@ -14,6 +14,7 @@ from typing import TypeVar
 import yaml
 
 from delivery.cluster import ConflictError, Manifest, MissingError, RefusedError, UnavailableError
+from delivery.fixed import refused
 from delivery.shell import DeliveryError
 from tests.delivery import controllers
 from tests.delivery.objects import (
@@ -317,6 +318,8 @@ class FakeCluster:
             check()
             try:
                 return question()
+            except RefusedError as error:
+                raise refused(error, self.namespace) from None
             except LostError as error:
                 if self.server.clock > deadline:
                     raise UnavailableError(str(error)) from None

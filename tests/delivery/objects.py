@@ -146,9 +146,13 @@ def refusal(before: Manifest | None, after: Manifest) -> str:
     if before.get("immutable"):
         for field in ("data", "binaryData", "immutable"):
             if before.get(field) != after.get(field):
-                return f"{field}: field is immutable when `immutable` is set"
+                return f"{field}: Forbidden: field is immutable when `immutable` is set"
+    if kind == "Service" and spec.get("clusterIP") == "None" != before["spec"].get("clusterIP"):
+        return 'spec.clusterIPs[0]: Invalid value: ["None"]: may not change once set'
     for field in FROZEN.get(kind, ()):
         if before["spec"].get(field) != spec.get(field):
+            if kind == "StatefulSet":
+                return "spec: Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden"
             return f"spec.{field}: field is immutable"
     return ""
 

@@ -13,6 +13,7 @@ from delivery.cluster import ConflictError, Manifest
 from delivery.deploy import Options, ReleaseError, deploy, rollback
 from delivery.render import Render
 from delivery.rotation import rotate
+from delivery.shell import DeliveryError
 from policy_tests.environment import Environment
 from tests.delivery.fake import FakeCluster, nothing
 from tests.delivery.small import PART_OF, Stage, heard, render
@@ -194,6 +195,50 @@ def test_a_rollback_says_that_it_restarts_a_database_that_somebody_has_changed(
     stage.type_in("rollback", "prod", "--to", "1")
     why = "spec.template.spec.nodeSelector changed"
     assert f"this restarts statefulset/mysql, for about 25 s without it: {why}" in heard(capsys)
+
+
+@pytest.mark.parametrize("how", ["deploy", "rollback"])
+@pytest.mark.parametrize("change", [{}, OTHER], ids=["as it was", "changed"])
+def test_a_configuration_that_somebody_has_made_immutable_is_made_anew(
+    stage: Stage, change: Manifest, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, configmap = content(stage.cluster), "configmap/app-config-1"
+    stage.cluster.by_hand(configmap, {**change, "immutable": True})
+    assert f"{configmap}: immutable, by hand" in edited(stage)
+    capsys.readouterr()
+    if how == "deploy":
+        stage.deploy("1")
+        assert capsys.readouterr().out.strip() == f"{configmap} is immutable, and is made anew"
+    else:
+        stage.type_in("rollback", "prod", "--to", "1")
+    assert content(stage.cluster) == before
+    assert edited(stage) == []
+
+
+def test_an_immutable_configuration_of_a_release_stays(stage: Stage) -> None:
+    fixed = {**(render("2").find("ConfigMap", "app-config-2") or {}), "immutable": True}
+    objects = [fixed if rollout.name(there) == rollout.name(fixed) else there for there in render("2").objects]
+    deploy(stage.target, Render.of(objects), Options())
+    before = stage.cluster.get("configmap/app-config-2")
+    deploy(stage.target, Render.of(objects), Options())
+    assert stage.cluster.get("configmap/app-config-2") == before
+
+
+def test_a_workload_of_other_pods_is_named_with_the_line_that_makes_it_anew(stage: Stage) -> None:
+    before = content(stage.cluster)
+    worker = stage.cluster.get("deployment/worker") or {}
+    labels = {"app": "worker"}
+    worker["spec"]["selector"]["matchLabels"] = worker["spec"]["template"]["metadata"]["labels"] = labels
+    stage.cluster.remove_by_hand("deployment/worker")
+    stage.cluster.create(worker)
+    line = "`kubectl -n school-scheduler-prod delete deployment/worker`, then the same command again"
+    with pytest.raises(DeliveryError, match=line):
+        stage.deploy("1")
+    with pytest.raises(DeliveryError, match=line):
+        stage.type_in("rollback", "prod", "--to", "1")
+    stage.cluster.remove_by_hand("deployment/worker")
+    stage.deploy("1")
+    assert content(stage.cluster) == before
 
 
 MEANWHILE: dict[str, tuple[str, Manifest]] = {

@@ -1,0 +1,32 @@
+"""Fields that an API server does not let anybody change, and the line that has their object made anew."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from delivery.cluster import RefusedError
+
+# What it says of such a field, of objects that hold no data.
+REFUSAL = re.compile(
+    r'(?P<kind>\w+)[\w.]* "(?P<name>[^"]+)" is invalid: .*'
+    "(cannot change roleRef|field is immutable|may not change once set|updates to statefulset spec)"
+)
+# The pods of a StatefulSet go on, and become the next one's; a Secret's values are nowhere else.
+LINES = {
+    "PersistentVolumeClaim": "",
+    "Secret": "get secret/{name} -o yaml | sed '/^immutable:/d' | kubectl replace --force -f -",
+    "StatefulSet": "delete statefulset/{name} --cascade=orphan",
+}
+LINE = "delete {kind}/{name}"
+
+
+def refused(error: RefusedError, namespace: str) -> RefusedError:
+    """The error with a line to type for each object of which a field cannot be changed."""
+    return RefusedError("\n".join([str(error), *_remedies(str(error), namespace)]))
+
+
+def _remedies(text: str, namespace: str) -> Iterator[str]:
+    for found in REFUSAL.finditer(text):
+        if line := LINES.get(found["kind"], LINE).format(kind=found["kind"].lower(), name=found["name"]):
+            yield f"`kubectl -n {namespace} {line}`, then the same command again"
