@@ -253,7 +253,8 @@ def main() -> int:
             show(str(registry.promote(options.image, options.tag)))
         else:
             run(options, target_of(options))
-    except (DeliveryError, ManifestError) as error:
+    # Of this machine: a full disk, or a folder that is not ours.
+    except (DeliveryError, ManifestError, OSError) as error:
         say(str(error))
         return 1
     except KeyboardInterrupt:

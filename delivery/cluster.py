@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -41,6 +41,16 @@ def name(body: Manifest) -> str:
 def going(body: Manifest) -> bool:
     """Whether somebody is deleting an object that is still there."""
     return "deletionTimestamp" in body["metadata"]
+
+
+def lasting(cluster: Cluster, names: Iterable[str]) -> Iterator[str]:
+    """Which of some objects are being deleted and still there, what keeps each, and how it is let go."""
+    for label in names:
+        if (body := cluster.get(label)) and going(body):
+            keepers = ", ".join(body["metadata"].get("finalizers", [])) or "what it owns"
+            patch = f"kubectl -n {cluster.namespace} patch {label} --type=merge"
+            line = f'`{patch} --patch=\'{{"metadata":{{"finalizers":null}}}}\'`'
+            yield f"{label} is being deleted and waits for {keepers}; {line} lets it go without"
 
 
 class Cluster(Protocol):
@@ -103,7 +113,10 @@ class Cluster(Protocol):
         """
 
     def delete(self, *names: str) -> None:
-        """Deletes what is there of some objects, and waits until it has gone, the pods that it owns first."""
+        """Deletes what is there of some objects, and waits until it has gone, the pods that it owns first.
+
+        What is not gone in time is named in the UnavailableError, with what keeps it.
+        """
 
     def exec(self, pod: str, container: str, *command: str) -> str:
         """What a command in a container prints; DeliveryError with its last words where it fails."""

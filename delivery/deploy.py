@@ -23,7 +23,7 @@ from delivery import (
 )
 from delivery.cluster import Cluster, Manifest
 from delivery.release import Release
-from delivery.render import Render, component
+from delivery.render import COMPONENT, Render, component
 from delivery.shell import ROOT, DeliveryError, say, screen, show
 from delivery.target import Target
 from policy_tests.environment import Environment
@@ -95,8 +95,11 @@ def deploy(target: Target, render: Render, options: Options) -> None:
             failed = f"release {new.number} failed, and {_return(target, new)}"
             raise ReleaseError(failed, noticed, cluster.now()) from error
         release.mark(cluster, new, "good")
-        cluster.delete(*forgotten(release.read(cluster)))
         say(f"release {new.number} of {environment.name} is good: {render.image}")
+        try:
+            cluster.delete(*forgotten(release.read(cluster)))
+        except DeliveryError as error:
+            say(f"the next delivery deletes what the oldest releases have left: {error}")
 
 
 def changes(cluster: Cluster, render: Render, before: Sequence[Release]) -> str:
@@ -111,7 +114,8 @@ def rollback(target: Target, number: int | None, options: Options) -> None:
     """Goes back to release `number`, or to the last good one before the newest.
 
     Raises:
-        DeliveryError: there is none, and nothing was changed; or it does not run either.
+        DeliveryError: there is none, and nothing was changed; or it does not run either, with what
+            does and what is typed then.
     """
     name, cluster = target.environment.name, target.cluster
     with lease.held(cluster, options.wait) as cluster:
@@ -122,7 +126,12 @@ def rollback(target: Target, number: int | None, options: Options) -> None:
             what = f"no release {number}" if number else "no good release before the newest"
             raise DeliveryError(f"{name} has {what}; nothing was changed")
         backup.refuse_partial(target.environment, cluster)
-        return_to(target, earlier, releases)
+        try:
+            return_to(target, earlier, releases)
+        except lease.TakenError:
+            raise
+        except DeliveryError as error:
+            raise DeliveryError(f"{error}\n{_left(target, earlier)}") from error
         for newer in releases:
             if newer.number > earlier.number and newer.phase != "failed":
                 release.mark(cluster, newer, "failed")
@@ -249,7 +258,7 @@ def watch(target: Target, render: Render, minutes: float, track: str | None = No
 
 def _return(target: Target, failed: Release) -> str:
     """Returns to the last good release after one that failed; what came of it, in words."""
-    which = ""
+    which, earlier = "", None
     try:
         _note_failure(target.cluster, failed)
         releases = release.read(target.cluster)
@@ -259,9 +268,23 @@ def _return(target: Target, failed: Release) -> str:
             return "there is no good release to return to: it is left as it is"
         which = f" to release {earlier.number}"
         return_to(target, earlier, releases)
-    except DeliveryError as error:
+    except lease.TakenError as error:
         return f"so did the return{which}: {error}"
+    except DeliveryError as error:
+        return f"so did the return{which}: {error}\n{_left(target, earlier)}"
     return f"release {earlier.number} runs again"
+
+
+def _left(target: Target, earlier: Release | None) -> str:
+    """What serves after a way back that failed, and what is typed then."""
+    try:
+        pods = target.cluster.patient(0, timeout=20).list("Pod", selector=f"{COMPONENT}=web")
+        images = {pod["spec"]["containers"][0]["image"] for pod in pods if rollout.ready(pod)}
+        serving = f"what serves is {' and '.join(sorted(images)) or 'nothing'}"
+    except DeliveryError:
+        serving = "what serves cannot be seen"
+    to = f" OPTIONS='--to {earlier.number}'" if earlier else ""
+    return f"{serving}; `make rollback ENV={target.environment.name}{to}` tries again"
 
 
 def _note_failure(cluster: Cluster, failed: Release) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from delivery.cluster import ConflictError, Manifest, MissingError, RefusedError, UnavailableError
+from delivery.cluster import ConflictError, Manifest, MissingError, RefusedError, UnavailableError, lasting
 from delivery.fixed import refused
 from delivery.shell import DeadlineError, DeliveryError, program, run, say
 
@@ -153,8 +153,11 @@ class Kubectl:
         self._ask("patch", name, *options, stdin=json.dumps(change), check=self.check)
 
     def delete(self, *names: str) -> None:
-        if names:
-            self._ask("delete", "--ignore-not-found", "--cascade=foreground", *names, check=self.check)
+        try:
+            if names:
+                self._ask("delete", "--ignore-not-found", "--cascade=foreground", *names, check=self.check)
+        except UnavailableError as error:
+            raise UnavailableError("\n".join([str(error), *lasting(self.patient(0), names)])) from None
 
     def exec(self, pod: str, container: str, *command: str) -> str:
         return self._ask("exec", pod, "-c", container, "--", *command, check=self.check)

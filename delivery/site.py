@@ -50,13 +50,20 @@ def connect(cluster: Cluster, render: Render, address: str | None = None, *, aut
     if render.tls_hosts and authority:
         trusted = credentials.read(cluster, "web-tls").get("ca.crt")
         if trusted:
-            # requests reads it at every new connection, so it stays as long as the process.
-            bundle = Path(tempfile.mkdtemp(prefix="school-scheduler-"), "ca.crt")
-            bundle.write_text(trusted)
-            session.verify = str(bundle)
+            session.verify = _kept(trusted)
     if address:
         # A proxy in the environment would carry the request away from that address.
         session.trust_env = False
         for scheme in ("http", "https"):
             session.mount(f"{scheme}://{host}", IngressAdapter(address, host))
     return Site(url_of(ingress), session)
+
+
+def _kept(trusted: str) -> str:
+    """A file of certificates; requests reads it at every new connection, so it stays as long as the process."""
+    try:
+        bundle = Path(tempfile.mkdtemp(prefix="school-scheduler-"), "ca.crt")
+        bundle.write_text(trusted)
+    except OSError as error:
+        raise DeliveryError(f"the site's certificate cannot be kept: {error}") from None
+    return str(bundle)

@@ -37,16 +37,24 @@ class Suites:
 
 
 def _pytest(suite: str, environment: Environment, render: Render, *options: str, why: str) -> None:
-    """Runs a suite; what it prints is at most a screen of it, and whole in build/ENV."""
+    """Runs a suite; what it prints is at most a screen of it, and whole in build/ENV.
+
+    Raises:
+        DeliveryError: it fails, or this machine cannot run it.
+    """
     folder = ROOT / "build" / environment.name
-    folder.mkdir(parents=True, exist_ok=True)
     file, report = folder / "proven.yaml", folder / f"{suite}.txt"
-    file.write_text(render.text)
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "--color=no", "-p", "no:cacheprovider", suite]
     options = (f"--env={environment.name}", f"--manifests={file}", *options)
     say(f"running {suite}")
-    with report.open("w") as written:
-        done = subprocess.run([*command, *options], cwd=ROOT, check=False, stdout=written, stderr=subprocess.STDOUT)
-    show(screen(report.read_text(), report))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(render.text)
+        with report.open("w") as written:
+            done = subprocess.run([*command, *options], cwd=ROOT, check=False, stdout=written, stderr=subprocess.STDOUT)
+        shown = report.read_text()
+    except OSError as error:
+        raise DeliveryError(f"{suite} cannot be run: {error}; it writes into {folder}") from None
+    show(screen(shown, report))
     if done.returncode:
         raise DeliveryError(why)

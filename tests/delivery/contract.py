@@ -556,6 +556,14 @@ class Contract:
         assert place.cluster.get("configmap/one") is None
         place.cluster.delete()
 
+    def test_what_is_kept_from_going_is_named_with_what_keeps_it(self, place: Place) -> None:
+        place.cluster.create(configuration(place, metadata={"finalizers": ["example.com/keep"]}))
+        words = r"configmap/one is being deleted and waits for .*example\.com/keep"
+        with pytest.raises(UnavailableError, match=words):
+            place.cluster.patient(0, timeout=5).delete("configmap/none", "configmap/one")
+        place.cluster.patch("configmap/one", {"metadata": {"finalizers": None}})
+        until(place.cluster, lambda: place.cluster.get("configmap/one") is None)
+
     def test_a_deployment_brings_pods_and_they_are_gone_when_it_is(self, place: Place) -> None:
         cluster = place.cluster
         cluster.apply([workload(place)])

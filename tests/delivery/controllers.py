@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable
 
-from delivery.cluster import Manifest
+from delivery.cluster import Manifest, going
 from tests.delivery import kubelet
 from tests.delivery.server import TEMPLATE, Life, Server, Work
 
@@ -31,10 +31,10 @@ def run(server: Server) -> None:
     reap(server)
     for kind, control in CONTROLLERS.items():
         for body in server.of(kind):
-            if "deletionTimestamp" not in body["metadata"]:
+            if not going(body):
                 control(server, body)
     for pod in server.of("Pod"):
-        if "deletionTimestamp" not in pod["metadata"]:
+        if not going(pod):
             kubelet.live(server, pod)
 
 
@@ -55,12 +55,12 @@ def reap(server: Server) -> None:
 
 def _may_go(server: Server, body: Manifest) -> bool:
     metadata = body["metadata"]
-    if "deletionTimestamp" not in metadata or server.dependents(body):
+    if not going(body) or metadata.get("finalizers") or server.dependents(body):
         return False
     if body["kind"] == "Namespace":
         return all(key[1] != metadata["name"] for key in server.objects)
-    going = server.lives[metadata["uid"]].going if body["kind"] == "Pod" else None
-    return going is None or server.clock >= going
+    end = server.lives[metadata["uid"]].going if body["kind"] == "Pod" else None
+    return end is None or server.clock >= end
 
 
 def deployment(server: Server, body: Manifest) -> None:
@@ -305,7 +305,7 @@ def _staying(server: Server, owner: Manifest) -> list[Manifest]:
     return [
         pod
         for pod in server.dependents(owner, "Pod")
-        if "deletionTimestamp" not in pod["metadata"] and server.lives[pod["metadata"]["uid"]].ended is None
+        if not going(pod) and server.lives[pod["metadata"]["uid"]].ended is None
     ]
 
 
@@ -315,7 +315,7 @@ def _ready(pod: Manifest) -> bool:
 
 def _available(server: Server, owner: Manifest, pod: Manifest) -> bool:
     life = server.lives[pod["metadata"]["uid"]]
-    if "deletionTimestamp" in pod["metadata"] or not _ready(pod) or life.begun is None:
+    if going(pod) or not _ready(pod) or life.begun is None:
         return False
     ready = life.begun + server.ready_after
     return server.clock >= ready + float(owner["spec"].get("minReadySeconds", 0))

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import yaml
 
-from delivery.cluster import ConflictError, Manifest, MissingError, RefusedError, UnavailableError
+from delivery.cluster import ConflictError, Manifest, MissingError, RefusedError, UnavailableError, lasting
 from delivery.fixed import refused
 from delivery.shell import DeliveryError
 from tests.delivery import controllers
@@ -223,7 +223,8 @@ class FakeCluster:
             self._all(names, lambda name: self._delete(name, uids))
             while uids & {body["metadata"]["uid"] for body in self.server.objects.values()}:
                 if self.server.clock > deadline:
-                    raise UnavailableError(f"delete did not end within {self.timeout:.0f} s")
+                    lines = [f"delete did not end within {self.timeout:.0f} s", *lasting(self.patient(0), names)]
+                    raise UnavailableError("\n".join(lines))
                 self.server.advance(0.5)
 
         if names:

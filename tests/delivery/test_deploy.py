@@ -274,10 +274,39 @@ def test_a_canary_that_somebody_left_goes_with_the_first_release_that_fails(empt
     assert empty.cluster.get("deployment/web-canary") is None
 
 
-def test_a_return_that_fails_too_names_both_reasons(stage: Stage) -> None:
+AGAIN = f"what serves is {render('1').image}; `make rollback ENV=prod OPTIONS='--to 1'` tries again"
+
+
+def test_a_return_that_fails_too_names_both_reasons_and_what_is_typed(stage: Stage) -> None:
     stage.proofs.unfit = {render("1").image, render("2").image}
-    with pytest.raises(ReleaseError, match="so did the return to release 1: its smoke tests fail"):
+    reason = f"so did the return to release 1: its smoke tests fail\n{AGAIN}"
+    with pytest.raises(ReleaseError, match=re.escape(reason)):
         stage.deploy("2")
+
+
+def test_a_rollback_that_fails_says_what_serves_and_what_is_typed(stage: Stage) -> None:
+    stage.deploy("2")
+    stage.proofs.unfit = {render("1").image}
+    with pytest.raises(DeliveryError, match=re.escape(f"its smoke tests fail\n{AGAIN}")):
+        rollback(stage.target, None, Options())
+    stage.cluster.server.ill = {"web": "unready"}
+    stage.cluster.remove_by_hand("deployment/web")
+    with pytest.raises(DeliveryError, match="what serves is nothing; `make rollback"):
+        rollback(stage.target, 1, Options())
+
+
+def test_a_release_is_good_though_what_the_oldest_has_left_cannot_be_deleted(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(deploy, "forgotten", lambda releases: ["configmap/app-config-1"])
+    finalizers = {"metadata": {"finalizers": ["example.com/keep"]}}
+    stage.cluster.by_hand("configmap/app-config-1", finalizers)
+    stage.deploy("2")
+    assert phases(stage)[0] == (2, "good")
+    *_, good, left, which = heard(capsys)
+    assert good.startswith("release 2 of prod is good")
+    assert left.startswith("the next delivery deletes what the oldest releases have left: ")
+    assert which.startswith("configmap/app-config-1 is being deleted and waits for example.com/keep; `kubectl -n ")
 
 
 def test_a_namespace_without_its_secret_is_not_delivered_to(stage: Stage) -> None:
@@ -383,7 +412,8 @@ def test_an_api_server_that_stays_away_hides_no_reason(stage: Stage) -> None:
             cluster.away(2000)
 
     stage.cluster.faults.after = gone
-    with pytest.raises(ReleaseError, match="release 2 failed, and so did the return: The connection") as error:
+    words = r"release 2 failed, and so did the return: The connection.*\n.* cannot be seen; `make rollback ENV=prod`"
+    with pytest.raises(ReleaseError, match=words) as error:
         stage.deploy("2")
     assert "ImagePullBackOff" in str(error.value.__cause__)
 

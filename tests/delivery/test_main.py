@@ -354,6 +354,18 @@ def test_an_error_is_one_message_and_exit_code_1(
 
 
 @pytest.mark.usefixtures("signals")
+def test_a_disk_that_is_full_is_one_message_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(image: str, tag: str) -> str:
+        raise OSError(28, "No space left on device", "build")
+
+    monkeypatch.setattr(registry, "promote", full)
+    assert typed(monkeypatch, "promote", "--image", "scheduler:1", "--tag", "v1") == 1
+    assert capsys.readouterr().err == "delivery: [Errno 28] No space left on device: 'build'\n"
+
+
+@pytest.mark.usefixtures("signals")
 def test_a_promoted_image_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(registry, "promote", lambda image, tag: f"{image} is {tag}")
     assert typed(monkeypatch, "promote", "--image", "scheduler:1", "--tag", "v1") == 0

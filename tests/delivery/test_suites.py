@@ -61,6 +61,12 @@ def test_a_suite_that_fails_stops_the_delivery(checkout: Path, suite: str, reaso
         getattr(Suites("another"), suite)(PROD, render("2"))
 
 
+def test_a_disk_that_is_full_stops_a_suite_in_a_line(checkout: Path) -> None:
+    (checkout / "build").touch()
+    with pytest.raises(DeliveryError, match=r"smoke_tests cannot be run: .*; it writes into .*build/prod"):
+        Suites().smoke(PROD, render("1"))
+
+
 def test_a_suite_with_thousands_of_lines_prints_a_screen_and_names_the_file(
     checkout: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
