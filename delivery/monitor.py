@@ -24,7 +24,7 @@ from delivery.traffic import Answer
 # Seconds that a judgement looks back on, and between two of them.
 WINDOW = 30.0
 EVERY = 5.0
-# Of the requests in a window.
+# Of the requests in a window, errors of those for one address.
 MOST_ERRORS = 0.01
 SLOWEST = 1.0
 FEWEST = 50
@@ -92,10 +92,11 @@ def _judge_answers(answers: list[Answer]) -> Iterable[str]:
     if len(answers) < FEWEST:
         yield f"only {len(answers)} requests in {WINDOW:.0f} s were answered or refused; {FEWEST} are needed to tell"
         return
-    errors = [answer for answer in answers if answer.error]
-    if len(errors) > MOST_ERRORS * len(answers):
-        share = len(errors) / len(answers)
-        yield f"{share:.1%} of {len(answers)} requests failed, such as {errors[-1].path}: {errors[-1].error}"
+    for path in sorted({answer.path for answer in answers}):
+        asked = [answer for answer in answers if answer.path == path]
+        errors = [answer.error for answer in asked if answer.error]
+        if len(errors) > MOST_ERRORS * len(asked):
+            yield f"{len(errors) / len(asked):.1%} of {len(asked)} requests for {path} failed: {errors[-1]}"
     slow = sorted(answer.seconds for answer in answers)[int(0.95 * len(answers))]
     if slow > SLOWEST:
         yield f"95 % of requests were answered within {slow:.2f} s; {SLOWEST:.2f} s is the limit"

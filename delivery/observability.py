@@ -26,7 +26,7 @@ FOLDER = ROOT / "observability"
 EXPORTER = FOLDER / "mysqld-exporter"
 CONFIGURATION = "alertmanager.yaml"
 # What users ask for, by the module of the probe that asks. /health tells a certificate without troubling the database.
-PATHS = {"page": "/", "ready": "/ready", "certificate": "/health"}
+PATHS = {"page": "/", "save": "/ready?save=true", "certificate": "/health"}
 # The labels of an environment's Namespace, which Prometheus' NetworkPolicy names too.
 ENVIRONMENT = "app.kubernetes.io/part-of=school-scheduler,environment"
 

@@ -12,7 +12,8 @@ import requests
 
 from delivery.site import Site
 
-PATHS = ("/", "/ready")
+# Of both indicators: pages are there, and people can save.
+PATHS = ("/", "/ready?save=true")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Answer:
 
 @contextmanager
 def traffic(site: Site) -> Iterator[list[Answer]]:
-    """About ten requests a second, for a page and for the database behind it; the list grows as they are answered."""
+    """About ten pages a second, and as often whether people can save; the list grows as they are answered."""
     answers: list[Answer] = []
     ended = threading.Event()
 

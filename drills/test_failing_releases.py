@@ -18,9 +18,7 @@ SLOW = pytest.mark.slow
 # (fault, seconds until it begins, minutes of canary, minutes of watching, why it fails)
 FAULTS = [
     pytest.param("never-ready", 0, 0, 0, "is not ready after", id="never-ready"),
-    pytest.param(
-        "errors", 120, 0, 4, "requests failed, such as /: status 500", id="errors-after-two-minutes", marks=SLOW
-    ),
+    pytest.param("errors", 120, 0, 4, "requests for / failed: status 500", id="errors-after-two-minutes", marks=SLOW),
     pytest.param("leak", 0, 0, 2, "requests failed|an error of its own", id="leaks-errors", marks=SLOW),
     pytest.param("no-metrics", 20, 0, 2, "gave no metrics", id="metrics-vanish", marks=SLOW),
     pytest.param("errors", 0, 1, 0, "requests failed|an error of its own", id="canary-with-errors", marks=SLOW),

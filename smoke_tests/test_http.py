@@ -16,8 +16,8 @@ def test_process_is_up(site: Site) -> None:
     assert site.get("/health").status_code == 200
 
 
-def test_database_is_usable(site: Site) -> None:
-    response = site.get("/ready")
+def test_people_can_save(site: Site) -> None:
+    response = site.get("/ready?save=true")
     assert response.status_code == 200, response.text
 
 

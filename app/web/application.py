@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from app import __version__, database
 from app.metrics import Metrics
 from app.models import StoredInstance
+from app.saving import Saving
 from app.settings import Settings
 from app.web.access import Database, LoginNeededError, SchoolId, Visitor, login_page
 from app.web.cache import Cache
@@ -35,6 +36,7 @@ def create(engine: Engine, settings: Settings, metrics: Metrics | None = None) -
     """The application on a database, counting in `metrics`; nothing is started or migrated by it."""
     app = FastAPI(title="School Scheduler", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     sessions = sessionmaker(engine)
+    saving = Saving(engine)
 
     app.state.sessions = sessions
     app.state.settings = settings
@@ -72,9 +74,9 @@ def create(engine: Engine, settings: Settings, metrics: Metrics | None = None) -
         return PlainTextResponse("up\n")
 
     @app.get("/ready")
-    def ready() -> Response:
+    def ready(save: bool = False) -> Response:
         try:
-            problem = database.problem(engine)
+            problem = database.problem(engine) or (saving.problem() if save else None)
         except DBAPIError as error:
             problem = f"the database does not answer: {error.orig}"
         return PlainTextResponse(f"{problem or 'ready'}\n", status_code=503 if problem else 200)

@@ -16,7 +16,7 @@ from delivery.cluster import Cluster, Manifest
 from delivery.render import COMPONENT, Render
 from delivery.shell import DeliveryError
 from delivery.target import Target
-from delivery.traffic import Answer
+from delivery.traffic import PATHS, Answer
 from policy_tests.environment import Environment, find
 from tests.delivery.database import Database
 from tests.delivery.fake import FakeCluster
@@ -132,7 +132,7 @@ class Scripted:
 
         def ask() -> bool:
             problem = None if images(self.cluster) else "status 503"
-            answers.extend(Answer(self.cluster.now(), path, 0.01, problem) for path in ("/", "/ready"))
+            answers.extend(Answer(self.cluster.now(), path, 0.01, problem) for path in PATHS)
             return True
 
         with self.cluster.every(0.5, ask):

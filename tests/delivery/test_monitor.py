@@ -38,7 +38,7 @@ def test_a_healthy_window_has_no_problem() -> None:
     [
         (answers(0), "only 0 requests in 30 s"),
         (answers(49), "only 49 requests in 30 s"),
-        (answers(200, failing=3), "1.5% of 200 requests failed, such as /: status 500"),
+        (answers(200, failing=3), "1.5% of 200 requests for / failed: status 500"),
         (answers(200, seconds=1.5), "95 % of requests were answered within 1.50 s"),
     ],
 )
@@ -48,6 +48,12 @@ def test_what_users_would_notice_is_a_problem(requests: list[Answer], problem: s
 
 def test_one_failed_request_in_a_hundred_is_left_alone() -> None:
     assert judge(answers(200, failing=2), looks(*healthy()), NOW) == []
+
+
+def test_saves_that_fail_do_not_hide_among_pages() -> None:
+    saves = [Answer(NOW - 1, "/ready?save=true", 0.1, "status 503" if i < 2 else None) for i in range(100)]
+    problem = "2.0% of 100 requests for /ready?save=true failed: status 503"
+    assert judge([*answers(200), *saves], looks(*healthy()), NOW) == [problem]
 
 
 def test_what_was_before_the_window_is_left_alone() -> None:

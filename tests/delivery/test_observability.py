@@ -155,7 +155,7 @@ def test_the_site_is_asked_as_its_users_ask(served: Stage, root: Path) -> None:
     modules = {url: labels["__param_module"] for url, labels in found.items()}
     assert modules == {
         f"https://{HOST}/": "page",
-        f"https://{HOST}/ready": "ready",
+        f"https://{HOST}/ready?save=true": "save",
         f"https://{HOST}/health": "certificate",
     }
     assert {labels["namespace"] for labels in found.values()} == {PROD.namespace}
@@ -164,15 +164,15 @@ def test_the_site_is_asked_as_its_users_ask(served: Stage, root: Path) -> None:
 
 def test_the_site_is_asked_at_an_address_where_dns_does_not_know_its_host(served: Stage, root: Path) -> None:
     install(served.target, WEBHOOK, through="traefik.traefik.svc")
-    labels = asked(root)[f"https://{HOST}/ready"]
-    assert labels["__param_target"] == "https://traefik.traefik.svc/ready"
+    labels = asked(root)[f"https://{HOST}/ready?save=true"]
+    assert labels["__param_target"] == "https://traefik.traefik.svc/ready?save=true"
     assert labels["__param_hostname"] == HOST
 
 
 def test_a_site_without_tls_is_not_asked_for_a_certificate(served: Stage, root: Path) -> None:
     served.cluster.patch("ingress/web", {"spec": {"tls": None}})
     install(served.target, WEBHOOK)
-    assert set(asked(root)) == {f"http://{HOST}/", f"http://{HOST}/ready"}
+    assert set(asked(root)) == {f"http://{HOST}/", f"http://{HOST}/ready?save=true"}
 
 
 def test_the_probe_trusts_an_authority_of_the_environment_s_own(served: Stage, root: Path) -> None:

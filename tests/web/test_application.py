@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pymysql
 import pytest
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.testclient import TestClient
@@ -158,6 +158,20 @@ def test_it_is_ready_with_a_migrated_database(client: TestClient, sessions: sess
 def test_it_is_not_ready_without_a_schema(client: TestClient) -> None:
     answer = client.get("/ready")
     assert (answer.status_code, answer.text) == (503, "the database has no schema yet; run migrate\n")
+
+
+def test_whoever_asks_learns_whether_people_can_save(client: TestClient, sessions: sessionmaker[Session]) -> None:
+    assert client.get("/ready?save=true").text == "ready\n"
+
+
+def test_a_database_that_only_reads_is_ready_for_readers(
+    client: TestClient, engine: Engine, sessions: sessionmaker[Session]
+) -> None:
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only = ON"))
+    assert client.get("/ready").status_code == 200
+    answer = client.get("/ready?save=true")
+    said = "the database does not answer: attempt to write a readonly database\n"
+    assert (answer.status_code, answer.text) == (503, said)
 
 
 @pytest.fixture
