@@ -38,11 +38,21 @@ def quantile(share: float, histogram: str, selector: str, window: str) -> str:
     return f"histogram_quantile({share}, sum by (le) (rate({histogram}_bucket{{{selector}}}[{window}])))"
 
 
-def errors(window: str) -> str:
-    return f"""(
-  sum(increase(http_requests_total{{{PAGES}, status=~"5.."}}[{window}]))
-  or 0 * sum(increase(http_requests_total{{{PAGES}}}[{window}]))
-) / sum(increase(http_requests_total{{{PAGES}}}[{window}]))"""
+MONTH = 30 * 24 * 3600
+# Seconds between two evaluations of the rules.
+EVERY = 15
+
+
+def budget_left() -> str:
+    """The seconds for which each indicator may still fail, by the probe or by requests, whichever leaves less."""
+    failed, errors, requests = (
+        f"school_scheduler:{name}{{{HERE}}}" for name in ("probe_failed:bool", "errors:rate1m", "requests:rate1m")
+    )
+    return f"""{MONTH / 1000:.0f} - {EVERY} * max by (indicator) (
+  sum_over_time({failed}[30d])
+  or
+  sum_over_time({errors}[30d]) / clamp_min(avg_over_time({requests}[30d]), 0.2)
+)"""
 
 
 DURATION = "http_request_duration_seconds"
@@ -53,9 +63,9 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
         (
             panel(
                 "Error budget left",
-                "percentunit",
-                "Of the 0.1 % of requests that may fail in 30 days; below 0 the objective is missed.",
-                (f"1 - ({errors('30d')}) / 0.001", "left"),
+                "s",
+                "Of the 43 minutes of 30 days in which pages or saves may fail; below 0 the objective is missed.",
+                (budget_left(), "{{indicator}}"),
                 kind="stat",
             ),
             panel(
@@ -71,9 +81,9 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
             panel(
                 "Failed requests",
                 "percentunit",
-                "The share of requests for pages that were answered with a status of 500 or more.",
-                (f"school_scheduler:http_errors:ratio_rate5m{{{HERE}}}", "of five minutes"),
-                (f"school_scheduler:http_errors:ratio_rate1h{{{HERE}}}", "of an hour"),
+                "The share of pages and of saves, in time or in requests, whichever is more.",
+                (f"school_scheduler:failed:ratio5m{{{HERE}}}", "{{indicator}}, of five minutes"),
+                (f"school_scheduler:failed:ratio1h{{{HERE}}}", "{{indicator}}, of an hour"),
             ),
             panel(
                 "Requests",

@@ -28,7 +28,7 @@ def test_every_metric_and_label_is_served(expression: str) -> None:
 @pytest.mark.parametrize("expression", EVERYTHING)
 def test_every_label_that_is_grouped_by_is_served(expression: str) -> None:
     names = [name for name, _ in selectors(expression) if name in SERVED]
-    known = {label for name in names for label in SERVED[name]} | {"namespace", "cronjob", "job", "le"}
+    known = {label for name in names for label in SERVED[name]} | {"namespace", "cronjob", "indicator", "job", "le"}
     assert grouped(expression) <= known
 
 
