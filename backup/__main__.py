@@ -17,7 +17,7 @@ from app.database import DatabaseError
 from backup import dump
 from backup.restore import NEWEST, compare, fetch, listing
 from backup.retention import Retention
-from backup.save import save
+from backup.save import check_earlier, save
 from backup.store import BackupError, Store
 
 log = logging.getLogger("backup")
@@ -49,9 +49,12 @@ def run(options: argparse.Namespace, variables: settings.Settings) -> None:
         case "save":
             file = options.work / "dump.sql"
             at = datetime.fromtimestamp((options.work / "dumped").stat().st_mtime, UTC)
+            since = datetime.fromtimestamp(float((options.work / "since").read_text()), UTC)
             retention = Retention.parse(variable("BACKUP_RETENTION")) if variable("PRUNE") == "yes" else None
             deleted = save(file, at, store(), keys("recipients"), retention)
             log.info("%d older backups were deleted", len(deleted), extra={"deleted": deleted})
+            if retention:
+                check_earlier(store(), at, since)
         case "fetch":
             oldest = None if options.oldest is None else timedelta(hours=options.oldest)
             fetch(store(), options.name, options.work, keys("identity"), oldest)

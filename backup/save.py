@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 SKEW = timedelta(minutes=15)
 # After which no run is still at work on its backup.
 ABANDONED = timedelta(days=1)
+# How long all attempts of a Job take at most, and after how long a database has to have a backup.
+ATTEMPTS = timedelta(minutes=30)
+OVERDUE = timedelta(hours=3)
 
 
 def save(file: Path, at: datetime, store: Store, recipients: Sequence[str], retention: Retention | None) -> list[str]:
@@ -60,6 +63,16 @@ def save(file: Path, at: datetime, store: Store, recipients: Sequence[str], rete
     about = {"backup": f"{store.folder}/{stem}", "bytes": description.size, "rows": rows, "seconds": took}
     log.info("the backup is stored and was read back", extra=about)
     return _prune(store, at, retention) if retention else []
+
+
+def check_earlier(store: Store, at: datetime, since: datetime) -> None:
+    """Raises BackupError where the store has no backup from before `at`, of a database that has tables `since` long."""
+    earlier = [each for each in manifest.complete(store.names()) if each < at - ATTEMPTS]
+    if at - since > OVERDUE and not earlier:
+        raise BackupError(
+            f"{store.remote}/{store.folder} has {manifest.name(at)} now and no earlier backup, though the database is "
+            f"from {since:%FT%TZ}: the store was emptied, or is another one"
+        )
 
 
 def _upload(store: Store, file: Path) -> None:

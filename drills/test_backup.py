@@ -275,6 +275,19 @@ def test_a_store_that_is_away_costs_no_backup_and_the_job_fails(stage: Stage, sa
 
 
 @pytest.mark.slow
+def test_an_emptied_store_fails_the_next_backup_which_is_stored(stage: Stage, saved: str) -> None:
+    in_store(stage, "delete", f"{STORE}:school-scheduler-backups/{stage.namespace}")
+    manifest = job.from_template(stage.find("cronjob/backup"))
+    containers = manifest["spec"]["template"]["spec"]["initContainers"]
+    (dump,) = [each for each in containers if each["name"] == "dump"]
+    # The tables of a drill are young.
+    dump["command"] = ["sh", "-c", "sh /opt/backup/dump.sh /scratch/dump.sql && echo 0 >/scratch/since"]
+    with pytest.raises(DeliveryError, match="the store was emptied, or is another one"):
+        job.follow(stage.cluster, manifest, 600)
+    assert backup.listing(stage.cluster)
+
+
+@pytest.mark.slow
 def test_a_dump_that_cannot_log_in_stores_nothing_and_the_job_fails(stage: Stage, saved: str) -> None:
     before = backup.listing(stage.cluster)
     query(stage, "ALTER USER 'backup'@'%' ACCOUNT LOCK")

@@ -19,4 +19,8 @@ complaints=$(cat /scratch/complaints)
 echo "$complaints" >&2
 # Of some errors mysqldump only speaks, and ends as if nothing had been.
 case $complaints in *[Ee]rror*) exit 1 ;; esac
-exit "$status"
+[ "$status" = 0 ] || exit "$status"
+# In seconds of the epoch, since when there is something to back up.
+# shellcheck disable=SC2086
+mysql --no-defaults --protocol=tcp --host="$DB_HOST" --user="$user" $tls --batch --skip-column-names --execute="
+  SELECT UNIX_TIMESTAMP(MIN(create_time)) FROM information_schema.tables WHERE table_schema = '$DB_NAME'" >/scratch/since

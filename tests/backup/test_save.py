@@ -7,7 +7,7 @@ import pytest
 
 from backup import manifest
 from backup.retention import Retention
-from backup.save import save
+from backup.save import check_earlier, save
 from backup.store import BackupError
 from tests.backup.conftest import DUMP, Bucket
 
@@ -158,6 +158,31 @@ def test_a_part_of_a_restore_is_no_backup_and_costs_none(bucket: Bucket, dumped:
     with pytest.raises(BackupError, match="a restore into this database has not ended"):
         save(dumped, now(), bucket.store, [recipient], DAILY)
     assert bucket.names() == before
+
+
+def test_an_emptied_store_is_told_of_by_every_attempt_and_the_new_backup_stays(
+    bucket: Bucket, dumped: Path, recipient: str
+) -> None:
+    for seconds in (1, 0):
+        at = now() - timedelta(seconds=seconds)
+        dumped.write_bytes(DUMP)
+        save(dumped, at, bucket.store, [recipient], DAILY)
+        with pytest.raises(BackupError, match=f"{manifest.name(at)} now and no earlier backup, .* was emptied"):
+            check_earlier(bucket.store, at, now() - timedelta(hours=4))
+    assert len(bucket.names()) == 4
+
+
+def test_the_first_backups_of_a_database_have_no_earlier_one(bucket: Bucket, dumped: Path, recipient: str) -> None:
+    at = now()
+    save(dumped, at, bucket.store, [recipient], DAILY)
+    check_earlier(bucket.store, at, at - timedelta(hours=2))
+
+
+def test_one_earlier_backup_is_enough(bucket: Bucket, dumped: Path, recipient: str) -> None:
+    fill(bucket, OLD[:1])
+    at = now()
+    save(dumped, at, bucket.store, [recipient], DAILY)
+    check_earlier(bucket.store, at, at - timedelta(days=4000))
 
 
 @pytest.mark.parametrize("recipients", [[], ["age1nobody"]])
