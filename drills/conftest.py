@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from collections.abc import Iterator
@@ -43,6 +44,8 @@ class Fault:
     seconds: float
 
 
+# The keys of Secrets that hide nothing.
+PUBLIC = (".crt", "user", "recipients", ".conf")
 FAULTS = pytest.StashKey[list[Fault]]()
 
 
@@ -155,7 +158,33 @@ class Stage:
         return release.read(self.cluster)
 
 
+STAGE = pytest.StashKey[Stage]()
+
+
+@pytest.fixture(scope="session")
+def hidden() -> set[str]:
+    """What no log is to have: what the Secrets held after the drills of any module, and what people typed."""
+    return set()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collected(pytestconfig: pytest.Config, hidden: set[str]) -> Iterator[None]:
+    yield
+    if stage := pytestconfig.stash.get(STAGE, None):
+        for body in stage.cluster.list("Secret"):
+            hidden |= values(body)
+
+
+def values(secret: Manifest) -> set[str]:
+    """The lines of what a Secret hides, as they are, and the values as Kubernetes writes them."""
+    encoded = {value for key, value in secret.get("data", {}).items() if not key.endswith(PUBLIC)}
+    lines = [line for value in encoded for line in base64.b64decode(value).decode(errors="replace").splitlines()]
+    return {text for text in (*lines, *encoded) if len(text) > 15 and "-----" not in text}
+
+
 @pytest.fixture(scope="session")
 def stage(pytestconfig: pytest.Config) -> Stage:
     option = pytestconfig.getoption
-    return Stage(find(option("--env")), option("--registry"), option("--ingress"))
+    stage = Stage(find(option("--env")), option("--registry"), option("--ingress"))
+    pytestconfig.stash[STAGE] = stage
+    return stage
