@@ -71,8 +71,9 @@ rollback: .venv/test ## ENV to the last good release before the newest
 monitor: .venv/test ## watch ENV for ten minutes
 	@$(BIN)/python -m delivery monitor $(ENV) $(OPTIONS)
 
-observability: .venv/test ## watch ENV: metrics, logs, dashboards, and alerts to the address WEBHOOK (docs/observability.md)
-	@$(BIN)/python -m delivery observability $(ENV) $(if $(WEBHOOK),--webhook '$(WEBHOOK)') $(OPTIONS)
+observability: .venv/test ## watch ENV: metrics, logs, dashboards, alerts to WEBHOOK, a sign of life to HEARTBEAT (docs/observability.md)
+	@$(BIN)/python -m delivery observability $(ENV) $(if $(WEBHOOK),--webhook '$(WEBHOOK)') \
+	  $(if $(HEARTBEAT),--heartbeat '$(HEARTBEAT)') $(OPTIONS)
 
 account: .venv/test ## a new link by which the first account of ENV is made; the older one no longer works
 	@$(BIN)/python -m delivery account $(ENV)

@@ -155,6 +155,8 @@ def parser() -> argparse.ArgumentParser:
     through_ingress(command("smoke", "the smoke tests of the newest good release"))
     watching = command("observability", "install what watches an environment: metrics, logs, alerts, dashboards")
     watching.add_argument("--webhook", metavar="URL", help="who is told of alerts; needed the first time")
+    text = "a service outside that tells you when it no longer hears that alerts are told"
+    watching.add_argument("--heartbeat", metavar="URL", help=text)
     text = "the ingress controller's address for pods, where the cluster's DNS does not know the host"
     watching.add_argument("--through", metavar="ADDRESS", help=text)
     restoring = through_ingress(command("restore", "bring the data of a backup back"))
@@ -200,7 +202,7 @@ def run(options: argparse.Namespace, target: Target) -> None:
         case "smoke":
             target.smoke(release.running(cluster).render)
         case "observability":
-            observability.install(target, options.webhook, through=options.through)
+            observability.install(target, options.webhook, through=options.through, heartbeat=options.heartbeat)
         case "restore":
             source = find(options.of) if options.of else environment
             words = (options.backup, source, options.overwrite, options.confirm)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,9 +75,17 @@ class Watched:
         ]
 
 
-def install(target: Target, webhook: str | None, overlay: Path = FOLDER, *, through: str | None = None) -> None:
+def install(
+    target: Target,
+    webhook: str | None,
+    overlay: Path = FOLDER,
+    *,
+    through: str | None = None,
+    heartbeat: str | None = None,
+) -> None:
     """Installs or updates all of `overlay`, and watches an environment; alerts go to `webhook`.
 
+    A service outside the cluster hears at `heartbeat` every minute that alerts are told.
     Prometheus asks the pods of every Namespace that has the labels of an environment, and its site as users do;
     `through` is the ingress controller's address for pods where the cluster's DNS does not know the hosts.
 
@@ -87,7 +95,7 @@ def install(target: Target, webhook: str | None, overlay: Path = FOLDER, *, thro
     """
     watched, cluster = target.cluster, target.cluster.within(NAMESPACE)
     _check(target)
-    configuration = _configuration(cluster, webhook)
+    configuration = _configuration(cluster, {"team": webhook, "outside": heartbeat})
     spaces = [body["metadata"] for body in cluster.list("Namespace", selector=ENVIRONMENT)]
     labelled = {space["name"]: space["labels"]["environment"] for space in spaces}
     environments = [Watched.read(cluster.within(name)) for name in sorted({watched.namespace, *labelled})]
@@ -165,16 +173,36 @@ def _check(target: Target) -> None:
         raise DeliveryError(f"{lacks}; {credentials.remedy(target.environment)} adds them")
 
 
-def _configuration(cluster: Cluster, webhook: str | None) -> str | None:
-    """Alertmanager's configuration if it is new; None where the one in the cluster stays."""
-    there = credentials.read(cluster, "alertmanager-config")
-    if webhook:
-        template = (FOLDER / "alertmanager" / CONFIGURATION).read_text()
-        wanted = template.replace("WEBHOOK", webhook)
-        return wanted if there.get(CONFIGURATION) != wanted else None
-    if there:
+def _configuration(cluster: Cluster, addresses: Mapping[str, str | None]) -> str | None:
+    """Alertmanager's configuration if it is new; None where the one in the cluster stays.
+
+    `addresses` has the URL of each receiver; where there is none, it is the one in the cluster.
+    """
+    there = credentials.read(cluster, "alertmanager-config").get(CONFIGURATION, "")
+    if there and not any(addresses.values()):
         return None
-    raise DeliveryError("say who is told of alerts: WEBHOOK=https://..., or make Secret alertmanager-config yourself")
+    known = {**_addresses(there), **{name: url for name, url in addresses.items() if url}}
+    if "team" not in known:
+        who = "WEBHOOK=https://..., or make Secret alertmanager-config yourself"
+        raise DeliveryError(f"say who is told of alerts: {who}")
+    wanted = yaml.safe_load((FOLDER / "alertmanager" / CONFIGURATION).read_text())
+    for receiver in wanted["receivers"]:
+        name = receiver["name"]
+        if name in known:
+            # That a sign of life is over is not a sign of life.
+            receiver["webhook_configs"] = [{"url": known[name], "send_resolved": name == "team"}]
+    text = yaml.safe_dump(wanted, sort_keys=False)
+    return text if there != text else None
+
+
+def _addresses(configuration: str) -> dict[str, str]:
+    """The URL of each receiver of a configuration that has one."""
+    receivers = (yaml.safe_load(configuration) or {}).get("receivers", [])
+    return {
+        receiver["name"]: receiver["webhook_configs"][0]["url"]
+        for receiver in receivers
+        if "webhook_configs" in receiver
+    }
 
 
 def _keep(cluster: Cluster, name: str, key: str, value: str) -> None:

@@ -31,7 +31,10 @@ class Watch:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        observability.install(stage.target, "http://alert-receiver:8080/", _without_grafana(), through=_controller())
+        receiver = "http://alert-receiver:8080/"
+        observability.install(
+            stage.target, receiver, _without_grafana(), through=_controller(), heartbeat=f"{receiver}alive"
+        )
         self._receive()
         # Prometheus itself, Alertmanager, Loki, kube-state-metrics and a collector.
         until(lambda: self.query(f"min({PARTS}) == 1 and count({PARTS}) >= 5"), seconds=120)
@@ -47,11 +50,18 @@ class Watch:
         kubectl("-n", NAMESPACE, "apply", "-f", "-", stdin=text)
         kubectl("-n", NAMESPACE, "wait", "pod/alert-receiver", "--for=condition=Ready", "--timeout=2m")
 
+    def received(self) -> list[dict[str, str]]:
+        """Every alert that the receiver was told, in order."""
+        return [json.loads(line) for line in kubectl("-n", NAMESPACE, "logs", "alert-receiver").splitlines()]
+
     def told(self, status: str) -> list[dict[str, str]]:
         """The alerts of that status (firing, resolved) that the receiver was told about the environment, in order."""
-        lines = map(json.loads, kubectl("-n", NAMESPACE, "logs", "alert-receiver").splitlines())
         wanted = (status, self.stage.namespace)
-        return [each for each in lines if (each["status"], each.get("namespace")) == wanted]
+        return [each for each in self.received() if (each["status"], each.get("namespace")) == wanted]
+
+    def signs_of_life(self) -> int:
+        """How often the receiver has heard that alerts are told."""
+        return sum(alert["alertname"] == "Watchdog" for alert in self.received())
 
     def of_environment(self, query: str) -> str:
         """A query of a dashboard, with the environment chosen."""

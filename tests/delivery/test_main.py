@@ -264,13 +264,13 @@ def test_a_restore_may_be_of_another_environment(stage: Stage) -> None:
 
 
 def test_what_watches_is_told_whom_to_alert(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[Target, str | None, str | None]] = []
-    monkeypatch.setattr(observability, "install", lambda *given, through: asked.append((*given, through)))
+    asked: list[tuple[Target, str | None, dict[str, str | None]]] = []
+    monkeypatch.setattr(observability, "install", lambda *given, **named: asked.append((*given, named)))
     stage.type_in("observability", "prod", "--webhook", "https://alerts.example")
-    stage.type_in("observability", "prod", "--through", "traefik.traefik.svc")
+    stage.type_in("observability", "prod", "--through", "traefik.traefik.svc", "--heartbeat", "https://alive.example")
     assert asked == [
-        (stage.target, "https://alerts.example", None),
-        (stage.target, None, "traefik.traefik.svc"),
+        (stage.target, "https://alerts.example", {"through": None, "heartbeat": None}),
+        (stage.target, None, {"through": "traefik.traefik.svc", "heartbeat": "https://alive.example"}),
     ]
 
 

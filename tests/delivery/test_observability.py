@@ -49,13 +49,18 @@ def started(stage: Stage) -> dict[str, str]:
     return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in pods}
 
 
+def told(stage: Stage) -> dict[str, str | None]:
+    """The address of each receiver of alerts."""
+    configuration = yaml.safe_load(credentials.read(watching(stage), "alertmanager-config")["alertmanager.yaml"])
+    found = {each["name"]: each.get("webhook_configs", [{"url": None}]) for each in configuration["receivers"]}
+    return {name: only["url"] for name, (only,) in found.items()}
+
+
 def test_all_of_it_runs_and_alerts_have_an_address(empty: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     install(empty.target, WEBHOOK)
     assert {name.partition("-")[0] for name in started(empty)} >= {"alertmanager", "grafana", "prometheus"}
     assert empty.cluster.pods("app.kubernetes.io/component=mysqld-exporter")
-    configuration = credentials.read(watching(empty), "alertmanager-config")["alertmanager.yaml"]
-    assert WEBHOOK in configuration
-    assert "WEBHOOK" not in configuration.replace("`make observability`", "").partition("route:")[2]
+    assert told(empty) == {"outside": None, "team": WEBHOOK}
     assert len(credentials.read(watching(empty), "grafana-admin")["password"]) == 32
     shows = f"kubectl -n {NAMESPACE} port-forward svc/grafana 3000 shows it"
     assert capsys.readouterr().err.endswith(f"delivery: prod is watched; {shows}\n")
@@ -103,8 +108,20 @@ def test_a_new_address_restarts_what_reads_it_and_nothing_else(empty: Stage) -> 
     install(empty.target, "https://other.example")
     after = started(empty)
     assert {name for name in after if after[name] != before.get(name)} == {"alertmanager-0"}
-    configuration = credentials.read(watching(empty), "alertmanager-config")["alertmanager.yaml"]
-    assert ("https://other.example" in configuration, WEBHOOK in configuration) == (True, False)
+    assert told(empty) == {"outside": None, "team": "https://other.example"}
+
+
+def test_a_sign_of_life_goes_to_its_own_address_and_an_address_stays_until_there_is_another(empty: Stage) -> None:
+    install(empty.target, WEBHOOK)
+    install(empty.target, None, heartbeat="https://alive.example")
+    assert told(empty) == {"outside": "https://alive.example", "team": WEBHOOK}
+    install(empty.target, "https://other.example")
+    assert told(empty) == {"outside": "https://alive.example", "team": "https://other.example"}
+
+
+def test_a_sign_of_life_alone_tells_nobody_of_an_alert(empty: Stage) -> None:
+    with pytest.raises(DeliveryError, match="who is told of alerts"):
+        install(empty.target, None, heartbeat="https://alive.example")
 
 
 def test_what_somebody_has_added_goes_wherever_it_is(empty: Stage) -> None:
