@@ -37,11 +37,12 @@ def worker_restarted(stage: Stage) -> Iterator[Labels]:
 
 @contextmanager
 def backup_failed(stage: Stage) -> Iterator[Labels]:
-    """A backup that finds no database."""
+    """A backup that finds no room."""
     body = job.from_template(stage.find("cronjob/backup"))
     body["spec"]["backoffLimit"] = 0
-    (dump, *_) = body["spec"]["template"]["spec"]["initContainers"]
-    dump["env"] = [*dump.get("env", []), {"name": "DB_HOST", "value": "nowhere.invalid"}]
+    parts = body["spec"]["template"]["spec"]["initContainers"]
+    (dump,) = [container for container in parts if container["name"] == "dump"]
+    dump["command"][-1] = "/nowhere/dump.sql"
     stage.cluster.apply([body])
     name = f"job/{body['metadata']['name']}"
     until(lambda: stage.find(name)["status"].get("failed"), seconds=120)
