@@ -147,9 +147,19 @@ def ensure_tls(cluster: Cluster, hosts: Sequence[str]) -> None:
 def ensure_site(cluster: Cluster) -> None:
     """As `ensure_tls`, for the hosts of the Ingress that is there, unless cert-manager sees to them."""
     for ingress in cluster.list("Ingress"):
-        issued = any(name.startswith("cert-manager.io/") for name in ingress["metadata"].get("annotations", {}))
-        if not issued:
+        if not _issued(cluster, ingress):
             ensure_tls(cluster, tls_hosts(ingress))
+
+
+def _issued(cluster: Cluster, ingress: Manifest) -> bool:
+    """Whether cert-manager makes an Ingress' certificate; so it seems to whoever may not look for it."""
+    annotations = ingress["metadata"].get("annotations", {})
+    if not any(name.startswith("cert-manager.io/") for name in annotations):
+        return False
+    try:
+        return cluster.get("apiservice/v1.cert-manager.io") is not None
+    except RefusedError:
+        return True
 
 
 def replace(cluster: Cluster, name: str, new: Mapping[str, str], version: str | None = None) -> None:

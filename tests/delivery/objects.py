@@ -25,6 +25,7 @@ APPLIED: Owner = ("delivery", "Apply")
 CLIENT_SIDE: Path = ("metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration")
 
 CLUSTER_WIDE = {
+    "APIService",
     "ClusterRole",
     "ClusterRoleBinding",
     "Namespace",

@@ -10,7 +10,8 @@ from delivery import credentials
 from delivery.cluster import ConflictError
 from delivery.credentials import DATABASE, ensure_backup, ensure_database, read, require_database
 from delivery.shell import DeliveryError
-from tests.delivery.faults import typed
+from tests.delivery.fake import FakeCluster
+from tests.delivery.faults import refused, typed
 from tests.delivery.small import HOST, PROD, Stage, heard
 
 SECRET = f"secret/{DATABASE}"
@@ -142,6 +143,22 @@ def test_a_certificate_that_cert_manager_renews_stops_no_delivery(
     stage.deploy("2")
     assert f"is not for {HOST}; cert-manager has to make another" in capsys.readouterr().err
     assert stage.serving == {"2"}
+
+
+@pytest.mark.parametrize("there", [False, True, None], ids=["none", "there", "unknown"])
+def test_a_certificate_is_made_here_where_no_cert_manager_would_make_it(stage: Stage, there: bool | None) -> None:
+    def unknown(cluster: FakeCluster, operation: str, name: str) -> None:
+        if name.startswith("apiservice/"):
+            refused(cluster, operation, name)
+
+    stage.cluster.by_hand("ingress/web", {"metadata": {"annotations": {"cert-manager.io/cluster-issuer": "x"}}})
+    if there is None:
+        stage.cluster.faults.before = unknown
+    elif there:
+        service = {"name": "v1.cert-manager.io"}
+        stage.cluster.create({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": service})
+    stage.type_in("credentials", "prod")
+    assert bool(read(stage.cluster, "web-tls")) is (there is False)
 
 
 def test_a_database_s_certificate_with_another_key_stops_a_delivery(stage: Stage) -> None:
