@@ -15,6 +15,7 @@ from typing import Any
 from delivery.cluster import Cluster, ConflictError, Manifest, MissingError, name
 
 MANAGER = "delivery"
+APPLIED = {"manager": MANAGER, "operation": "Apply"}
 # Managers that are not hands: what they have added stays.
 CONTROLLERS = ("*controller*", "cert-manager*")
 # What stays whoever wrote it: taking back a restart would be another one, a revision is for `rollout
@@ -40,7 +41,7 @@ def own(cluster: Cluster, there: Iterable[Manifest], attempts: int = 10) -> None
     """
     late = []
     for body in there:
-        if any(edits(body)):
+        if any(_others(body, entry) and _split(entry["fieldsV1"])[0] for entry in _managers(body)):
             version = body["metadata"]["resourceVersion"]
             change = {"resourceVersion": version, "managedFields": _owned(body)}
             try:
@@ -72,11 +73,20 @@ def live(cluster: Cluster, objects: Iterable[Manifest]) -> list[Manifest]:
 
 
 def edits(body: Manifest) -> Iterator[str]:
-    """What others own in a live object and `own` takes over, as `FIELD, by MANAGER`."""
-    for entry in body["metadata"].get("managedFields", []):
+    """What others alone own in a live object and `own` takes over, as `FIELD, by MANAGER`."""
+    entries = _managers(body)
+    applied = (entry["fieldsV1"] for entry in entries if APPLIED.items() <= entry.items())
+    ours: Fields = next(applied, {})
+    for entry in entries:
         if _others(body, entry):
-            for path in _paths(_split(entry["fieldsV1"])[0]):
+            for path in _paths(_minus(_split(entry["fieldsV1"])[0], ours)):
                 yield f"{path}, by {entry.get('manager') or 'a client that gives no name'}"
+
+
+def _managers(body: Manifest) -> list[Manifest]:
+    """Who owns what; nobody anything of an object whose list was emptied, until the next apply."""
+    managers: list[Manifest] = body["metadata"].get("managedFields", [])
+    return managers
 
 
 def _namespace(cluster: Cluster, body: Manifest) -> str:
@@ -92,17 +102,16 @@ def _others(body: Manifest, entry: Manifest) -> bool:
 
 def _owned(body: Manifest) -> list[Manifest]:
     """The `managedFields` by which `delivery` owns what others did."""
-    applied = {"manager": MANAGER, "operation": "Apply"}
     ours: Fields = {}
     rest = []
     for entry in body["metadata"]["managedFields"]:
         taken, left = _split(entry["fieldsV1"]) if _others(body, entry) else ({}, entry["fieldsV1"])
-        if applied.items() <= entry.items():
+        if APPLIED.items() <= entry.items():
             taken, left = left, {}
         ours = _union(ours, taken)
         rest += [{**entry, "fieldsV1": left}] if left else []
     kind = {"apiVersion": body["apiVersion"], "fieldsType": "FieldsV1"}
-    return [{**applied, **kind, "fieldsV1": ours}, *rest]
+    return [{**APPLIED, **kind, "fieldsV1": ours}, *rest]
 
 
 def _split(fields: Fields) -> tuple[Fields, Fields]:
@@ -124,6 +133,11 @@ def _split(fields: Fields) -> tuple[Fields, Fields]:
 
 def _union(one: Fields, other: Fields) -> Fields:
     return {**one, **{key: _union(one.get(key, {}), inside) for key, inside in other.items()}}
+
+
+def _minus(one: Fields, other: Fields) -> Fields:
+    left = {key: _minus(inside, other[key]) if key in other else inside for key, inside in one.items()}
+    return {key: inside for key, inside in left.items() if inside or key not in other}
 
 
 def _paths(fields: Fields, before: str = "") -> Iterator[str]:

@@ -213,6 +213,13 @@ FIXED: dict[str, tuple[Callable[[Place], Manifest], Callable[[Place], Manifest],
         "get secret/one -o yaml | sed '/^immutable:/d' | kubectl replace --force -f -",
     ),
 }
+# What keeps the pods of a workload as they are.
+HOLDS: list[tuple[str, Manifest]] = [
+    ("Deployment", {"paused": True}),
+    ("StatefulSet", {"updateStrategy": {"type": "OnDelete", "rollingUpdate": None}}),
+    ("StatefulSet", {"updateStrategy": {"rollingUpdate": {"partition": 1}}}),
+    ("DaemonSet", {"updateStrategy": {"type": "OnDelete", "rollingUpdate": None}}),
+]
 MISSING = {"secretKeyRef": {"name": "none", "key": "none"}}
 FAILING: Manifest = {"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 600}
 CRASHING = ["sh", "-c", "exit 1"]
@@ -493,6 +500,19 @@ class Contract:
         found = there(place.cluster.get("configmap/one"))
         assert (found["data"], found["metadata"].get("annotations", {})) == ({"a": "1"}, {})
 
+    def test_what_was_there_before_the_first_apply_is_somebody_s(self, place: Place) -> None:
+        place.cluster.apply([configuration(place)])
+        place.cluster.patch("configmap/one", {"metadata": {"managedFields": [{}]}})
+        place.by_hand("configmap/one", {"data": {"b": "by hand"}})
+        (found,) = managed.live(place.cluster, [configuration(place)])
+        assert not found["metadata"].get("managedFields")
+        place.cluster.apply([configuration(place)])
+        (found,) = managed.live(place.cluster, [configuration(place)])
+        assert list(managed.edits(found)) == ["data.b, by before-first-apply"]
+        managed.own(place.cluster, [found])
+        place.cluster.apply([configuration(place)])
+        assert there(place.cluster.get("configmap/one"))["data"] == {"a": "1"}
+
     def test_a_new_ingress_has_the_class_of_the_cluster_and_an_apply_leaves_it(self, place: Place) -> None:
         given = place.cluster.rehearse(ingress(place))["spec"].get("ingressClassName")
         assert place.cluster.get("ingress/one") is None
@@ -701,6 +721,27 @@ class Contract:
         cluster.apply([good])
         until(cluster, lambda: available(cluster, name))
         assert replacement()["metadata"]["uid"] != first["metadata"]["uid"]
+
+    @pytest.mark.parametrize(("kind", "hold"), HOLDS)
+    def test_a_workload_that_is_held_keeps_its_pods_until_that_is_taken_back(
+        self, place: Place, kind: str, hold: Manifest
+    ) -> None:
+        cluster, name, body = place.cluster, f"{kind.lower()}/{kind.lower()}", workload(place, kind)
+        if kind == "DaemonSet":
+            del body["spec"]["replicas"]
+        cluster.apply([body])
+        until(cluster, lambda: rollout.complete(there(cluster.get(name))))
+        pods = [pod["metadata"]["uid"] for pod in cluster.list("Pod", selector=f"app={kind.lower()}")]
+        place.by_hand(name, {"spec": hold})
+        body["spec"]["template"]["spec"]["containers"][0]["command"][2] = "echo again; exec sleep 600"
+        cluster.apply([body])
+        until(cluster, lambda: rollout.observed(there(cluster.get(name))))
+        cluster.pause(3)
+        left = [pod["metadata"]["uid"] for pod in cluster.list("Pod", selector=f"app={kind.lower()}")]
+        assert (left, rollout.complete(there(cluster.get(name)))) == (pods, False)
+        managed.own(cluster, managed.live(cluster, [body]))
+        cluster.apply([body])
+        until(cluster, lambda: rollout.complete(there(cluster.get(name))))
 
     def test_a_daemon_set_shows_which_pods_are_of_its_newest_template(self, place: Place) -> None:
         cluster, body = place.cluster, workload(place, "DaemonSet")

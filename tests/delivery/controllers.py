@@ -66,6 +66,9 @@ def _may_go(server: Server, body: Manifest) -> bool:
 def deployment(server: Server, body: Manifest) -> None:
     """Brings the pods of the newest template, and takes the others away as those can take over."""
     sets = server.dependents(body, "ReplicaSet")
+    if body["spec"].get("paused"):
+        _keep(server, body, sets)
+        return
     newest = _newest(server, body, sets)
     new = _staying(server, newest)
     old = [pod for replica_set in sets if replica_set is not newest for pod in _staying(server, replica_set)]
@@ -82,6 +85,17 @@ def deployment(server: Server, body: Manifest) -> None:
     server.set_status(body, _counts(server, body, [*new, *old], new))
     for replica_set in (newest, *sets):
         replica_set["spec"]["replicas"] = len(_staying(server, replica_set))
+
+
+def _keep(server: Server, body: Manifest, sets: list[Manifest]) -> None:
+    """As long as a Deployment is paused, each of its templates keeps the pods that it has."""
+    digest = _digest(server, body)
+    for replica_set in sets:
+        for _ in range(replica_set["spec"]["replicas"] - len(_staying(server, replica_set))):
+            _pod(server, replica_set, f"{replica_set['metadata']['name']}-{_token(server, replica_set)}")
+    pods = {there["metadata"]["labels"][HASH]: _staying(server, there) for there in sets}
+    everyone = [pod for own in pods.values() for pod in own]
+    server.set_status(body, _counts(server, body, everyone, pods.get(digest, [])))
 
 
 def _newest(server: Server, body: Manifest, sets: list[Manifest]) -> Manifest:
@@ -117,6 +131,10 @@ def stateful_set(server: Server, body: Manifest) -> None:
     name, wanted = body["metadata"]["name"], body["spec"]["replicas"]
     there = {pod["metadata"]["name"]: pod for pod in server.dependents(body, "Pod")}
     revision = f"{name}-{_digest(server, body)}"
+    server.templates[revision] = body["spec"]["template"]
+    current = body.get("status", {}).get("currentRevision", revision)
+    strategy = body["spec"].get("updateStrategy", {})
+    partition = (strategy.get("rollingUpdate") or {}).get("partition", 0)
     pods = [there.get(f"{name}-{ordinal}") for ordinal in range(wanted)]
     # Each waits for the one before it; one that never gets ready stops a change, also the one back.
     first = next((at for at, pod in enumerate(pods) if not pod or not _available(server, body, pod)), None)
@@ -126,17 +144,20 @@ def stateful_set(server: Server, body: Manifest) -> None:
     if first is not None:
         if pods[first] is None:
             _claims(server, body, f"{name}-{first}")
-            template = _labelled(body["spec"]["template"], {SET_HASH: revision})
+            wanted_revision = current if first < partition else revision
+            template = _labelled(server.templates[wanted_revision], {SET_HASH: wanted_revision})
             _pod(server, body, f"{name}-{first}", template)
     else:
-        old = [pod for pod in pods if pod and pod["metadata"]["labels"][SET_HASH] != revision]
+        begun = pods[wanted if strategy.get("type") == "OnDelete" else partition :]
+        old = [pod for pod in begun if pod and pod["metadata"]["labels"][SET_HASH] != revision]
         surplus = [pod for pod in there.values() if pod not in pods]
         for pod in (surplus or old)[-1:]:
             server.doom(pod)
     staying = _staying(server, body)
     new = [pod for pod in staying if pod["metadata"]["labels"][SET_HASH] == revision]
     counts = _counts(server, body, staying, new)
-    server.set_status(body, {**counts, "updateRevision": revision})
+    current = revision if len(new) == len(staying) else current
+    server.set_status(body, {**counts, "currentRevision": current, "updateRevision": revision})
 
 
 def _claims(server: Server, body: Manifest, pod: str) -> None:
@@ -151,7 +172,7 @@ def daemon_set(server: Server, body: Manifest) -> None:
     """One pod, for the one node; a pod of an older template goes first."""
     digest = _digest(server, body)
     pods = server.dependents(body, "Pod")
-    for pod in pods:
+    for pod in pods if body["spec"].get("updateStrategy", {}).get("type") != "OnDelete" else []:
         if pod["metadata"]["labels"][SET_HASH] != digest:
             server.doom(pod)
     if not pods:

@@ -130,7 +130,7 @@ class FakeCluster:
         with self._request("apply", _name(key), *((verb, key[0]) for verb in rights)):
             there = self.server.objects.get(key, {})
             self._check_place(key)
-            owners = migrated(self.server.owners.get(key, {}))
+            owners = migrated(self.server.owners.get(key, {}), there)
             after, paths = applied(there, owners, body)
             if there:
                 self.server.owners[key] = owners

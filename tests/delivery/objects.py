@@ -22,6 +22,7 @@ Path = tuple[str, ...]
 Owner = tuple[str, str]
 Owners = dict[Owner, set[Path]]
 APPLIED: Owner = ("delivery", "Apply")
+FIRST: Owner = ("before-first-apply", "Update")
 CLIENT_SIDE: Path = ("metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration")
 
 CLUSTER_WIDE = {
@@ -182,11 +183,14 @@ def applied(there: Manifest, owners: Owners, wanted: Manifest) -> tuple[Manifest
     return result, {path for path in paths if _managed(path)}
 
 
-def migrated(owners: Owners) -> Owners:
-    """The owners once kubectl has taken over what client-side applies have written.
+def migrated(owners: Owners, there: Manifest) -> Owners:
+    """The owners of an object once kubectl has taken over what client-side applies have written.
 
-    `kubectl apply --server-side` does so before its own, by csaupgrade of client-go.
+    `kubectl apply --server-side` does so before its own, by csaupgrade of client-go. Of one that
+    has no owners all is a manager's that stands for whoever was before the first apply.
     """
+    if there and not owners:
+        return {FIRST: {path for path in _paths(_open(there)) if _managed(path)}}
     clients = {owner: owned for owner, owned in owners.items() if owner[1] == "Update" and CLIENT_SIDE in owned}
     if not clients:
         return owners
@@ -215,7 +219,8 @@ def managed_fields(body: Manifest, owners: Owners) -> list[Manifest]:
 
 def owners_of(entries: list[Manifest]) -> Owners:
     """The inverse of `managed_fields`."""
-    return {(entry["manager"], entry["operation"]): set(_leaves(entry["fieldsV1"])) for entry in entries}
+    # A list with an empty entry has the API server forget them all.
+    return {(entry["manager"], entry["operation"]): set(_leaves(entry["fieldsV1"])) for entry in entries if entry}
 
 
 def _tree(owned: set[Path]) -> Manifest:

@@ -137,6 +137,7 @@ class Server:
         printed: the log of a container of some name that serves.
         ingress_class: what a new Ingress that names none gets.
         owners: whose the fields of each object are.
+        templates: of each revision of a StatefulSet.
     """
 
     control: Callable[[Server], None]
@@ -154,6 +155,7 @@ class Server:
     lives: dict[str, Life] = field(default_factory=dict)
     works: dict[str, Work] = field(default_factory=dict)
     digests: dict[tuple[str, int], str] = field(default_factory=dict)
+    templates: dict[str, Manifest] = field(default_factory=dict)
     repeated: list[Repeated] = field(default_factory=list)
     version: int = 0
     next_turn: float = TURN
@@ -214,7 +216,8 @@ class Server:
         if reason := refusal(before, body):
             raise RefusedError(f'The {key[0]} "{key[2]}" is invalid: {reason}')
         owners = self.owners.setdefault(key, {})
-        if owner:
+        # Of an object without owners none is noted but by an apply.
+        if owner and (before is None or owners or owner[1] == "Apply"):
             self.owners[key] = written(owners, before or {}, body, owner, paths)
         metadata = body["metadata"]
         if key[0] == "DaemonSet" and (before is None or before["spec"]["template"] != body["spec"]["template"]):

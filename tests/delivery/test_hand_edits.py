@@ -43,6 +43,11 @@ EDITS: dict[str, tuple[str, Manifest]] = {
     "configmap/app-config-1: data.VERSION, by hand": ("configmap/app-config-1", {"data": {"VERSION": "x"}}),
     "ingress/web: spec.ingressClassName, by hand": ("ingress/web", {"spec": {"ingressClassName": "other"}}),
     "ingress/web is changed": ("ingress/web", {"spec": {"ingressClassName": None}}),
+    "deployment/web: spec.paused, by hand": ("deployment/web", {"spec": {"paused": True}}),
+    "statefulset/mysql: spec.updateStrategy.type, by hand": (
+        "statefulset/mysql",
+        {"spec": {"updateStrategy": {"type": "OnDelete"}}},
+    ),
     "statefulset/mysql: spec.minReadySeconds, by hand": ("statefulset/mysql", {"spec": {"minReadySeconds": 600}}),
 }
 
@@ -243,7 +248,7 @@ def test_a_workload_of_other_pods_is_named_with_the_line_that_makes_it_anew(stag
 
 MEANWHILE: dict[str, tuple[str, Manifest]] = {
     "configmap/app-config-2: data.VERSION, by hand": ("configmap/app-config-2", OTHER),
-    "deployment/web: spec.minReadySeconds, by hand": ("deployment/web", {"spec": {"minReadySeconds": 600}}),
+    "deployment/web: spec.paused, by hand": ("deployment/web", {"spec": {"paused": True}}),
     "deployment/worker: spec.replicas, by hand": ("deployment/worker", {"spec": {"replicas": 0}}),
     "service/web: metadata.annotations.note, by hand": ("service/web", {"metadata": {"annotations": {"note": "x"}}}),
 }
@@ -274,6 +279,21 @@ def test_what_somebody_changes_during_a_delivery_is_named_and_taken_back(
     assert f"delivery: changed by hand meanwhile, and taken back:\n{line}\n" in capsys.readouterr().err
     assert list(drift.found(stage.cluster, render("2"))) == []
     assert stage.serving == {"2"}
+
+
+def test_a_release_is_brought_to_pods_that_somebody_holds(stage: Stage) -> None:
+    stage.cluster.by_hand("deployment/web", {"spec": {"paused": True}})
+    stage.cluster.by_hand("deployment/web", of_pod(SIDE))
+    stage.deploy("2")
+    assert stage.serving == {"2"}
+
+
+def test_what_an_object_without_owners_has_more_is_taken_back(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    before = content(stage.cluster)
+    stage.cluster.by_hand("service/web", {"metadata": {"managedFields": [{}], "annotations": {"note": "x"}}})
+    stage.deploy("1")
+    assert "service/web: metadata.annotations.note, by before-first-apply" in heard(capsys)
+    assert content(stage.cluster) == before
 
 
 def test_a_delivery_that_somebody_changes_again_goes_back(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
