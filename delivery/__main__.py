@@ -6,7 +6,6 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import FrameType
 
@@ -15,7 +14,6 @@ from delivery import (
     credentials,
     deploy,
     drift,
-    foundation,
     image,
     job,
     observability,
@@ -27,9 +25,8 @@ from delivery import (
     rotation,
     sops,
 )
-from delivery.cluster import Cluster, RefusedError
+from delivery.cluster import Cluster
 from delivery.kubectl import Kubectl
-from delivery.release import Release
 from delivery.render import COMPONENT, Render
 from delivery.shell import ROOT, DeliveryError, say, screen, show
 from delivery.site import url_of
@@ -94,29 +91,10 @@ def status(target: Target) -> None:
             f"{recorded.number:>4}  {recorded.phase:10}  {recorded.at}  {recorded.image}  "
             f"{recorded.commit[:12]}  {recorded.by}"
         )
-    if edits := "\n".join(by_hand(target, releases)):
+    if edits := "\n".join(drift.lines(target, releases)):
         show(screen(edits, ROOT / "build" / target.environment.name / "by-hand.txt"))
     for line in rollout.table(cluster.list("Pod")):
         show(line)
-
-
-def by_hand(target: Target, releases: Sequence[Release]) -> Iterator[str]:
-    """What is not as the release that runs has left it, a line each."""
-    good = release.last_good(releases)
-    if good is None:
-        return
-    if releases[0].phase == "pending":
-        yield f"release {releases[0].number} is being delivered, or was interrupted"
-        return
-    try:
-        missing, changed = foundation.compare(target.cluster, good.render)
-        yield from (f"{line}; {foundation.remedy(target.environment)}" for line in (*missing, *changed))
-        edits = list(drift.found(target.cluster, good.render))
-        yield from (f"not of release {good.number}: {edit}" for edit in edits)
-        if edits:
-            yield f"`make rollback ENV={target.environment.name} OPTIONS='--to {good.number}'` takes it back"
-    except RefusedError as error:
-        yield f"whether somebody has changed anything by hand is not known: {error}"
 
 
 def parser() -> argparse.ArgumentParser:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from delivery import managed, rollout
-from delivery.cluster import Cluster, name
+from delivery import foundation, managed, release, rollout
+from delivery.cluster import Cluster, RefusedError, name
+from delivery.release import Release
 from delivery.render import Render
+from delivery.target import Target
 
 
 def found(cluster: Cluster, render: Render) -> Iterator[str]:
@@ -24,3 +26,22 @@ def found(cluster: Cluster, render: Render) -> Iterator[str]:
     # A field that somebody has removed is nobody's, and `scale` leaves no hand's name.
     if rollout.difference(cluster, rest):
         yield from (f"{name(body)} is changed" for body in rest if rollout.difference(cluster, [body]))
+
+
+def lines(target: Target, releases: Sequence[Release]) -> Iterator[str]:
+    """What is not as the release that runs has left it, a line each."""
+    good = release.last_good(releases)
+    if good is None:
+        return
+    if releases[0].phase == "pending":
+        yield f"release {releases[0].number} is being delivered, or was interrupted"
+        return
+    try:
+        missing, changed = foundation.compare(target.cluster, good.render)
+        yield from (f"{line}; {foundation.remedy(target.environment)}" for line in (*missing, *changed))
+        edits = list(found(target.cluster, good.render))
+        yield from (f"not of release {good.number}: {edit}" for edit in edits)
+        if edits:
+            yield f"`make rollback ENV={target.environment.name} OPTIONS='--to {good.number}'` takes it back"
+    except RefusedError as error:
+        yield f"whether somebody has changed anything by hand is not known: {error}"
