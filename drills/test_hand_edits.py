@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
+import re
 import shlex
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from delivery import drift, managed, rollout
+from delivery import deploy, drift, managed, rollout
+from delivery.cluster import going
+from delivery.deploy import ReleaseError
 from delivery.kubectl import kubectl
+from delivery.render import COMPONENT, Render, component
 from delivery.shell import DeliveryError
+from delivery.suites import Suites
 from drills.conftest import Stage
 from drills.test_by_hand import DEPLOYMENT, typed
+from policy_tests.environment import Environment
 
 WEB = f"{DEPLOYMENT}: spec.template.spec.containers[school-scheduler]"
 WORKER = "deployment/worker: spec.template.spec.containers"
@@ -110,3 +118,112 @@ def test_what_only_an_administrator_makes_is_named_and_brought_back(
     assert remedy in shown
     stage.deploy(stage.good, bootstrap=True)
     stage.deploy(stage.good)
+
+
+@dataclass(frozen=True)
+class Meddling(Suites):
+    """The proofs, before the first of which somebody types a line."""
+
+    stage: Stage | None = None
+    line: tuple[str, ...] = ()
+    typed: list[str] = field(default_factory=list)
+
+    def smoke(self, environment: Environment, render: Render) -> None:
+        if self.stage and not self.typed:
+            self.typed.append(typed(self.stage, *self.line))
+        super().smoke(environment, render)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "line",
+    [patch("deployment/worker", {"spec": {"replicas": 0}}), f"rollout pause {DEPLOYMENT}"],
+    ids=["scale", "pause"],
+)
+def test_what_somebody_changes_during_a_delivery_is_named_and_taken_back(
+    stage: Stage, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.deploy(stage.good)
+    before = content(stage)
+    target = replace(stage.target, proofs=Meddling(stage.ingress, stage, tuple(shlex.split(line))))
+    with stage.as_deployer():
+        deploy.deploy(target, stage.render(stage.good), deploy.Options())
+    assert "changed by hand meanwhile, and taken back" in capsys.readouterr().err
+    assert content(stage) == before
+
+
+def configmap(stage: Stage, start: str) -> str:
+    """The one of the release whose name begins so."""
+    names = map(rollout.name, stage.render(stage.good).kind("ConfigMap"))
+    (found,) = (name for name in names if name.startswith(f"configmap/{start}"))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("start", "workload", "change"),
+    [
+        ("app-config", "deployment/worker", {"GENERATION_SECONDS": "7"}),
+        ("mysql-config", "statefulset/mysql", {"note": "x"}),
+    ],
+)
+def test_pods_that_may_have_read_a_configuration_by_hand_are_restarted(
+    stage: Stage, start: str, workload: str, change: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed(stage, *shlex.split(patch(configmap(stage, start), {"data": change})))
+    typed(stage, "rollout", "restart", workload)
+    typed(stage, "rollout", "status", workload)
+    selector = f"{COMPONENT}={component(stage.find(workload))}"
+    pods = {pod["metadata"]["uid"] for pod in stage.cluster.list("Pod", selector=selector)}
+    stage.deploy(stage.good)
+    assert f"restarting {workload}, which may have read" in capsys.readouterr().err
+    assert pods.isdisjoint(pod["metadata"]["uid"] for pod in stage.cluster.list("Pod", selector=selector))
+    assert edited(stage) == []
+
+
+@pytest.mark.slow
+def test_a_release_whose_job_fails_goes_back(stage: Stage) -> None:
+    stage.deploy(stage.good)
+    objects = copy.deepcopy(stage.render(stage.good).objects)
+    (job,) = (body for body in objects if rollout.name(body) == "job/accounts")
+    job["spec"]["backoffLimit"] = 0
+    job["spec"]["template"]["spec"]["containers"][0]["args"] = ["accounts", "--nonsense"]
+    with stage.as_deployer(), pytest.raises(ReleaseError, match="runs again") as error:
+        deploy.deploy(stage.target, Render.of(objects), deploy.Options())
+    assert "job/accounts failed: " in str(error.value.__cause__)
+    assert "/accounts ended with code 2: " in str(error.value.__cause__)
+
+
+@pytest.mark.slow
+def test_a_configuration_that_somebody_has_made_immutable_is_made_anew(stage: Stage) -> None:
+    def variable() -> str:
+        (pod,) = (pod for pod in stage.cluster.list("Pod", selector=f"{COMPONENT}=worker") if not going(pod))
+        return stage.cluster.exec(pod["metadata"]["name"], "worker", "printenv", "GENERATION_SECONDS").strip()
+
+    stage.deploy(stage.good)
+    before = variable()
+    change = {"data": {"GENERATION_SECONDS": "7"}, "immutable": True}
+    typed(stage, *shlex.split(patch(configmap(stage, "app-config"), change)))
+    typed(stage, "rollout", "restart", "deployment/worker")
+    typed(stage, "rollout", "status", "deployment/worker")
+    assert variable() == "7"
+    stage.deploy(stage.good)
+    assert variable() == before
+    assert edited(stage) == []
+
+
+@pytest.mark.slow
+def test_a_workload_of_other_pods_is_named_with_the_line_that_makes_it_anew(stage: Stage) -> None:
+    stage.deploy(stage.good)
+    worker = stage.find("deployment/worker")
+    labels = {"app": "other"}
+    worker["spec"]["selector"]["matchLabels"] = labels
+    worker["spec"]["template"]["metadata"]["labels"] |= labels
+    typed(stage, "delete", "deployment/worker")
+    stage.cluster.create({**worker, "metadata": {"name": "worker", "namespace": stage.namespace}})
+    with pytest.raises(DeliveryError) as error:
+        stage.deploy(stage.good)
+    (line,) = re.findall(r"`kubectl -n \S+ (.*)`, then the same command again", str(error.value))
+    typed(stage, *line.split())
+    stage.deploy(stage.good)
+    assert edited(stage) == []
