@@ -16,7 +16,8 @@ from delivery.cluster import Cluster, Manifest
 from delivery.kubectl import Kubectl, kubectl
 from delivery.shell import ROOT
 from drills.line import Line, line
-from tests.delivery.contract import Contract, changed
+from tests.delivery.contract import Contract
+from tests.delivery.contract.place import changed
 
 # An image that every cluster with an environment has.
 DATABASE = ROOT / "base/mysql/statefulset.yaml"

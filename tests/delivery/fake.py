@@ -1,6 +1,6 @@
 """A Cluster in memory that does what a real one does, and fails at the moments that a test chooses.
 
-That both do the same is what tests/delivery/contract.py shows.
+That both do the same is what tests/delivery/contract shows.
 """
 
 from __future__ import annotations
