@@ -1,4 +1,4 @@
-"""ConfigMaps that somebody has changed by hand, and the pods that may go on with what they read of them.
+"""ConfigMaps whose content is not a release's, and the pods that may go on with what they read of them.
 
 A pod reads its environment once, and most programs their files: putting the content back reaches
 neither.
@@ -42,7 +42,7 @@ def renew(cluster: Cluster, render: Render, pods: Iterable[Manifest]) -> None:
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     for body in items:
         if name(body) in wanted and uids & {pod["metadata"]["uid"] for pod in rollout.newest_pods(body, items)}:
-            say(f"restarting {name(body)}, which may have read a ConfigMap that was changed by hand")
+            say(f"restarting {name(body)}, which may have read other content of a ConfigMap")
             rollout.restart(cluster, name(body), moment)
             rollout.wait(cluster, [body])
 

@@ -26,7 +26,7 @@ class Replacement:
     """The pods of a StatefulSet that a delivery would replace: how many, and their templates before and after.
 
     Attributes:
-        misled: whether one of them may have read a ConfigMap that was changed by hand.
+        misled: whether one of them may have read other content of a ConfigMap.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Replacement:
         """What changes about them, in words; empty where no pod is touched."""
         first, *more = [*_changed(self.before, self.after, "spec.template")] or [""]
         if not first:
-            return "a ConfigMap that it reads was changed by hand" if self.misled else ""
+            return "a ConfigMap that it reads has other content" if self.misled else ""
         return f"{first} and {len(more)} more changed" if more else f"{first} changed"
 
 

@@ -154,7 +154,7 @@ def test_pods_that_read_a_configuration_by_hand_go_with_it(
     assert content(stage.cluster) == before
     lines = [line for line in heard(capsys) if line.startswith("restarting")]
     names = ("deployment/web", "deployment/worker")
-    assert lines == [f"restarting {name}, which may have read a ConfigMap that was changed by hand" for name in names]
+    assert lines == [f"restarting {name}, which may have read other content of a ConfigMap" for name in names]
 
 
 def test_pods_that_read_a_configuration_by_hand_are_not_what_a_return_leaves(stage: Stage) -> None:
@@ -187,7 +187,7 @@ def test_a_database_that_may_have_read_a_configuration_by_hand_is_announced_and_
     deploy(stage.target, wanted, Options())
     after = stage.cluster.get("pod/mysql-0") or {}
     assert before["metadata"]["uid"] != after["metadata"]["uid"]
-    why = "a ConfigMap that it reads was changed by hand"
+    why = "a ConfigMap that it reads has other content"
     assert heard(capsys)[0] == f"this restarts statefulset/mysql, for about 25 s without it: {why}"
 
 
