@@ -177,7 +177,8 @@ def wait(cluster: Cluster, objects: Iterable[Manifest], seconds: float = 300, be
         DeliveryError: time is up, a Job has failed, a pod shows that it will not come, or somebody
             has scaled a workload; with the latest warnings and the pods' last words.
     """
-    wanted = {name(body): body for body in objects if body["kind"] in (*WORKLOADS, "Job")}
+    awaited = [body for body in objects if body["kind"] in (*WORKLOADS, "Job") and delivered(body)]
+    wanted = {name(body): body for body in awaited}
     if not wanted:
         return
     say("waiting for " + ", ".join(sorted(wanted)))

@@ -7,6 +7,7 @@ import pytest
 
 from delivery import rollout
 from delivery.cluster import Manifest
+from delivery.render import COMPONENT
 from delivery.rollout import (
     HOPELESS,
     complete,
@@ -552,6 +553,14 @@ def test_a_job_that_is_done_and_gone_is_waited_for_no_more(cluster: FakeCluster)
     cluster.server.ready_after = 20
     rollout.wait(cluster, [web(), quick])
     assert cluster.get("job/accounts") is None
+
+
+def test_a_job_of_an_administrator_s_is_not_waited_for(cluster: FakeCluster) -> None:
+    theirs = accounts()
+    theirs["metadata"]["labels"][COMPONENT] = "credentials"
+    cluster.server.ill = {"step": "ImagePullBackOff"}
+    cluster.apply([theirs])
+    rollout.wait(cluster, [theirs])
 
 
 @pytest.mark.parametrize("illness", ["ImagePullBackOff", "FailedCreate"])
