@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -95,6 +96,16 @@ def test_without_the_right_to_the_secret_only_public_authorities_are_trusted(
     site = connect(empty.cluster, render("1"), server.address, authority=False)
     with pytest.raises(requests.exceptions.SSLError):
         site.get("/")
+
+
+def test_a_certificate_for_which_there_is_no_room_is_said(empty: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(prefix: str) -> str:
+        raise OSError(28, "No space left on device")
+
+    credentials.ensure_tls(empty.cluster, [HOST])
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    with pytest.raises(DeliveryError, match=r"certificate cannot be kept: .*No space left"):
+        connect(empty.cluster, render("1"))
 
 
 def test_without_an_ingress_nobody_knows_the_host(empty: Stage) -> None:
