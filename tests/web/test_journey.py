@@ -68,10 +68,15 @@ class Journey:
         assert width <= 0, f"{name} scrolls sideways"
 
     def go(self, name: str) -> None:
-        self.page.get_by_role("navigation").get_by_role("link", name=name, exact=True).click()
+        self.follow(self.page.get_by_role("navigation").get_by_role("link", name=name, exact=True))
 
     def press(self, name: str) -> None:
-        self.page.get_by_role("button", name=name, exact=True).first.click()
+        self.follow(self.page.get_by_role("button", name=name, exact=True).first)
+
+    def follow(self, target: Locator) -> None:
+        """Clicks, and waits for the page that comes of it: axe may not begin with the one that leaves."""
+        with self.page.expect_navigation():
+            target.click()
 
     def keep(self) -> None:
         """Works with what the newest search has found, as soon as every requirement is met."""
