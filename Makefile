@@ -20,7 +20,8 @@ run: .venv/app ## the product on http://127.0.0.1:8000: Python alone, SQLite in 
 
 test: ## everything that needs no cluster
 	@$(MAKE) --no-print-directory -j2 .venv/test .venv-checkov/ready
-	@$(MAKE) --no-print-directory check policy unit
+	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync) check policy
+	@$(MAKE) --no-print-directory unit
 
 check: .venv/test ## style, types, workflows, Dockerfile, YAML, secrets in any commit
 	$(BIN)/ruff check
@@ -48,7 +49,7 @@ PARALLEL := --numprocesses=auto --dist=loadfile
 unit: .venv/test ## all tests in tests/, on SQLite and in a real browser; without OPTIONS, how much of delivery/ they run
 ifeq ($(OPTIONS),)
 	$(BIN)/python -m pytest tests/delivery $(PARALLEL) --cov
-	$(BIN)/python -m pytest tests --ignore=tests/delivery $(PARALLEL)
+	$(BIN)/python -m pytest tests --ignore=tests/delivery $(PARALLEL) --no-loadscope-reorder
 else
 	$(BIN)/python -m pytest tests $(PARALLEL) $(OPTIONS)
 endif

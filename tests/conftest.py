@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -26,6 +26,20 @@ SAMPLE = ROOT / "examples" / "escola-exemplo.xml"
 
 needs_mysql = pytest.mark.skipif("DB_HOST" not in os.environ, reason="needs a MySQL server; run make test-mysql")
 
+# Begun first, so that in the end no processor waits for one of them.
+LONGEST = (
+    "test_commands.py",
+    "test_smoke.py",
+    "test_journey.py",
+    "test_migrations.py",
+    "test_contributing.py",
+    "test_runs.py",
+    "test_policy.py",
+    "test_notices.py",
+    "test_logs.py",
+    "test_browser.py",
+)
+
 Start = Callable[..., subprocess.Popen[str]]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -33,6 +47,18 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def pytest_configure(config: pytest.Config) -> None:
     # The suites that others run, with whatever versions they have, are not to end over a warning.
     config.addinivalue_line("filterwarnings", "error")
+
+
+@pytest.hookimpl(optionalhook=True, wrapper=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """One more than processors: some tests wait for seconds for what does not answer."""
+    return 1 + (yield)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the files LONGEST first, in that order."""
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 def impossible(rule: Rule) -> str:
