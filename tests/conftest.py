@@ -117,7 +117,11 @@ def sessions(engine: Engine, settings: Settings, migrated: Path) -> sessionmaker
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a command with a data folder and a process group of its own; the environment's variables as keywords."""
+    """Starts a command with a data folder and a process group of its own; the environment's variables as keywords.
+
+    Unless these say otherwise, a server has no examples to search for, and a search is one process.
+    """
+    small = {"DATA_DIR": str(tmp_path / "data"), "IMPORT_EXAMPLES": "false", "SOLVER_WORKERS": "1"}
     with ExitStack() as running:
 
         def start(*arguments: str | Path, **variables: str) -> subprocess.Popen[str]:
@@ -125,7 +129,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             process = subprocess.Popen(
                 [sys.executable, "-m", "app.school_schedule", *map(str, arguments)],
                 cwd=ROOT,
-                env=inherited | {"DATA_DIR": str(tmp_path / "data")} | variables,
+                env=inherited | small | variables,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,

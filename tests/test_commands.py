@@ -64,7 +64,8 @@ def test_generate_writes_a_solution_of_the_cost_that_it_prints(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_generate_told_to_end_writes_the_best_so_far(start: Start, tmp_path: Path, number: signal.Signals) -> None:
-    process = start("generate", "--xhstt", SAMPLE, "--seconds", "600", "--out", tmp_path / "solution.xml")
+    arguments = ("generate", "--xhstt", SAMPLE, "--seconds", "600", "--out", tmp_path / "solution.xml")
+    process = start(*arguments, SOLVER_WORKERS="2")
     assert process.stderr
     assert json.loads(process.stderr.readline())["hard"] == 0
     # A terminal sends Ctrl-C to the processes of the search too.
@@ -150,7 +151,7 @@ def test_serve_told_to_end_keeps_the_best_so_far(
 
 
 def test_serve_on_a_folder_with_data_shows_these_and_adds_nothing(start: Start, queued: sessionmaker[Session]) -> None:
-    server = start("serve", "--port", "0")
+    server = start("serve", "--port", "0", IMPORT_EXAMPLES="true")
     with urllib.request.urlopen(address(server)) as page:  # noqa: S310
         assert "Escola Municipal Monteiro Lobato" in page.read().decode()
     with queued() as session:

@@ -10,6 +10,13 @@ from app.grants import ACCOUNTS, Login
 from app.settings import Settings
 from tests.conftest import Run
 
+REMEDY = "Job credentials or `make credentials ENV=...` adds it"
+
+
+def of_a_pod(secret: Path) -> dict[str, str]:
+    """The variables of a pod that migrates, with a mounted Secret."""
+    return {"DB_HOST": "127.0.0.1", "SECRETS_DIR": str(secret), "DB_ACCOUNT": "migration"}
+
 
 def folder(path: Path, **files: str) -> Path:
     """A mounted Secret."""
@@ -28,7 +35,9 @@ def test_the_end_of_a_line_is_no_part_of_a_value_and_all_else_is(
 
 @pytest.mark.parametrize("state", ["missing", "empty", "newline", "unreadable"])
 @pytest.mark.parametrize("part", ["user", "password"])
-def test_a_pod_without_a_key_ends_with_one_line(tmp_path: Path, run: Run, part: str, state: str) -> None:
+def test_a_key_that_a_pod_lacks_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, state: str
+) -> None:
     file = folder(tmp_path, db_user="migration", db_password="x") / f"db_{part}"
     file.unlink()
     if state == "unreadable":
@@ -36,11 +45,17 @@ def test_a_pod_without_a_key_ends_with_one_line(tmp_path: Path, run: Run, part: 
         file.mkdir()
     elif state != "missing":
         file.write_text("\n" if state == "newline" else "")
-    variables = {"DB_HOST": "127.0.0.1", "SECRETS_DIR": str(tmp_path), "DB_ACCOUNT": "migration"}
-    ended = run("migrate", "--wait", "60", **variables)
-    reason = "Job credentials or `make credentials ENV=...` adds it"
-    assert ended.stderr == f"school_schedule: Secret db-credentials has no migration-{part}; {reason}\n"
-    assert ended.returncode == 1
+    for name, value in of_a_pod(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(DatabaseError) as raised:
+        database.connect(settings.load())
+    assert str(raised.value) == f"Secret db-credentials has no migration-{part}; {REMEDY}"
+
+
+def test_a_pod_without_a_key_ends_with_one_line(tmp_path: Path, run: Run) -> None:
+    ended = run("migrate", "--wait", "60", **of_a_pod(tmp_path))
+    line = f"school_schedule: Secret db-credentials has no migration-user; {REMEDY}\n"
+    assert (ended.returncode, ended.stderr) == (1, line)
 
 
 @pytest.mark.parametrize("variable", ["DB_USER", "DB_PASSWORD"])

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from playwright.sync_api import Browser, Page, sync_playwright
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.testclient import TestClient
 
-from app import generation, instances
+from app import accounts, generation, instances
 from app.engine.solver import solve
 from app.engine.timetable import Timetable
 from app.settings import Settings
@@ -31,6 +32,14 @@ OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_hashes() -> Iterator[None]:
+    """Passwords are hashed as ever, but without the effort that makes guessing slow, and each test that signs in."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(accounts, "hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        yield
 
 
 @pytest.fixture(scope="session")

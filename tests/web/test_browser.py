@@ -30,7 +30,7 @@ def solved(engine: Engine, settings: Settings, stored: Stored, timetable: Timeta
 
 
 def test_whoever_waits_sees_the_progress_and_then_a_timetable_without_a_reload(start: Start, page: Page) -> None:
-    server = start("serve", "--port", "0")
+    server = start("serve", "--port", "0", IMPORT_EXAMPLES="true", SOLVER_WORKERS="2")
     page.goto(address(server))
     expect(page.locator("progress")).to_be_visible()
     expect(page.locator("table")).to_have_count(0)

@@ -38,7 +38,7 @@ TAUGHT = {
 def server(start: Start, engine: Engine) -> Iterator[tuple[str, str]]:
     """Where a new installation without any school answers, and the link to its first account."""
     mysql = {name: os.environ[name] for name in os.environ if name.startswith("DB_")}
-    settings = mysql | {"IMPORT_EXAMPLES": "false", "GENERATION_SECONDS": "60"}
+    settings = mysql | {"GENERATION_SECONDS": "60"}
     if mysql:
         start("migrate", **settings).communicate()
         start("work", **settings)
