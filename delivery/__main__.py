@@ -72,9 +72,8 @@ def account(target: Target) -> str:
         lacks = "no Ingress" if not ingress else "no web pod that is ready"
         command = f"make up ENV={environment.name}"
         raise DeliveryError(f"{environment.namespace} has {lacks}; {command} brings it up")
-    name, container = ready[0]["metadata"]["name"], ready[0]["spec"]["containers"][0]["name"]
     inside = ("python", "-m", "app.school_schedule", "account", "--url", url_of(ingress))
-    return cluster.exec(name, container, *inside).strip()
+    return cluster.exec(*rollout.first_container(ready[0]), *inside).strip()
 
 
 def in_turn(cluster: Cluster, cronjob: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from delivery import rollout
 from delivery.cluster import Cluster, going
 from delivery.render import COMPONENT
 from delivery.shell import DeliveryError
@@ -58,14 +59,14 @@ def read(cluster: Cluster, wait: float = 0) -> State | None:
         DeliveryError: it has, and the database does not answer, not within `wait` seconds either.
     """
     pods = cluster.list("Pod", selector=f"{COMPONENT}=database")
-    names = [pod["metadata"]["name"] for pod in pods if not going(pod)]
-    if not names:
+    places = [rollout.first_container(pod) for pod in pods if not going(pod)]
+    if not places:
         return None
     sight = Sight(cluster)
     deadline = sight.now() + wait
     while True:
         try:
-            answer = sight.exec(names[0], "mysql", "sh", "-c", QUERY)
+            answer = sight.exec(*places[0], "sh", "-c", QUERY)
         except DeliveryError as error:
             if sight.now() > deadline:
                 raise DeliveryError(

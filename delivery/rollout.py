@@ -406,6 +406,11 @@ def ready(pod: Manifest) -> bool:
     return not going(pod) and bool(containers) and all(container["ready"] for container in containers)
 
 
+def first_container(pod: Manifest) -> tuple[str, str]:
+    """A pod and its first container, whatever a hand has called that, as in Cluster.exec."""
+    return pod["metadata"]["name"], pod["spec"]["containers"][0]["name"]
+
+
 def statuses(pod: Manifest) -> list[Manifest]:
     """The status of every container of a pod, in the order in which they start."""
     status = pod["status"]

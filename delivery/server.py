@@ -27,12 +27,14 @@ done"""
 SCRIPT = "/etc/mysql/conf.d/accounts.sh"
 # Seconds in which the kubelet brings a change of a Secret to a pod, at its slowest.
 ARRIVAL = 180
+# A pod and one of its containers.
+Place = tuple[str, str]
 
 
 def known(cluster: Cluster) -> dict[str, str]:
     """What the server goes by; nothing where none runs, or one of a release that kept no copy."""
-    pod = _pod(cluster)
-    return _read(cluster, pod, KNOWN) if pod else {}
+    place = _place(cluster)
+    return _read(cluster, place, KNOWN) if place else {}
 
 
 def learn(cluster: Cluster, wanted: Mapping[str, str], *, certificate: bool = False) -> None:
@@ -44,22 +46,22 @@ def learn(cluster: Cluster, wanted: Mapping[str, str], *, certificate: bool = Fa
     Raises:
         DeliveryError: the pod does not get the Secret, or the server refuses what is in it.
     """
-    pod = _pod(cluster)
-    there = _read(cluster, pod, KNOWN) if pod else {}
+    place = _place(cluster)
+    there = _read(cluster, place, KNOWN) if place else {}
     passwords = _differ(there, wanted, PASSWORDS)
     certificate = (certificate or _refused(there, wanted)) and _differ(there, wanted, CERTIFICATE)
     words = [word for word, differs in (("passwords", passwords), ("certificate", certificate)) if differs]
-    if pod is None or not there or not words:
+    if place is None or not there or not words:
         return
     say(f"the database takes up {' and '.join(words)} of the Secret")
     sight = Sight(cluster)
     deadline = sight.now() + ARRIVAL
-    while _differ(_read(sight, pod, MOUNTED), wanted, (*PASSWORDS, *CERTIFICATE)):
+    while _differ(_read(sight, place, MOUNTED), wanted, (*PASSWORDS, *CERTIFICATE)):
         if sight.now() > deadline:
-            raise DeliveryError(f"{pod} has not got the Secret as it is now within {ARRIVAL} s")
+            raise DeliveryError(f"{place[0]} has not got the Secret as it is now within {ARRIVAL} s")
         cluster.pause(2)
     for word in words:
-        cluster.exec(pod, "mysql", "sh", SCRIPT, word)
+        cluster.exec(*place, "sh", SCRIPT, word)
 
 
 def _refused(there: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
@@ -71,13 +73,13 @@ def _differ(there: Mapping[str, str], wanted: Mapping[str, str], keys: tuple[str
     return any(there.get(key, "").rstrip("\n") != wanted.get(key, "").rstrip("\n") for key in keys)
 
 
-def _pod(cluster: Cluster) -> str | None:
-    """The pod whose server answers, if there is one."""
+def _place(cluster: Cluster) -> Place | None:
+    """Where a server answers, if one does."""
     pods = cluster.list("Pod", selector=f"{COMPONENT}=database")
-    return next((pod["metadata"]["name"] for pod in pods if rollout.ready(pod)), None)
+    return next((rollout.first_container(pod) for pod in pods if rollout.ready(pod)), None)
 
 
-def _read(cluster: Cluster | Sight, pod: str, folder: str) -> dict[str, str]:
-    """The files of a folder of the pod; the values pass by standard output and show nowhere."""
-    lines = cluster.exec(pod, "mysql", "sh", "-c", READ, folder).splitlines()
+def _read(cluster: Cluster | Sight, place: Place, folder: str) -> dict[str, str]:
+    """The files of a folder of a container; the values pass by standard output and show nowhere."""
+    lines = cluster.exec(*place, "sh", "-c", READ, folder).splitlines()
     return {key: base64.b64decode(value).decode() for key, _, value in (line.partition(" ") for line in lines)}

@@ -117,6 +117,17 @@ def test_a_hand_edit_that_breaks_the_pods_stops_no_release_and_no_way_back(stage
     assert content(stage.cluster) == before
 
 
+def test_a_container_of_the_database_that_somebody_has_renamed_stops_no_release(stage: Stage) -> None:
+    before = content(stage.cluster)
+    (container,) = (stage.cluster.get("statefulset/mysql") or {})["spec"]["template"]["spec"]["containers"]
+    change = {"spec": {"template": {"spec": {"containers": [{**container, "name": "other"}]}}}}
+    stage.cluster.server.programs["other"] = stage.cluster.server.programs["mysql"]
+    stage.cluster.by_hand("statefulset/mysql", change)
+    stage.cluster.pause(60)
+    stage.deploy("1")
+    assert content(stage.cluster) == before
+
+
 def test_pods_change_once_when_a_hand_edit_is_taken_back(stage: Stage) -> None:
     stage.cluster.by_hand("deployment/web", of_pod(SIDE))
     stage.cluster.pause(30)
