@@ -44,7 +44,7 @@ def going(body: Manifest) -> bool:
 
 
 def lasting(cluster: Cluster, names: Iterable[str]) -> Iterator[str]:
-    """Which of some objects are being deleted and still there, what keeps each, and how it is let go."""
+    """Which of some objects are being deleted and still there, what keeps each, and the line against it."""
     for label in names:
         if (body := cluster.get(label)) and going(body):
             keepers = ", ".join(body["metadata"].get("finalizers", [])) or "what it owns"

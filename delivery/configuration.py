@@ -1,4 +1,4 @@
-"""ConfigMaps whose content is not a release's, and the pods that may go on with what they read of them.
+"""ConfigMaps whose content is not a release's, and the pods that may go on with what they read.
 
 A pod reads its environment once, and most programs their files: putting the content back reaches
 neither.
@@ -19,32 +19,32 @@ from delivery.shell import say
 REFERENCES = ("configMap", "configMapKeyRef", "configMapRef")
 
 
-def differs(there: Manifest, wanted: Manifest) -> bool:
-    """Whether two ConfigMaps have other content."""
-    return any((there.get(part) or {}) != (wanted.get(part) or {}) for part in ("data", "binaryData"))
-
-
 def misled(cluster: Cluster, render: Render) -> list[Manifest]:
     """The pods that name a ConfigMap of the render whose content is another now."""
     there = {name(body): body for body in cluster.list("ConfigMap")}
     wanted = [body for body in render.kind("ConfigMap") if name(body) in there]
-    changed = {body["metadata"]["name"] for body in wanted if differs(there[name(body)], body)}
-    return [pod for pod in cluster.list("Pod") if changed.intersection(_named(pod["spec"]))] if changed else []
+    changed = {body["metadata"]["name"] for body in wanted if _content(body) != _content(there[name(body)])}
+    pods = cluster.list("Pod") if changed else []
+    return [pod for pod in pods if changed.intersection(_named(pod["spec"]))]
 
 
 def renew(cluster: Cluster, render: Render, pods: Iterable[Manifest]) -> None:
-    """Restarts each workload that still has one of these pods, the StatefulSets first, and waits for it."""
+    """Restarts each workload that still has one of these pods, StatefulSets first, and waits for it."""
     if not (uids := {pod["metadata"]["uid"] for pod in pods}):
         return
     wanted = {name(body): body["kind"] for body in render.kind(*rollout.WORKLOADS)}
     kinds = [kind for kind in rollout.WORKLOADS if kind in wanted.values()]
     items = cluster.list(*kinds, "ReplicaSet", "Pod")
     moment = datetime.now(UTC).isoformat(timespec="seconds")
-    for body in items:
-        if name(body) in wanted and uids & {pod["metadata"]["uid"] for pod in rollout.newest_pods(body, items)}:
+    for body in (body for body in items if name(body) in wanted):
+        if uids & {pod["metadata"]["uid"] for pod in rollout.newest_pods(body, items)}:
             say(f"restarting {name(body)}, which may have read other content of a ConfigMap")
             rollout.restart(cluster, name(body), moment)
             rollout.wait(cluster, [body])
+
+
+def _content(body: Manifest) -> list[Manifest]:
+    return [body.get(part) or {} for part in ("data", "binaryData")]
 
 
 def _named(value: Any) -> Iterator[str]:

@@ -163,7 +163,7 @@ def bring(
     minutes: float = 0,
     attempts: int = 2,
 ) -> None:
-    """Applies a release, deletes what only others have, and proves it by the smoke tests and a watch.
+    """Applies a release, deletes what only others have, and proves it by smoke tests and a watch.
 
     Where somebody changes it by hand meanwhile, that proves nothing, whatever came of it: the change
     is taken back, and all is done again.
@@ -196,7 +196,11 @@ def bring(
 
 
 def _meanwhile(cluster: Cluster, render: Render, failure: DeliveryError | None) -> str:
-    """What somebody has changed by hand since the apply; raises the failure where nobody has, as far as can be seen."""
+    """What somebody has changed by hand since the apply.
+
+    Raises:
+        DeliveryError: the failure, where nobody has or that cannot be seen; or that it cannot.
+    """
     try:
         edits = "\n".join(drift.found(cluster, render))
     except DeliveryError as error:

@@ -1,4 +1,4 @@
-"""Fields that an API server does not let anybody change, and the line that has their object made anew."""
+"""Fields that an API server lets nobody change, and the line that has their object made anew."""
 
 from __future__ import annotations
 
@@ -28,5 +28,6 @@ def refused(error: RefusedError, namespace: str) -> RefusedError:
 
 def _remedies(text: str, namespace: str) -> Iterator[str]:
     for found in REFUSAL.finditer(text):
-        if line := LINES.get(found["kind"], LINE).format(kind=found["kind"].lower(), name=found["name"]):
+        kind, name = found["kind"], found["name"]
+        if line := LINES.get(kind, LINE).format(kind=kind.lower(), name=name):
             yield f"`kubectl -n {namespace} {line}`, then the same command again"

@@ -23,7 +23,7 @@ AWAY, PLACED, GONE = 25, 30, 150
 
 @dataclass(frozen=True)
 class Replacement:
-    """The pods of a StatefulSet that a delivery would replace: how many, and their templates before and after.
+    """The pods of a StatefulSet that a delivery would replace, and their templates before and after.
 
     Attributes:
         misled: whether one of them may have read other content of a ConfigMap.

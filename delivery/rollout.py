@@ -83,9 +83,11 @@ def apply(cluster: Cluster, objects: Iterable[Manifest]) -> None:
 def _frozen(there: Iterable[Manifest], wanted: Iterable[Manifest]) -> list[str]:
     """The ConfigMaps that have to be made anew: they are immutable, and not as they are to be."""
     stated = {name(body): body for body in wanted if body["kind"] == "ConfigMap"}
-    immutable = [body for body in there if name(body) in stated and body.get("immutable")]
+    immutable = {name(body): body for body in there if name(body) in stated and body.get("immutable")}
     parts = ("binaryData", "data", "immutable")
-    return [name(body) for body in immutable if any(body.get(part) != stated[name(body)].get(part) for part in parts)]
+    return [
+        label for label, body in immutable.items() if any(body.get(part) != stated[label].get(part) for part in parts)
+    ]
 
 
 def difference(cluster: Cluster, objects: Iterable[Manifest]) -> str:
@@ -261,7 +263,7 @@ def restart(cluster: Cluster, workload: str, moment: str) -> None:
 
 
 def complete(body: Manifest) -> bool:
-    """Whether a Job is done, or all of a workload's replicas are new and available, and no others left."""
+    """Whether a Job is done, or all replicas of a workload are new and available, and no other left."""
     status = body.get("status", {})
     if body["kind"] == "Job":
         return "Complete" in _conditions(body)
