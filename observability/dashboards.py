@@ -69,6 +69,19 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
                 kind="stat",
             ),
             panel(
+                "What the probe is answered",
+                "short",
+                "Through the Ingress: 1 where the page comes back, people can save, and browsers take the certificate.",
+                (f'min by (probe) (probe_success{{{HERE}, job="probe"}})', "{{probe}}"),
+            ),
+            panel(
+                "Failed pages and saves",
+                "percentunit",
+                "The share of pages and of saves, in time or in requests, whichever is more.",
+                (f"school_scheduler:failed:ratio5m{{{HERE}}}", "{{indicator}}, of five minutes"),
+                (f"school_scheduler:failed:ratio1h{{{HERE}}}", "{{indicator}}, of an hour"),
+            ),
+            panel(
                 "Web pods ready",
                 "short",
                 "Without any, the ingress answers with errors that the pods cannot count.",
@@ -77,13 +90,6 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
                     "ready",
                 ),
                 kind="stat",
-            ),
-            panel(
-                "Failed requests",
-                "percentunit",
-                "The share of pages and of saves, in time or in requests, whichever is more.",
-                (f"school_scheduler:failed:ratio5m{{{HERE}}}", "{{indicator}}, of five minutes"),
-                (f"school_scheduler:failed:ratio1h{{{HERE}}}", "{{indicator}}, of an hour"),
             ),
             panel(
                 "Requests",

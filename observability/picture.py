@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from textwrap import wrap
 
-COLUMNS, WIDTH, HEIGHT, GAP, TOP = 2, 500, 190, 12, 44
-# Of a panel's inside: its title, the numbers of the axis, the legend.
-LEFT, ABOVE, BELOW = 62, 34, 40
-COLOURS = ("#3274d9", "#e0752d", "#299c46", "#a352cc", "#e02f44", "#806c00", "#00838f", "#8f3bb8")
-LEGENDS, LINES, LETTERS = 4, 9, 78
-# Seconds between two points that belong together.
-CONNECTED = 60
-STYLE = (
-    "text{font:11px sans-serif;fill:#222}.t{font-weight:bold;font-size:13px}.l{font:10px monospace}.n{font-size:36px}"
-)
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
+
+# Inches; a row of panels.
+WIDTH, ROW, COLUMNS = 10.5, 2.2, 2
+LEGENDS, LEGEND, LINES, LETTERS = 4, 34, 10, 66
+# Seconds between two points that belong together, and between two ticks.
+CONNECTED, TICK = 60, 600
 
 
 @dataclass(frozen=True)
@@ -44,24 +43,30 @@ def picture(
     title: str, panels: Sequence[Drawn], span: tuple[float, float], marks: Sequence[tuple[float, str]] = ()
 ) -> str:
     """The dashboard between two moments; `marks` are moments with a colour each."""
+    text = io.StringIO()
+    # Text stays text, and the same data gives the same file.
+    with rc_context({"font.size": 7, "axes.titleweight": "bold", "svg.fonttype": "none", "svg.hashsalt": title}):
+        dashboard(title, panels, span, marks).savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()
+
+
+def dashboard(
+    title: str, panels: Sequence[Drawn], span: tuple[float, float], marks: Sequence[tuple[float, str]] = ()
+) -> Figure:
+    """As `picture`, with a panel in each of its axes."""
     rows = -(-len(panels) // COLUMNS)
-    width, height = COLUMNS * (WIDTH + GAP) + GAP, TOP + rows * (HEIGHT + GAP)
-    begin, end = (f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}" for at in span)
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"><style>{STYLE}</style>'
-        f'<rect width="100%" height="100%" fill="#f4f5f7"/>{text(GAP, 28, f"{title}: {begin} to {end[11:]} UTC", "t")}'
-    )
-    placed = []
-    for index, panel in enumerate(panels):
-        row, column = divmod(index, COLUMNS)
-        x, y = GAP + column * (WIDTH + GAP), TOP + row * (HEIGHT + GAP)
-        frame = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff" stroke="#ddd"/>{text(10, 20, panel.title, "t")}'
-        placed.append(f'<g transform="translate({x} {y})">{frame}{"".join(_inside(panel, span, marks))}</g>')
-    return "\n".join([head, *placed, "</svg>", ""])
-
-
-def text(x: float, y: float, content: str, kind: str = "", anchor: str = "start") -> str:
-    return f'<text x="{x:.0f}" y="{y:.0f}" class="{kind}" text-anchor="{anchor}">{escape(content)}</text>'
+    figure = Figure(figsize=(WIDTH, ROW * rows), layout="constrained")
+    figure.suptitle(f"{title}: {_moment(span[0]):%Y-%m-%d %H:%M} to {_moment(span[1]):%H:%M} UTC")
+    for place, panel in enumerate(panels, start=1):
+        axes = figure.add_subplot(rows, COLUMNS, place)
+        axes.set_title(panel.title, loc="left")
+        if panel.kind == "timeseries":
+            _chart(axes, panel, marks)
+            axes.set_xlim(span)
+        else:
+            axes.set_axis_off()
+            _write(axes, panel)
+    return figure
 
 
 def number(value: float, unit: str) -> str:
@@ -82,44 +87,49 @@ def _digits(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _inside(panel: Drawn, span: tuple[float, float], marks: Sequence[tuple[float, str]]) -> Iterator[str]:
-    if panel.kind in ("logs", "table"):
-        rows = [part for line in panel.lines for part in wrap(line, LETTERS)[:2]]
-        for row, line in enumerate(rows[:LINES]):
-            yield text(10, ABOVE + 10 + 17 * row, line, "l")
-    elif panel.kind == "stat":
-        newest = panel.series[0].points[-1][1]
-        yield text(WIDTH / 2, HEIGHT / 2 + 16, number(newest, panel.unit), "n", "middle")
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _write(axes: Axes, panel: Drawn) -> None:
+    """The newest values, or the first lines."""
+    if panel.kind == "stat":
+        values = [f"{each.legend} {number(each.points[-1][1], panel.unit)}" for each in panel.series]
+        axes.text(0.5, 0.5, "\n".join(values), ha="center", va="center", size=20)
     else:
-        yield from _chart(panel, span, marks)
+        rows = [part for line in panel.lines for part in wrap(line, LETTERS)[:2]]
+        axes.text(0, 1, "\n".join(rows[:LINES]), va="top", family="monospace", parse_math=False)
 
 
-def _chart(panel: Drawn, span: tuple[float, float], marks: Sequence[tuple[float, str]]) -> Iterator[str]:
-    values = [0.0, *(value for each in panel.series for _, value in each.points)]
-    lowest, highest = min(values), max(values)
-    right, bottom = WIDTH - 12, HEIGHT - BELOW
-
-    def across(at: float) -> float:
-        return LEFT + (at - span[0]) / (span[1] - span[0]) * (right - LEFT)
-
-    def up(value: float) -> float:
-        return bottom - (value - lowest) / (highest - lowest or 1) * (bottom - ABOVE)
-
-    for value in (lowest, (lowest + highest) / 2, highest):
-        yield f'<path d="M{LEFT} {up(value):.1f}H{right}" stroke="#eee"/>'
-        yield text(LEFT - 6, up(value) + 4, number(value, panel.unit), "", "end")
-    for at, colour in marks:
-        yield f'<path d="M{across(at):.1f} {ABOVE}V{bottom}" stroke="{colour}" stroke-dasharray="4 2"/>'
+def _chart(axes: Axes, panel: Drawn, marks: Sequence[tuple[float, str]]) -> None:
     for index, each in enumerate(panel.series):
-        colour = COLOURS[index % len(COLOURS)]
-        line, before = "", -math.inf
-        for at, value in each.points:
-            # Nothing is known of a time without points; a point alone is a dot.
-            line += f"{'L' if at - before <= CONNECTED else 'M'}{across(at):.1f} {up(value):.1f}h0"
-            before = at
-        yield f'<path d="{line}" fill="none" stroke="{colour}" stroke-width="1.5" stroke-linecap="round"/>'
-        if index < LEGENDS:
-            x, y = LEFT + index % 2 * 215, bottom + 16 + index // 2 * 15
-            yield f'<path d="M{x} {y - 4}h12" stroke="{colour}" stroke-width="3"/>{text(x + 17, y, each.legend[-34:])}'
-    if len(panel.series) > LEGENDS:
-        yield text(right, 20, f"{len(panel.series) - LEGENDS} more than are named", "", "end")
+        label = each.legend[-LEGEND:]
+        for run in _runs(each.points):
+            moments, values = zip(*run, strict=True)
+            # A point alone is a dot.
+            marker = "." if len(run) == 1 else ""
+            axes.plot(moments, values, color=f"C{index}", linewidth=1, marker=marker, label=label)
+            # Of a series, one line is named.
+            label = ""
+    for at, colour in marks:
+        axes.axvline(at, color=colour, linestyle="--", linewidth=1)
+    axes.set_ylim(bottom=min(0, axes.dataLim.y0))
+    axes.yaxis.set_major_formatter(lambda value, _: number(value, panel.unit))
+    axes.xaxis.set_major_locator(MultipleLocator(TICK))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{_moment(value):%H:%M}")
+    axes.grid(alpha=0.3)
+    lines, _ = axes.get_legend_handles_labels()
+    if len(lines) > LEGENDS:
+        axes.set_title(f"{len(lines) - LEGENDS} more than are named", loc="right")
+    axes.legend(handles=lines[:LEGENDS], loc="upper left", bbox_to_anchor=(0, -0.12), ncols=2, frameon=False)
+
+
+def _runs(points: Sequence[tuple[float, float]]) -> Iterator[list[tuple[float, float]]]:
+    """The points without those times of which nothing is known."""
+    run: list[tuple[float, float]] = []
+    for at, value in points:
+        if run and at - run[-1][0] > CONNECTED:
+            yield run
+            run = []
+        run.append((at, value))
+    yield run
