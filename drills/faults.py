@@ -64,6 +64,14 @@ class Saves:
 
     acknowledged: list[str] = field(default_factory=list)
     waited: float = 0
+    lost: int = 0
+
+    def read(self, text: str) -> None:
+        """Takes what a writer has printed."""
+        for line in text.splitlines():
+            identity, waited = line.split()
+            self.acknowledged.append(identity)
+            self.waited = max(self.waited, float(waited))
 
     def row(self, name: str, answers: int, errors: int, there: set[str], seconds: float) -> Fault:
         """The line about the fault; `there` has the ids that are in the database."""
@@ -90,10 +98,25 @@ def writing(stage: Stage, seconds: float) -> Iterator[Saves]:
         ended = thread.submit(job.follow, stage.cluster, manifest, seconds + 120)
         until(lambda: log(stage, f"job/writer-{marker}") or ended.done(), seconds=60)
         yield saves
-        for line in ended.result().splitlines():
-            identity, waited = line.split()
-            saves.acknowledged.append(identity)
-            saves.waited = max(saves.waited, float(waited))
+        saves.read(ended.result())
+
+
+@contextmanager
+def saving(stage: Stage) -> Iterator[Saves]:
+    """Saves for as long as it takes; what became of them is known at the end, and then they go."""
+    marker, saves = secrets.token_hex(4), Saves()
+    name = f"writer-{marker}"
+    stage.cluster.create(job.owned_by_nobody(program(stage, name, WRITER, marker, "3600"), 3600))
+    try:
+        until(lambda: log(stage, f"job/{name}"), seconds=60)
+        yield saves
+        saves.read(kubectl("-n", stage.namespace, "logs", f"job/{name}"))
+        stage.cluster.delete(f"job/{name}")
+        rows = f"FROM school_schedule.generation WHERE error = '{marker}'"
+        there = set(query(stage, f"SELECT id {rows}; DELETE {rows}", client=ROOT).split())
+        saves.lost = sum(1 for row in saves.acknowledged if row not in there)
+    finally:
+        stage.cluster.delete(f"job/{name}")
 
 
 def log(stage: Stage, name: str) -> str:
