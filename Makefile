@@ -29,7 +29,7 @@ check: .venv/test ## style, types, workflows, Dockerfile, YAML, secrets in any c
 	$(BIN)/mypy
 	$(BIN)/yamllint --strict .
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/shellcheck .ci/run base/*/*.sh
+	$(BIN)/shellcheck .ci/* base/*/*.sh
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/actionlint

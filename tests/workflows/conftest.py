@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from policy_tests.environment import read_list
-from tests.workflows.act import REPOSITORY, Act, Run, definitions
+from tests.workflows.act import REPOSITORY, ROOT, Act, Run, definitions
 
 BUILT, PROVEN = ("sha256:" + digit * 64 for digit in "bf")
 ENVIRONMENTS = tuple(read_list())
@@ -44,8 +44,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.fixture(scope="session")
 def act(tmp_path_factory: pytest.TempPathFactory) -> Act:
     """Runs in which make, docker and gh only note how they were called."""
-    act = Act(tmp_path_factory.mktemp("act"), ("make", "docker", "gh"), {"BUILT": BUILT, "PROVEN": PROVEN})
-    act.commit(definitions())
+    act = Act(
+        tmp_path_factory.mktemp("act"), ("make", "docker", "gh", "helm", "kind"), {"BUILT": BUILT, "PROVEN": PROVEN}
+    )
+    act.commit([*definitions(), ROOT / ".ci" / "kind"])
     return act
 
 

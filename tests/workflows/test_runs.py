@@ -264,6 +264,22 @@ def test_at_night_homolog_generates_where_it_is_switched_on(start: Start) -> Non
     assert start("generate", "schedule", {}).jobs == {}
 
 
+def test_at_night_faults_are_drawn_by_the_day_in_a_cluster_that_is_made_for_it(start: Start) -> None:
+    run = start("chaos", "schedule", {}, settings={"CHAOS_NIGHTLY": "true"})
+    assert run.jobs == succeeded("chaos")
+    (cluster,) = (number for number, call in enumerate(run.calls) if call.startswith("kind create"))
+    (drill,) = made(run)
+    assert run.calls.index(f"make {drill}") > cluster
+    words = r"drills ENV=prod OPTIONS=-k chaos --chaos-seed=20\d{6} --chaos-ledger=build/chaos.jsonl"
+    assert re.fullmatch(words, drill)
+    assert start("chaos", "schedule", {}).jobs == {}
+
+
+def test_a_run_by_hand_draws_by_the_seed_that_is_given(start: Start) -> None:
+    run = start("chaos", "workflow_dispatch", {"ref": "refs/heads/main", "inputs": {"seed": "7"}})
+    assert [call for call in made(run) if " --chaos-seed=7 " in call] == made(run)
+
+
 def test_the_backup_drill_runs_in_the_environment_that_is_chosen(by_hand: Start) -> None:
     run = by_hand("backup-drill", environment="preprod")
     assert run.jobs == succeeded("drill")
