@@ -106,7 +106,10 @@ def saving(stage: Stage) -> Iterator[Saves]:
     """Saves for as long as it takes; what became of them is known at the end, and then they go."""
     marker, saves = secrets.token_hex(4), Saves()
     name = f"writer-{marker}"
-    stage.cluster.create(job.owned_by_nobody(program(stage, name, WRITER, marker, "3600"), 3600))
+    manifest = job.owned_by_nobody(program(stage, name, WRITER, marker, "3600"), 3600)
+    # As the first process of its container it is deaf to the signal that asks it to end.
+    manifest["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 1
+    stage.cluster.create(manifest)
     try:
         until(lambda: log(stage, f"job/{name}"), seconds=60)
         yield saves
