@@ -20,7 +20,7 @@ from drills.conftest import Fault, Stage
 from drills.watching import until
 
 # Stores rows, one a transaction, as the application does; says of each that the database has acknowledged its id, and
-# the seconds since the one before.
+# the seconds since the one before. Arguments: what to call them, for how long, and the pause after each, in seconds.
 WRITER = """
 import sys, time
 from sqlalchemy import select
@@ -45,7 +45,7 @@ while time.monotonic() < end:
             last = time.monotonic()
     except DBAPIError:
         time.sleep(0.2)
-    time.sleep(0.01)
+    time.sleep(float(sys.argv[3]))
 """
 ACCOUNT = """exec mysql --defaults-file=/run/accounts/client.cnf --default-character-set=utf8mb4 --batch \
 --skip-column-names school_schedule"""
@@ -93,7 +93,7 @@ def program(stage: Stage, name: str, source: str, *arguments: str) -> Manifest:
 def writing(stage: Stage, seconds: float) -> Iterator[Saves]:
     """Saves for so long, in a pod of its own; what became of them is told at the end."""
     marker, saves = secrets.token_hex(4), Saves()
-    manifest = program(stage, f"writer-{marker}", WRITER, marker, str(seconds))
+    manifest = program(stage, f"writer-{marker}", WRITER, marker, str(seconds), "0.01")
     with ThreadPoolExecutor(1) as thread:
         ended = thread.submit(job.follow, stage.cluster, manifest, seconds + 120)
         until(lambda: log(stage, f"job/writer-{marker}") or ended.done(), seconds=60)
@@ -106,7 +106,7 @@ def saving(stage: Stage) -> Iterator[Saves]:
     """Saves for as long as it takes; what became of them is known at the end, and then they go."""
     marker, saves = secrets.token_hex(4), Saves()
     name = f"writer-{marker}"
-    manifest = job.owned_by_nobody(program(stage, name, WRITER, marker, "3600"), 3600)
+    manifest = job.owned_by_nobody(program(stage, name, WRITER, marker, "3600", "0.1"), 3600)
     # As the first process of its container it is deaf to the signal that asks it to end.
     manifest["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 1
     stage.cluster.create(manifest)

@@ -54,6 +54,11 @@ class Scene:
         kept = {label for label in self.secrets if now.get(label, {}).keys() == self.before[label].keys()}
         return [label for label in self.edited() if label not in kept]
 
+    def ways(self, label: str) -> list[str]:
+        """What may bring an object back; what an administrator has made, no delivery does."""
+        administrators = {name(body) for body in self.render.objects if not rollout.delivered(body)}
+        return ["up"] if label in administrators else ["deploy", "up"]
+
     def running(self) -> bool:
         """Whether every workload has all its pods, each at work."""
         workloads = [body for body in self.render.objects if body["kind"] in rollout.WORKLOADS]
