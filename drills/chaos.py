@@ -40,6 +40,8 @@ ACTIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "take away": ((*RUNNING, "ConfigMap", "Secret"), "it has no keys, and no files"),
     "refuse": (tuple(REFUSALS), "it lets nothing through, and gives nothing"),
 }
+# Before a text it makes another; it is `kao` in base64, so that in a Secret too it is text.
+KAO = "a2Fv"
 # By `ACTION OBJECT`.
 EXCLUDED = {
     "* job/*": "it has ended when users are served, and each delivery makes it anew",
@@ -177,8 +179,7 @@ def _other(value: Any) -> Any:
             return value + 1
         case str() if value[:1].isdigit():
             return f"1{value}"
-    # Four letters leave what is base64 as it has to be.
-    return f"kaos{value}"
+    return f"{KAO}{value}"
 
 
 def _renamed(item: Any) -> Any:
