@@ -30,7 +30,7 @@ class Scene:
     def look(self) -> None:
         """Takes the values that the Secrets have by now for those that they should have."""
         now = self.content()
-        self.before |= {label: now[label] for label in self.secrets}
+        self.before |= {label: now[label] for label in self.secrets & now.keys()}
 
     def content(self) -> dict[str, Any]:
         """The objects of the release, without what the cluster itself writes."""

@@ -7,11 +7,13 @@ one delivery of the same release, or by an administrator's `make up`.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from delivery import drift, foundation
+from delivery.cluster import MissingError
 from delivery.kubectl import kubectl
 from delivery.shell import ROOT, DeliveryError, say
 from delivery.traffic import Answer
@@ -160,10 +162,11 @@ def _lacking(scene: Scene) -> str:
 
 def _force_back(scene: Scene) -> None:
     """Makes all anew that is not as it was, and every pod, so that the next draw begins well."""
-    stage = scene.stage
-    lost = [label for label in scene.lacking() if not label.startswith(("namespace/", "secret/"))]
-    if lost:
-        stage.cluster.delete(*lost)
+    stage, kept = scene.stage, {f"namespace/{scene.stage.namespace}", *scene.secrets}
+    stage.cluster.delete(*(label for label in scene.edited() if label not in kept))
+    for label in scene.secrets:
+        with suppress(MissingError):
+            stage.cluster.patch(label, {"data": scene.before[label]})
     pods = "app.kubernetes.io/component in (web, worker, database, backup-store)"
     kubectl("-n", stage.namespace, "delete", "pods", "-l", pods)
     stage.deploy(stage.good, bootstrap=True)
@@ -186,9 +189,9 @@ def test_users_are_served_or_somebody_is_told_and_the_release_comes_back(
         for draw in chaos.draws(scene.render, seed, ledger.next(seed)):
             if len(outcomes) == count or time.monotonic() > end:
                 break
-            Ear(watch).silence()
             outcome = Outcome(seed, draw.number, draw.object, draw.action)
             try:
+                Ear(watch).silence()
                 play(scene, watch, outcome, draw)
             except (AssertionError, DeliveryError) as error:
                 outcome.wrong.append(f"not seen to its end: {error}")
