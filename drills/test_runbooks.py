@@ -8,11 +8,12 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from delivery import job, rollout
+from delivery import rollout
 from delivery.render import COMPONENT
 from drills import runbooks
 from drills.conftest import Stage
-from drills.test_alerts import FAULTS, database_down
+from drills.outages import database_down
+from drills.test_alerts import FAULTS
 from drills.watching import Watch, until
 from observability.expressions import rules
 
@@ -36,21 +37,6 @@ def worker_restarted(stage: Stage) -> Iterator[Labels]:
 
 
 @contextmanager
-def backup_failed(stage: Stage) -> Iterator[Labels]:
-    """A backup that finds no room."""
-    body = job.from_template(stage.find("cronjob/backup"))
-    body["spec"]["backoffLimit"] = 0
-    parts = body["spec"]["template"]["spec"]["initContainers"]
-    (dump,) = [container for container in parts if container["name"] == "dump"]
-    dump["command"][-1] = "/nowhere/dump.sql"
-    stage.cluster.apply([body])
-    name = f"job/{body['metadata']['name']}"
-    until(lambda: stage.find(name)["status"].get("failed"), seconds=120)
-    yield {"cronjob": "backup"}
-    stage.cluster.delete(name)
-
-
-@contextmanager
 def pages_refused(stage: Stage) -> Iterator[Labels]:
     """Errors in the log, as the database is away."""
     with database_down(stage):
@@ -63,7 +49,6 @@ STATES: dict[str, State] = {
     "ErrorBudgetBurns": pages_refused,
     "LogErrorsSurge": pages_refused,
     "PodRestarts": worker_restarted,
-    "ScheduledJobFailed": backup_failed,
 }
 ELSEWHERE = {fault.values[1] for fault in FAULTS}
 ALERTS = sorted({rule["alert"] for rule in rules() if "alert" in rule} - ELSEWHERE)
