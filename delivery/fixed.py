@@ -14,6 +14,8 @@ REFUSAL = re.compile(
 )
 # The pods of a StatefulSet go on, and become the next one's; a Secret's values are nowhere else.
 LINES = {
+    # What nodes know of one outlives it (rollout.apply).
+    "ConfigMap": "",
     "PersistentVolumeClaim": "",
     "Secret": "get secret/{name} -o yaml | sed '/^immutable:/d' | kubectl replace --force -f -",
     "StatefulSet": "delete statefulset/{name} --cascade=orphan",

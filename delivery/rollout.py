@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from delivery import managed
-from delivery.cluster import Cluster, Manifest, MissingError, going
+from delivery.cluster import Cluster, Manifest, MissingError, RefusedError, going
 from delivery.cluster import name as name
 from delivery.render import component
 from delivery.shell import DeliveryError, say
@@ -81,13 +81,23 @@ def apply(cluster: Cluster, objects: Iterable[Manifest]) -> None:
 
 
 def _frozen(there: Iterable[Manifest], wanted: Iterable[Manifest]) -> list[str]:
-    """The ConfigMaps that have to be made anew: they are immutable, and not as they are to be."""
+    """The ConfigMaps that are made anew, as somebody has made them immutable.
+
+    Raises:
+        RefusedError: one has other content. A node keeps that for new pods too, whatever takes its
+            place, as long as one of its pods names it.
+    """
     stated = {name(body): body for body in wanted if body["kind"] == "ConfigMap"}
     immutable = {name(body): body for body in there if name(body) in stated and body.get("immutable")}
-    parts = ("binaryData", "data", "immutable")
-    return [
-        label for label, body in immutable.items() if any(body.get(part) != stated[label].get(part) for part in parts)
-    ]
+    for label, body in immutable.items():
+        if any(body.get(part) != stated[label].get(part) for part in ("binaryData", "data")):
+            line = f"kubectl -n {body['metadata']['namespace']} delete"
+            raise RefusedError(
+                f"{label} is immutable with other content, which nodes keep as long as a pod names it: "
+                "deliver another value in it, which gives it another name; or stop everything by "
+                f"`{line} {label} && {line} deployment,job,pod --all`, then the same command again"
+            )
+    return [label for label in immutable if not stated[label].get("immutable")]
 
 
 def difference(cluster: Cluster, objects: Iterable[Manifest]) -> str:

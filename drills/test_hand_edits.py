@@ -195,7 +195,7 @@ def test_a_release_whose_job_fails_goes_back(stage: Stage) -> None:
 
 
 @pytest.mark.slow
-def test_a_configuration_that_somebody_has_made_immutable_is_made_anew(stage: Stage) -> None:
+def test_a_configuration_that_nodes_keep_with_other_content_is_named_with_a_way_out(stage: Stage) -> None:
     def variable() -> str:
         (pod,) = (pod for pod in stage.cluster.list("Pod", selector=f"{COMPONENT}=worker") if not going(pod))
         return stage.cluster.exec(pod["metadata"]["name"], "worker", "printenv", "GENERATION_SECONDS").strip()
@@ -206,7 +206,12 @@ def test_a_configuration_that_somebody_has_made_immutable_is_made_anew(stage: St
     typed(stage, *shlex.split(patch(configmap(stage, "app-config"), change)))
     typed(stage, "rollout", "restart", "deployment/worker")
     typed(stage, "rollout", "status", "deployment/worker")
-    assert variable() == "7"
+    assert variable() == "7" != before
+    with pytest.raises(DeliveryError) as error:
+        stage.deploy(stage.good)
+    (first, second) = re.findall(r"kubectl -n \S+ (delete [^&`]+)", str(error.value))
+    typed(stage, *first.split())
+    typed(stage, *second.split())
     stage.deploy(stage.good)
     assert variable() == before
     assert edited(stage) == []
