@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = "root"
 ROLES = ("app", "migration", "backup", "exporter", "accounts")
@@ -117,6 +119,27 @@ def fault(certificate: str, key: str, *hosts: str) -> str:
     return f"tls.crt is not for {', '.join(others)}" if others else ""
 
 
+@lru_cache(maxsize=32)
+def distrusted(certificate: str, authority: str) -> str:
+    """Why whoever trusts `authority` alone refuses a certificate, both PEM; empty for nothing.
+
+    When they are valid is not looked at.
+
+    Raises:
+        CredentialsError: openssl is not there.
+    """
+    with TemporaryDirectory() as folder:
+        own, trusted = Path(folder, "tls.crt"), Path(folder, "ca.crt")
+        own.write_text(certificate)
+        trusted.write_text(authority)
+        options = ["-no_check_time", "-partial_chain", "-CAfile", str(trusted), "-untrusted", str(own)]
+        try:
+            _openssl("verify", *options, str(own), prints=": OK")
+        except UnreadableError:
+            return "ca.crt is not the authority that signed tls.crt"
+    return ""
+
+
 def _moment(text: str) -> datetime:
     return datetime.strptime(text, "%b %d %H:%M:%S %Y GMT").replace(tzinfo=UTC)
 
@@ -132,7 +155,7 @@ def _read(certificate: str, key: str, hosts: tuple[str, ...]) -> tuple[bool, str
     return pair, begins, ends, [host for host, text in zip(hosts, shown, strict=True) if "NOT match" in text]
 
 
-def _openssl(*arguments: str, stdin: str | None = None) -> str:
+def _openssl(*arguments: str, stdin: str | None = None, prints: str = "-----BEGIN") -> str:
     try:
         done = subprocess.run(  # noqa: S603 -- the arguments of this module
             ["openssl", *arguments],  # noqa: S607 -- wherever the system has it
@@ -144,6 +167,6 @@ def _openssl(*arguments: str, stdin: str | None = None) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CredentialsError(f"openssl cannot be run: {error}") from None
-    if done.returncode or "-----BEGIN" not in done.stdout:
+    if done.returncode or prints not in done.stdout:
         raise UnreadableError(f"openssl {arguments[0]} failed: {' '.join(done.stderr.split())}")
     return done.stdout

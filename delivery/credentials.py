@@ -90,7 +90,9 @@ def check_certificates(environment: Environment, cluster: Cluster, hosts: Sequen
         if found is None or "tls.key" not in there:
             continue
         try:
-            why = keys.fault(there.get("tls.crt", ""), there["tls.key"], *wanted)
+            certificate, authority = there.get("tls.crt", ""), there.get("ca.crt")
+            why = keys.fault(certificate, there["tls.key"], *wanted)
+            why = why or (keys.distrusted(certificate, authority) if authority else "")
         except CredentialsError as error:
             say(f"the certificates were not looked at: {error}")
             return

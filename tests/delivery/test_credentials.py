@@ -136,6 +136,19 @@ def test_a_certificate_of_some_authority_is_not_to_be_made_here(stage: Stage) ->
         stage.deploy("2")
 
 
+@pytest.mark.parametrize("name", ["web-tls", DATABASE])
+@pytest.mark.parametrize("damage", ["kaos{0}", "{1}"], ids=["no certificate", "of another"])
+def test_an_authority_that_did_not_sign_stops_a_delivery(stage: Stage, name: str, damage: str) -> None:
+    site(stage, HOST)
+    _, another = keys.self_signed(["another.example"], days=1)
+    authority = damage.format(read(stage.cluster, name)["ca.crt"], another)
+    stage.cluster.by_hand(f"secret/{name}", {"stringData": {"ca.crt": authority}})
+    refused = f"/{name}: ca.crt is not the authority that signed tls.crt; docs/secrets.md"
+    with pytest.raises(DeliveryError, match=refused):
+        stage.deploy("2")
+    assert stage.serving == {"1"}
+
+
 def test_a_certificate_that_cert_manager_renews_stops_no_delivery(
     stage: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
