@@ -7,7 +7,7 @@ INGRESS ?= 127.0.0.1
 # Some containers forbid byte code; without it every command here takes three times as long to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test check check-deployed policy unit test-mysql screenshots up deploy rollback monitor observability \
+.PHONY: help run test check check-deployed policy unit unit-delivery unit-rest test-mysql screenshots up deploy rollback monitor observability \
   account backup backups restore restore-drill credentials secrets rotate status promote smoke generate down diff load \
   bench drills mutants \
   requirements audit sbom licences pins
@@ -19,9 +19,8 @@ run: .venv/app ## the product on http://127.0.0.1:8000: Python alone, SQLite in 
 	@$(BIN)/python -m app.school_schedule serve --invite
 
 test: ## everything that needs no cluster
-	@$(MAKE) --no-print-directory -j2 .venv/test .venv-checkov/ready
-	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync) check policy
-	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=line) check policy unit-delivery
+	@$(MAKE) --no-print-directory unit-rest
 
 check: .venv/test ## style, types, workflows, Dockerfile, YAML, secrets in any commit
 	$(BIN)/ruff check
@@ -44,15 +43,20 @@ check-deployed: .venv/test ## what watches judges its configuration, by the imag
 policy: .venv/test .venv-checkov/ready ## the rules over the manifests of every environment
 	$(BIN)/python -m pytest policy_tests $(OPTIONS)
 
-# What is measured takes nearly twice the time, so nothing but the tests of delivery/ is.
 PARALLEL := --numprocesses=auto --dist=loadfile
-unit: .venv/test ## all tests in tests/, on SQLite and in a real browser; without OPTIONS, how much of delivery/ they run
 ifeq ($(OPTIONS),)
-	$(BIN)/python -m pytest tests/delivery $(PARALLEL) --cov
-	$(BIN)/python -m pytest tests --ignore=tests/delivery $(PARALLEL) --no-loadscope-reorder
+unit: unit-delivery unit-rest ## all tests in tests/, on SQLite and in a real browser; without OPTIONS, how much of delivery/ they run
 else
+unit: .venv/test
 	$(BIN)/python -m pytest tests $(PARALLEL) $(OPTIONS)
 endif
+
+# What is measured takes nearly twice the time, so nothing but these are.
+unit-delivery: .venv/test
+	$(BIN)/python -m pytest tests/delivery $(PARALLEL) --cov
+
+unit-rest: .venv/test
+	$(BIN)/python -m pytest tests --ignore=tests/delivery $(PARALLEL) --no-loadscope-reorder
 
 test-mysql: .venv/test ## the application's database tests on a throw-away MySQL in docker
 	$(BIN)/python -m tests.mysql $(BIN)/python -m pytest tests -m mysql

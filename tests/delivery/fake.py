@@ -112,11 +112,11 @@ class FakeCluster:
             found = []
             for kind in map(kind_of, kinds):
                 with self._request("list", kind, ("list", kind)):
-                    found += [copied(body) for body in self.server.of(kind, self.namespace)]
-                    for body in found if managers else []:
-                        owners = self.server.owners.get(key_of(body), {})
-                        body["metadata"].setdefault("managedFields", managed_fields(body, owners))
-            return [body for body in found if matches(selector, body["metadata"].get("labels", {}))]
+                    there = self.server.of(kind, self.namespace)
+                    found += [copied(body) for body in there if matches(selector, body["metadata"].get("labels", {}))]
+            for body in found if managers else []:
+                body["metadata"]["managedFields"] = managed_fields(body, self.server.owners.get(key_of(body), {}))
+            return found
 
         return self._ask(ask)
 

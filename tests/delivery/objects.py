@@ -212,7 +212,7 @@ def managed_fields(body: Manifest, owners: Owners) -> list[Manifest]:
     """Owners as an object shows them."""
     kind = {"apiVersion": body["apiVersion"], "fieldsType": "FieldsV1"}
     return [
-        {"manager": manager, "operation": operation, **kind, "fieldsV1": _tree(owned)}
+        {"manager": manager, "operation": operation, **kind, "fieldsV1": _tree(frozenset(owned))}
         for (manager, operation), owned in owners.items()
     ]
 
@@ -223,7 +223,9 @@ def owners_of(entries: list[Manifest]) -> Owners:
     return {(entry["manager"], entry["operation"]): set(_leaves(entry["fieldsV1"])) for entry in entries if entry}
 
 
-def _tree(owned: set[Path]) -> Manifest:
+@cache
+def _tree(owned: frozenset[Path]) -> Manifest:
+    """Nobody may change it: the next one who asks gets the same."""
     tree: Manifest = {}
     for path in sorted(owned):
         level = tree
@@ -262,7 +264,7 @@ def _open(value: Any, field: str = "") -> Any:
     key = KEYS.get(field)
     if key and isinstance(value, list) and all(isinstance(item, dict) and key in item for item in value):
         return _Keyed((item[key], _open(item)) for item in value)
-    return copy.deepcopy(value)
+    return copy.deepcopy(value) if isinstance(value, list) else value
 
 
 def _close(value: Any) -> Any:
