@@ -15,6 +15,9 @@ from delivery.site import connect
 from delivery.traffic import Answer
 from policy_tests.environment import Environment
 
+# Seconds that a suite may take, however slowly the site answers.
+LONGEST = 1800
+
 
 @dataclass(frozen=True)
 class Suites:
@@ -40,7 +43,7 @@ def _pytest(suite: str, environment: Environment, render: Render, *options: str,
     """Runs a suite; what it prints is at most a screen of it, and whole in build/ENV.
 
     Raises:
-        DeliveryError: it fails, or this machine cannot run it.
+        DeliveryError: it fails or does not end, or this machine cannot run it.
     """
     folder = ROOT / "build" / environment.name
     file, report = folder / "proven.yaml", folder / f"{suite}.txt"
@@ -51,10 +54,19 @@ def _pytest(suite: str, environment: Environment, render: Render, *options: str,
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text(render.text)
         with report.open("w") as written:
-            done = subprocess.run([*command, *options], cwd=ROOT, check=False, stdout=written, stderr=subprocess.STDOUT)
-        shown = report.read_text()
+            done = subprocess.run(
+                [*command, *options],
+                cwd=ROOT,
+                check=False,
+                stdout=written,
+                stderr=subprocess.STDOUT,
+                timeout=LONGEST,
+            )
+        shown = report.read_text(errors="replace")
     except OSError as error:
         raise DeliveryError(f"{suite} cannot be run: {error}; it writes into {folder}") from None
+    except subprocess.TimeoutExpired:
+        raise DeliveryError(f"{suite} did not end within {LONGEST} s; {report} has what it did") from None
     show(screen(shown, report))
     if done.returncode:
         raise DeliveryError(why)

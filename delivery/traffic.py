@@ -14,6 +14,8 @@ from delivery.site import Site
 
 # Of both indicators: pages are there, and people can save.
 PATHS = ("/", "/ready?save=true")
+# Seconds to wait for the last answer: one that comes byte by byte may have no end.
+LAST = 30
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def traffic(site: Site) -> Iterator[list[Answer]]:
         yield answers
     finally:
         ended.set()
-        thread.join()
+        thread.join(LAST)
 
 
 def _ask(site: Site, path: str) -> Answer:

@@ -67,6 +67,12 @@ def test_a_disk_that_is_full_stops_a_suite_in_a_line(checkout: Path) -> None:
         Suites().smoke(PROD, render("1"))
 
 
+def test_a_suite_that_does_not_end_is_ended(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suites, "LONGEST", 0.1)
+    with pytest.raises(DeliveryError, match=r"smoke_tests did not end within 0.1 s; .*smoke_tests.txt has what"):
+        Suites("127.0.0.1").smoke(PROD, render("1"))
+
+
 def test_a_suite_with_thousands_of_lines_prints_a_screen_and_names_the_file(
     checkout: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from delivery import credentials
+from delivery import traffic as asking
 from delivery.render import Render
 from delivery.shell import DeliveryError
 from delivery.site import Site, connect
@@ -32,16 +33,19 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.hosts.append(self.headers["Host"])
         self.send_response(self.server.status)
-        self.send_header("Content-Length", "0")
+        self.send_header("Content-Length", "1000000" if self.server.drips else "0")
         self.end_headers()
+        while self.server.drips:
+            self.wfile.write(b" ")
+            time.sleep(0.01)
 
 
 class Server(ThreadingHTTPServer):
-    """Answers everything with one status, and remembers by which host it was asked."""
+    """Answers everything with one status, byte by byte without end if it drips, and remembers its hosts."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.status, self.hosts = 200, list[str]()
+        self.status, self.drips, self.hosts = 200, False, list[str]()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -125,6 +129,17 @@ def test_requests_go_on_while_the_environment_is_watched(empty: Stage, server: S
     count = len(answers)
     time.sleep(0.3)
     assert len(answers) == count
+
+
+def test_an_answer_without_an_end_does_not_hold_a_delivery(
+    empty: Stage, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "LAST", 0.1)
+    server.drips = True
+    with traffic(connect(empty.cluster, render("1", hosts=False), server.address)) as answers:
+        eventually(lambda: bool(server.hosts))
+    assert answers == []
+    server.drips = False
 
 
 def test_a_server_that_is_away_is_an_answer_too(empty: Stage, server: Server) -> None:
