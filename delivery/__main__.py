@@ -26,7 +26,7 @@ from delivery import (
     sops,
 )
 from delivery.cluster import Cluster
-from delivery.kubectl import Kubectl
+from delivery.kubectl import Kubectl, pinned
 from delivery.render import COMPONENT, Render
 from delivery.shell import ROOT, DeliveryError, say, screen, show
 from delivery.site import url_of
@@ -231,7 +231,8 @@ def main() -> int:
         if options.command == "promote":
             show(str(registry.promote(options.image, options.tag)))
         else:
-            run(options, target_of(options))
+            with pinned():
+                run(options, target_of(options))
     # Of this machine: a full disk, or a folder that is not ours.
     except (DeliveryError, ManifestError, OSError) as error:
         say(str(error))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from delivery.cluster import ConflictError, Manifest, MissingError, RefusedError, UnavailableError, lasting
@@ -54,6 +57,33 @@ REASONS = {
     "Unauthorized": RefusedError,
 }
 OURS = ("--server-side", "--force-conflicts", "--field-manager=delivery")
+# What a person may have chosen for it, and what a command goes by: `kubectl diff` as it prints itself, and no options
+# from a kuberc (https://kubernetes.io/docs/reference/kubectl/kuberc/).
+CHOSEN = {"KUBECTL_EXTERNAL_DIFF": "", "KUBERC": "off"}
+
+
+@contextmanager
+def pinned() -> Iterator[None]:
+    """Has kubectl, here and in whatever is started, stay at the cluster that is the current one now.
+
+    Whoever chooses another meanwhile writes that into the same kubeconfig, and of several files the first counts:
+    https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/#merging-kubeconfig-files
+    """
+    before = dict(os.environ)
+    with TemporaryDirectory(prefix="school-scheduler-") as folder:
+        os.environ.update(CHOSEN)
+        # Without a context, as in a pod, there is nothing to choose.
+        with suppress(DeliveryError):
+            context = run(program("kubectl"), "config", "current-context", timeout=20).strip()
+            file = Path(folder, "config")
+            file.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", "current-context": context}))
+            others = before.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+            os.environ["KUBECONFIG"] = os.pathsep.join((str(file), others))
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
 
 def kubectl(

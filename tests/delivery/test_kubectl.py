@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from delivery import kubectl
 from delivery.cluster import Cluster, ConflictError, MissingError, RefusedError, UnavailableError
-from delivery.shell import DeadlineError, DeliveryError
+from delivery.shell import DeadlineError, DeliveryError, program, run
 
 # What kubectl 1.34 says of an API server, an etcd, a kubelet or a webhook that does not answer.
 PAUSES = (
@@ -192,3 +194,31 @@ def test_something_is_done_every_now_and_then_until_it_has_an_end() -> None:
     assert len(moments) == 2
     assert began + 0.02 <= moments[0] <= moments[1] - 0.02
     assert cluster.now() >= began + 0.2
+
+
+def current() -> str:
+    return kubectl.kubectl("config", "current-context").strip()
+
+
+def test_a_command_stays_at_the_cluster_that_was_chosen_when_it_began(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "config"
+    contexts = [{"name": name, "context": {"cluster": name}} for name in ("one", "two")]
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", "contexts": contexts, "current-context": "one"}))
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    monkeypatch.setenv("KUBECTL_EXTERNAL_DIFF", "colordiff")
+    with kubectl.pinned():
+        run(program("kubectl"), "config", "use-context", "two", f"--kubeconfig={file}")
+        assert current() == "one"
+        assert (os.environ["KUBECTL_EXTERNAL_DIFF"], os.environ["KUBERC"]) == ("", "off")
+    assert current() == "two"
+    assert os.environ["KUBECTL_EXTERNAL_DIFF"] == "colordiff"
+
+
+def test_where_no_cluster_is_chosen_kubectl_finds_it_as_it_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    with kubectl.pinned():
+        assert os.environ["KUBECONFIG"] == str(tmp_path / "none")
