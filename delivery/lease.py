@@ -28,7 +28,12 @@ def who() -> str:
     """The person at the terminal, or the actor of the pipeline's run."""
     if actor := os.environ.get("GITHUB_ACTOR"):
         return f"{actor}, run {os.environ.get('GITHUB_RUN_ID', 'unknown')}"
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    try:
+        user = getpass.getuser()
+    # In a container whoever runs this need not have a name.
+    except (KeyError, OSError):
+        user = f"user {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 class TakenError(DeliveryError):

@@ -37,7 +37,8 @@ def show(text: str, end: str = "\n") -> None:
     """Prints a result to standard output; that whoever reads it has gone is no reason to stop either."""
     try:
         print(text, end=end, flush=True)
-    except BrokenPipeError:
+    # Nor that the disk is full which it goes to.
+    except OSError:
         # Or the interpreter fails at its end, with what it could not write.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -66,12 +67,13 @@ def run(*command: str, stdin: str | None = None, timeout: float = 600, good: tup
 
     Raises:
         DeadlineError: it did not end within `timeout` seconds.
-        DeliveryError: it is not installed, or ended with an exit code that is not `good`.
+        DeliveryError: it cannot be started, or ended with an exit code that is not `good`.
     """
     try:
         done = subprocess.run(
             command,
-            input=stdin,
+            # Without any it reads none, or a question that nobody sees would wait for an answer.
+            input=stdin or "",
             capture_output=True,
             encoding="utf-8",
             # What a container has printed may be anything.
@@ -85,6 +87,9 @@ def run(*command: str, stdin: str | None = None, timeout: float = 600, good: tup
         raise DeliveryError(f"{command[0]} is not installed; {remedy}") from None
     except subprocess.TimeoutExpired:
         raise DeadlineError(f"{' '.join(command[:4])} did not end within {timeout:.0f} s") from None
+    # Of this machine: no memory, too many open files, a program that is not ours to start.
+    except OSError as error:
+        raise DeliveryError(f"{command[0]} cannot be started: {error}") from None
     if done.returncode not in good:
         raise DeliveryError(f"{' '.join(command[:4])}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -31,6 +32,15 @@ def test_whoever_waits_learns_for_whom_and_for_what(empty: Stage, capsys: pytest
             pass
     assert other.startswith(f"restore by {lease.who()}")
     assert capsys.readouterr().err.count(f"waiting for the {other}") == 1
+
+
+def test_whoever_has_no_name_on_this_machine_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.delenv("GITHUB_ACTOR", raising=False)
+    monkeypatch.setattr("getpass.getuser", nameless)
+    assert lease.who().startswith(f"user {os.getuid()}@")
 
 
 def test_the_lease_is_given_back_and_can_be_taken_again(empty: Stage) -> None:

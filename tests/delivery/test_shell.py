@@ -55,6 +55,17 @@ def test_what_is_no_text_is_returned_as_far_as_it_is_one() -> None:
     assert run(sys.executable, "-c", r"import sys; sys.stdout.buffer.write(b'a\xffb')") == "a\ufffdb"
 
 
+def test_a_program_that_asks_something_is_not_waited_for() -> None:
+    with pytest.raises(DeliveryError, match="EOF"):
+        run(sys.executable, "-c", "input('Password: ')", timeout=20)
+
+
+def test_a_program_that_cannot_be_started_is_named(tmp_path: Path) -> None:
+    (tmp_path / "kubectl").touch(0o644)
+    with pytest.raises(DeliveryError, match=r"/kubectl cannot be started: .*Permission denied"):
+        run(str(tmp_path / "kubectl"))
+
+
 def test_what_fits_a_screen_is_shown_as_it_is(tmp_path: Path) -> None:
     text = "line\n" * HEIGHT
     assert screen(text, tmp_path / "whole.txt") == text
@@ -88,14 +99,23 @@ def test_whatever_is_said_is_at_most_a_screen(
     assert len(capsys.readouterr().err.splitlines()) == HEIGHT
 
 
+LINES = (
+    "from delivery.shell import say, show",
+    "for _ in range(9999):",
+    "    show('a result of some length')",
+    "say('the work is done')",
+)
+
+
+def test_a_result_for_which_there_is_no_room_stops_nothing() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-c", "\n".join(LINES)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stderr) == (0, "delivery: the work is done\n")
+
+
 def test_a_result_that_nobody_reads_stops_nothing() -> None:
-    lines = (
-        "from delivery.shell import say, show",
-        "for _ in range(9999):",
-        "    show('a result of some length')",
-        "say('the work is done')",
-    )
-    command = [sys.executable, "-c", "\n".join(lines)]
+    command = [sys.executable, "-c", "\n".join(LINES)]
     done = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     with done:
         assert done.stdout and done.stderr
