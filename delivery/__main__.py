@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -92,8 +93,16 @@ def status(target: Target) -> None:
         )
     if edits := "\n".join(drift.lines(target, releases)):
         show(screen(edits, ROOT / "build" / target.environment.name / "by-hand.txt"))
-    for line in rollout.table(cluster.list("Pod")):
-        show(line)
+    pods = "\n".join(rollout.table(cluster.list("Pod")))
+    show(screen(pods, ROOT / "build" / target.environment.name / "pods.txt"))
+
+
+def duration(text: str) -> float:
+    """A length of time from the command line, which has an end; ValueError for any other text."""
+    value = float(text)
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError
+    return value
 
 
 def parser() -> argparse.ArgumentParser:
@@ -113,7 +122,7 @@ def parser() -> argparse.ArgumentParser:
         return command
 
     def delivering(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        command.add_argument("--wait", type=float, default=60, help="seconds, for another delivery (%(default)s)")
+        command.add_argument("--wait", type=duration, default=60, help="seconds, for another delivery (%(default)s)")
         return through_ingress(command)
 
     creating = delivering(command("up", "build, push, create credentials, and deploy (a cluster of one's own)"))
@@ -123,12 +132,12 @@ def parser() -> argparse.ArgumentParser:
     for delivery, first in ((creating, "the small ones"), (deploying, "the overlay's")):
         text = f"whether at the sizes for a single node (default: as the newest good release, else {first})"
         delivery.add_argument("--single-node", action=argparse.BooleanOptionalAction, help=text)
-        delivery.add_argument("--canary", type=float, default=0, metavar="MINUTES", help="watch one new pod first")
-        delivery.add_argument("--watch", type=float, default=0, metavar="MINUTES", help="watch the release after it")
+        delivery.add_argument("--canary", type=duration, default=0, metavar="MINUTES", help="watch one new pod first")
+        delivery.add_argument("--watch", type=duration, default=0, metavar="MINUTES", help="watch the release after it")
     returning = delivering(command("rollback", "go back to the last good release before the newest"))
     returning.add_argument("--to", type=int, metavar="NUMBER", help="or to this one")
     monitoring = through_ingress(command("monitor", "watch an environment; non-zero when something is wrong"))
-    monitoring.add_argument("--minutes", type=float, default=10, help="how long (%(default)s)")
+    monitoring.add_argument("--minutes", type=duration, default=10, help="how long (%(default)s)")
     through_ingress(command("smoke", "the smoke tests of the newest good release"))
     watching = command("observability", "install what watches an environment: metrics, logs, alerts, dashboards")
     watching.add_argument("--webhook", metavar="URL", help="who is told of alerts; needed the first time")

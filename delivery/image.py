@@ -58,7 +58,9 @@ def push(identity: str, name: str) -> Image:
     run("docker", "tag", identity, f"{name}:{tag}")
     run("docker", "push", "--quiet", f"{name}:{tag}")
     digests = run("docker", "image", "inspect", "--format", '{{join .RepoDigests " "}}', f"{name}:{tag}").split()
-    digest = next(digest for digest in digests if digest.startswith(f"{name}@"))
+    digest = next((digest for digest in digests if digest.startswith(f"{name}@")), None)
+    if digest is None:
+        raise DeliveryError(f"docker knows no digest of {name}, only {' '.join(digests)}; give --registry HOST:PORT")
     return Image(name, tag, digest.removeprefix(f"{name}@"))
 
 

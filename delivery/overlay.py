@@ -9,16 +9,25 @@ import yaml
 
 from delivery.image import NAME, Image
 from delivery.render import COMPONENT, SINGLE_NODE, Render
-from delivery.shell import ROOT
+from delivery.shell import ROOT, DeliveryError
 from policy_tests.environment import Environment
 from policy_tests.render import render as kustomize
 
 
 def image_name(environment: Environment) -> str:
-    """The name by which the overlay knows the application's image after its own version Component."""
+    """The name by which the overlay knows the application's image after its own version Component.
+
+    Raises:
+        DeliveryError: the Component names none.
+    """
     file = ROOT / environment.overlay / "version" / "kustomization.yaml"
-    images = yaml.safe_load(file.read_text())["images"]
-    return str(next(image["newName"] for image in images if image["name"] == NAME))
+    try:
+        images = yaml.safe_load(file.read_text())["images"]
+        (name,) = (image["newName"] for image in images if image["name"] == NAME)
+    except (yaml.YAMLError, LookupError, TypeError, ValueError) as error:
+        what = f"{file.relative_to(ROOT)} does not name the image {NAME} once"
+        raise DeliveryError(f"{what}; `git diff` shows why: {' '.join(str(error).split())}") from None
+    return str(name)
 
 
 def write(environment: Environment, image: Image, *, single_node: bool, build: Path = ROOT / "build") -> Path:

@@ -69,6 +69,12 @@ def test_an_image_is_built_and_known_by_the_digest_that_the_registry_gave(
     ]
 
 
+@pytest.mark.usefixtures("docker")
+def test_a_digest_that_docker_has_under_another_name_is_said() -> None:
+    with pytest.raises(DeliveryError, match=r"docker knows no digest of .*, only elsewhere"):
+        image.build_and_push("docker.io/me")
+
+
 def test_another_base_image_may_take_the_place_of_the_public_one(docker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHON_IMAGE", "python-base:local")
     image.build_and_push("localhost:5001")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from delivery import __main__, deploy, image, job, lease, observability, overlay, registry, release, sops
+from delivery import __main__, deploy, image, job, lease, observability, overlay, registry, release, shell, sops
 from delivery.cluster import Cluster, Manifest, UnavailableError
 from delivery.image import Image
 from delivery.kubectl import Kubectl
@@ -179,6 +180,14 @@ def test_status_shows_releases_and_pods(stage: Stage, capsys: pytest.CaptureFixt
     assert ["mysql-0", "1/1", "Running", "0", "restarts"] in pods
 
 
+def test_status_is_a_screen_however_many_pods_there_are(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shell, "HEIGHT", 4)
+    stage.type_in("status", "prod")
+    assert re.search(r"\n\.\.\. 2 more lines: .*/build/prod/pods.txt \.\.\.\n", capsys.readouterr().out)
+
+
 def test_status_shows_what_was_changed_by_hand_and_how_it_is_taken_back(
     stage: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -317,6 +326,14 @@ def test_what_is_not_typed_has_a_default(
     options = vars(__main__.parser().parse_args(words))
     assert {key: options[key] for key in expected} == expected
     assert options["ingress"] is None
+
+
+@pytest.mark.parametrize("length", ["nan", "inf", "-1", "soon"])
+@pytest.mark.parametrize("words", ["rollback dev --wait", "monitor dev --minutes", "up dev --watch", "up dev --canary"])
+def test_what_is_no_length_of_time_is_refused(words: str, length: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        __main__.parser().parse_args(f"{words}={length}".split())
+    assert f"invalid duration value: '{length}'" in capsys.readouterr().err
 
 
 def test_an_environment_that_is_not_listed_is_no_choice(

@@ -8,6 +8,7 @@ import pytest
 from delivery import overlay
 from delivery.image import Image
 from delivery.render import Render
+from delivery.shell import DeliveryError
 from delivery.site import url_of
 from policy_tests.environment import find, read_list
 
@@ -72,3 +73,19 @@ def test_the_web_says_which_schema_it_migrates_to(environment: str, tmp_path: Pa
 )
 def test_links_lead_to_where_the_ingress_serves(environment: str, url: str, tmp_path: Path) -> None:
     assert url_of(rendered(environment, tmp_path).ingress) == url
+
+
+@pytest.mark.parametrize("text", ["<<<<<<< HEAD\nimages: []\n", "images:\n", "images: []\n", ""])
+def test_a_version_that_names_no_image_is_named_in_one_line(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "overlays" / "prod" / "version" / "kustomization.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    monkeypatch.setattr(overlay, "ROOT", tmp_path)
+    what = (
+        "overlays/prod/version/kustomization.yaml does not name the image school-scheduler once; `git diff` shows why"
+    )
+    with pytest.raises(DeliveryError, match=what) as error:
+        rendered("prod", tmp_path)
+    assert len(str(error.value).splitlines()) == 1
