@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from delivery.shell import DeliveryError
 
 Manifest = dict[str, Any]
+# What others give finalizers to, of a namespace that somebody deletes; its claims go after the pods.
+HELD = ("Pod", "Job", "Service", "Ingress")
 
 
 class ConflictError(DeliveryError):
@@ -46,11 +48,16 @@ def going(body: Manifest) -> bool:
 def lasting(cluster: Cluster, names: Iterable[str]) -> Iterator[str]:
     """Which of some objects are being deleted and still there, what keeps each, and the line against it."""
     for label in names:
-        if (body := cluster.get(label)) and going(body):
-            keepers = ", ".join(body["metadata"].get("finalizers", [])) or "what it owns"
-            patch = f"kubectl -n {cluster.namespace} patch {label} --type=merge"
-            line = f'`{patch} --patch=\'{{"metadata":{{"finalizers":null}}}}\'`'
-            yield f"{label} is being deleted and waits for {keepers}; {line} lets it go without"
+        if not (body := cluster.get(label)) or not going(body):
+            continue
+        if body["kind"] == "Namespace":
+            yield f"{label} is being deleted and waits for what is in it"
+            yield from lasting(cluster, [name(inside) for inside in cluster.list(*HELD)])
+            continue
+        keepers = ", ".join(body["metadata"].get("finalizers", [])) or "what it owns"
+        patch = f"kubectl -n {cluster.namespace} patch {label} --type=merge"
+        line = f'`{patch} --patch=\'{{"metadata":{{"finalizers":null}}}}\'`'
+        yield f"{label} is being deleted and waits for {keepers}; {line} lets it go without"
 
 
 class Cluster(Protocol):

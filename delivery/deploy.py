@@ -21,7 +21,7 @@ from delivery import (
     rollout,
     sops,
 )
-from delivery.cluster import Cluster, Manifest
+from delivery.cluster import Cluster, Manifest, lasting
 from delivery.release import Release
 from delivery.render import COMPONENT, Render, component
 from delivery.shell import ROOT, DeliveryError, say, screen, show
@@ -224,13 +224,19 @@ def superfluous(render: Render, releases: Sequence[Release]) -> list[str]:
 def forgotten(releases: Sequence[Release], kept: int = release.KEPT) -> list[str]:
     """The configuration of releases that the history has no room for, and last their records."""
     old = release.forgotten(releases, kept)
-    lasting = release.objects(recorded for recorded in releases if recorded not in old)
+    remaining = release.objects(recorded for recorded in releases if recorded not in old)
     theirs = [body for recorded in old for body in recorded.render.kind("ConfigMap")]
-    return [*rollout.surplus(lasting, theirs), *(recorded.name for recorded in old)]
+    return [*rollout.surplus(remaining, theirs), *(recorded.name for recorded in old)]
 
 
 def bootstrap(environment: Environment, cluster: Cluster, render: Render) -> None:
-    """An administrator's part: what the cluster refuses, the namespace, and credentials."""
+    """An administrator's part: what the cluster refuses, the namespace, and credentials.
+
+    Raises:
+        DeliveryError: the namespace is being deleted, or something is refused.
+    """
+    if leaving := [*lasting(cluster, [f"namespace/{cluster.namespace}"])]:
+        raise DeliveryError("\n".join(leaving))
     managed.apply(cluster, Render(kustomize("admission")).objects)
     managed.apply(cluster, (body for body in render.objects if component(body) == "namespace"))
     sops.apply(environment, cluster)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from delivery import foundation, managed, release, rollout
-from delivery.cluster import Cluster, RefusedError, name
+from delivery.cluster import Cluster, Manifest, RefusedError, name
 from delivery.release import Release
 from delivery.render import Render
 from delivery.target import Target
@@ -25,7 +25,17 @@ def found(cluster: Cluster, render: Render) -> Iterator[str]:
             rest.append(body)
     # A field that somebody has removed is nobody's, and `scale` leaves no hand's name.
     if rollout.difference(cluster, rest):
-        yield from (f"{name(body)} is changed" for body in rest if rollout.difference(cluster, [body]))
+        changed = (body for body in rest if rollout.difference(cluster, [body]))
+        yield from (f"{name(body)} is changed{_scaled(cluster, there[name(body)])}" for body in changed)
+
+
+def _scaled(cluster: Cluster, body: Manifest) -> str:
+    """What is typed against an autoscaler that nobody has delivered, where one scales a live object."""
+    if not managed.autoscaled(body):
+        return ""
+    return (
+        f": an autoscaler of no release scales it; `kubectl -n {cluster.namespace} get hpa` names it: delete it first"
+    )
 
 
 def lines(target: Target, releases: Sequence[Release]) -> Iterator[str]:

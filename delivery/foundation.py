@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from delivery.cluster import Cluster, Manifest, RefusedError, name
+from delivery.cluster import Cluster, Manifest, RefusedError, going, name
 from delivery.render import Render, component
 from delivery.shell import DeliveryError, say
 from policy_tests.environment import Environment
@@ -41,6 +41,7 @@ def compare(cluster: Cluster, render: Render) -> tuple[list[str], list[str]]:
     there += filter(None, [cluster.get(f"namespace/{cluster.namespace}")])
     found = {name(body): body for body in there}
     missing = [f"{label} is missing" for label in wanted if label not in found]
+    missing += [f"{label} is being deleted" for label in wanted if label in found and going(found[label])]
     changed = [label for label, body in wanted.items() if label in found and not _states(found[label], body)]
     return missing, [f"{label} is not as the release has it" for label in changed]
 

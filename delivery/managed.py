@@ -83,6 +83,12 @@ def edits(body: Manifest) -> Iterator[str]:
                 yield f"{path}, by {entry.get('manager') or 'a client that gives no name'}"
 
 
+def autoscaled(body: Manifest) -> bool:
+    """Whether a live object has its replicas from a controller."""
+    owners = [entry for entry in _managers(body) if "f:replicas" in entry["fieldsV1"].get("f:spec", {})]
+    return any(_is_controller(entry.get("manager", "")) for entry in owners)
+
+
 def _managers(body: Manifest) -> list[Manifest]:
     """Who owns what; nobody anything of an object whose list was emptied, until the next apply."""
     managers: list[Manifest] = body["metadata"].get("managedFields", [])
@@ -93,10 +99,14 @@ def _namespace(cluster: Cluster, body: Manifest) -> str:
     return str(body["metadata"].get("namespace", cluster.namespace))
 
 
+def _is_controller(manager: str) -> bool:
+    return any(fnmatch(manager, pattern) for pattern in CONTROLLERS)
+
+
 def _others(body: Manifest, entry: Manifest) -> bool:
     """Whether an entry of `managedFields` is a hand's; a subresource is a controller's or `scale`."""
     manager = entry.get("manager", "")
-    hand = manager != MANAGER and not any(fnmatch(manager, pattern) for pattern in CONTROLLERS)
+    hand = manager != MANAGER and not _is_controller(manager)
     return hand and "subresource" not in entry and entry["apiVersion"] == body["apiVersion"]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from delivery import managed
-from delivery.cluster import Cluster, Manifest, MissingError, RefusedError, going
+from delivery.cluster import Cluster, Manifest, MissingError, RefusedError, going, lasting
 from delivery.cluster import name as name
 from delivery.render import component
 from delivery.shell import DeliveryError, say
@@ -55,6 +55,8 @@ REMEDIES = {
 MIGRATION, QUIET = 3600, 300
 # Seconds between two looks at the events.
 EVENTS_EVERY = 5
+# Of pods that are not ready, how many are asked for their last words.
+ASKED = 10
 REVISION = "deployment.kubernetes.io/revision"
 TEMPLATE = "deprecated.daemonset.template.generation"
 
@@ -196,7 +198,7 @@ def wait(cluster: Cluster, objects: Iterable[Manifest], seconds: float = 300, be
     say("waiting for " + ", ".join(sorted(wanted)))
     # A deployer may not look at kinds that no release has.
     kinds = sorted({body["kind"] for body in wanted.values()})
-    lasting = {label for label, body in wanted.items() if body["kind"] != "Job"}
+    standing = {label for label, body in wanted.items() if body["kind"] != "Job"}
     sight = Sight(cluster)
     judge = _Judge(sight, before or Past())
     while True:
@@ -204,7 +206,7 @@ def wait(cluster: Cluster, objects: Iterable[Manifest], seconds: float = 300, be
         there = {name(body): body for body in items if name(body) in wanted}
         problems = [line for label, body in there.items() for line in astray(body, wanted[label])]
         done = {label for label, body in there.items() if complete(body)}
-        late = (lasting | there.keys()) - done
+        late = (standing | there.keys()) - done
         if not late and not problems:
             return
         # Of a workload whose change was not seen yet, the newest pods are still those from before.
@@ -293,7 +295,7 @@ def astray(body: Manifest, wanted: Manifest) -> Iterator[str]:
     # An autoscaler's manifest names none.
     there, stated = (of["spec"].get("replicas") for of in (body, wanted))
     if stated not in (None, there):
-        yield f"{name(body)} was scaled to {there} by hand, and is to have {stated}"
+        yield f"{name(body)} was scaled to {there} by hand, or by what `kubectl get hpa` shows, and is to have {stated}"
 
 
 def _conditions(body: Manifest) -> dict[str, Manifest]:
@@ -466,17 +468,19 @@ def _version(body: Manifest) -> str:
 
 
 def _diagnosis(cluster: Cluster) -> Iterator[str]:
-    """The pods, the latest warnings, and the last words of the pods that are not ready."""
+    """The pods, the latest warnings, what keeps pods from going, and the last words of some that are not ready."""
     try:
         pods = cluster.list("Pod")
         yield from table(pods)
         yield from list(warnings(cluster))[-20:]
-        for pod in pods:
-            if not ready(pod):
-                # It may have gone by now.
-                try:
-                    yield cluster.logs(pod["metadata"]["name"], tail=15)
-                except MissingError:
-                    continue
+        yield from lasting(cluster, [name(pod) for pod in pods if going(pod) and pod["metadata"].get("finalizers")])
+        ill = [pod for pod in pods if not ready(pod) and pod["status"].get("phase") != "Succeeded"]
+        # Evictions leave hundreds, and users wait for the way back.
+        for pod in ill[-ASKED:]:
+            # It may have gone by now.
+            try:
+                yield cluster.logs(pod["metadata"]["name"], tail=15)
+            except MissingError:
+                continue
     except DeliveryError as error:
         yield str(error)

@@ -79,6 +79,17 @@ def test_a_deployer_who_may_not_look_says_so_in_one_line(founded: Stage, capsys:
     ]
 
 
+def test_a_namespace_that_is_being_deleted_is_named_with_the_line_against_what_keeps_it(founded: Stage) -> None:
+    founded.deploy("1", "0001", QUOTA, ROLE)
+    founded.cluster.by_hand("pod/mysql-0", {"metadata": {"finalizers": ["example.com/keep"]}})
+    founded.cluster.server.doom(founded.cluster.server.objects["Namespace", "", PROD.namespace])
+    gone = f"namespace/{PROD.namespace} is being deleted"
+    with pytest.raises(DeliveryError, match=gone):
+        founded.deploy("1", "0001", QUOTA, ROLE)
+    with pytest.raises(DeliveryError, match=f"{gone} and waits for what is in it\n.*pod/mysql-0 is being .*/keep; `"):
+        bootstrap(PROD, founded.cluster, FOUNDED)
+
+
 def test_a_way_back_does_not_wait_for_an_administrator(founded: Stage) -> None:
     founded.deploy("1", "0001", QUOTA, ROLE)
     founded.cluster.remove_by_hand("role/deployer")

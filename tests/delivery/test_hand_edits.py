@@ -387,6 +387,13 @@ def test_what_a_controller_has_added_stays(stage: Stage, manager: str) -> None:
     assert content(stage.cluster)["Ingress/web"]["metadata"]["annotations"] == {"a": "b"}
 
 
+def test_an_autoscaler_that_nobody_delivered_is_named_with_what_is_typed(stage: Stage) -> None:
+    stage.cluster.by_hand("deployment/web", {"spec": {"replicas": 3}}, "kube-controller-manager")
+    (line,) = drift.found(stage.cluster, render("1"))
+    way = f"`kubectl -n {stage.cluster.namespace} get hpa` names it: delete it first"
+    assert line == f"deployment/web is changed: an autoscaler of no release scales it; {way}"
+
+
 def test_subresources_are_not_ours() -> None:
     entry = {"manager": "kubectl", "operation": "Update", "apiVersion": "apps/v1", "fieldsV1": {"f:spec": {}}}
     deployment = {"apiVersion": "apps/v1", "metadata": {"managedFields": [{**entry, "subresource": "scale"}]}}

@@ -288,6 +288,19 @@ def test_the_last_words_of_a_pod_that_is_not_ready_are_shown(cluster: FakeCluste
     assert "line 4" not in "\n".join(lines)
 
 
+def test_what_keeps_a_pod_from_going_is_named_with_the_line_against_it(cluster: FakeCluster) -> None:
+    cluster.apply([web()])
+    cluster.pause(10)
+    (pod,) = cluster.pods()
+    cluster.by_hand(f"pod/{pod}", {"metadata": {"finalizers": ["example.com/keep"]}})
+    cluster.server.doom(cluster.server.objects["Pod", PROD.namespace, pod])
+    cluster.server.ill = {"good:2": "ImagePullBackOff"}
+    cluster.apply([web("good:2")])
+    lines = waited(cluster, web("good:2")).splitlines()
+    (line,) = (line for line in lines if f"pod/{pod} is being deleted and waits for example.com/keep; `" in line)
+    assert f"kubectl -n {PROD.namespace} patch pod/{pod} " in line
+
+
 def test_a_pod_that_goes_meanwhile_says_nothing_more(cluster: FakeCluster) -> None:
     cluster.server.ill["bad:1"] = "unready"
     cluster.apply([web("bad:1"), web("bad:1", name="zoo")])
@@ -592,7 +605,9 @@ def test_a_workload_that_somebody_scales_does_not_count_as_complete(cluster: Fak
     cluster.apply([web()])
     cluster.by_hand("deployment/web", {"spec": {"replicas": 0}})
     cluster.pause(10)
-    assert waited(cluster, web()).startswith("deployment/web was scaled to 0 by hand, and is to have 1")
+    assert waited(cluster, web()).startswith(
+        "deployment/web was scaled to 0 by hand, or by what `kubectl get hpa` shows, and is to have 1"
+    )
 
 
 def test_the_replicas_that_no_manifest_names_are_an_autoscaler_s(cluster: FakeCluster) -> None:
