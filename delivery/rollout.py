@@ -97,7 +97,7 @@ def _frozen(there: Iterable[Manifest], wanted: Iterable[Manifest]) -> list[str]:
             raise RefusedError(
                 f"{label} is immutable with other content, which nodes keep as long as a pod names it: "
                 "deliver another value in it, which gives it another name; or stop everything by "
-                f"`{line} {label} && {line} deployment,job,pod --all`, then the same command again"
+                f"`{line} {label} && {line} deployment,job,pod -l environment`, then the same command again"
             )
     return [label for label in immutable if not stated[label].get("immutable")]
 

@@ -233,7 +233,7 @@ def test_a_configuration_that_somebody_has_made_immutable_is_made_anew(
 def test_a_configuration_that_nodes_keep_with_other_content_is_named_with_the_ways_out(stage: Stage) -> None:
     configmap = "configmap/app-config-1"
     stage.cluster.by_hand(configmap, {**OTHER, "immutable": True})
-    line = f"`kubectl -n school-scheduler-prod delete {configmap} && kubectl .* delete deployment,job,pod --all`"
+    line = f"`kubectl -n school-scheduler-prod delete {configmap} && .* delete deployment,job,pod -l environment`"
     with pytest.raises(DeliveryError, match=line):
         stage.deploy("1")
     with pytest.raises(DeliveryError, match=line):
