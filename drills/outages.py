@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -178,7 +178,7 @@ def certificate_expires(stage: Stage) -> Iterator[None]:
     """The site's certificate expires, once its pods know it."""
     before = credentials.read(stage.cluster, "web-tls")
     ends = datetime.now(UTC) + timedelta(minutes=3)
-    key, certificate = keys_until(stage.render(stage.good).tls_hosts, ends)
+    key, certificate = signed_until(stage.render(stage.good).tls_hosts, ends, before)
     credentials.replace(stage.cluster, "web-tls", {"tls.crt": certificate, "tls.key": key})
     time.sleep((ends - datetime.now(UTC)).total_seconds())
     try:
@@ -187,16 +187,30 @@ def certificate_expires(stage: Stage) -> Iterator[None]:
         credentials.replace(stage.cluster, "web-tls", before)
 
 
-def keys_until(hosts: Sequence[str], ends: datetime) -> tuple[str, str]:
-    """As app.credentials.self_signed, with an end to the second."""
+def signed_until(hosts: Sequence[str], ends: datetime, authority: Mapping[str, str]) -> tuple[str, str]:
+    """A key, and a certificate that another one's key signs, as whoever asks trusts that; with an end to the second."""
     with TemporaryDirectory() as folder:
         place = Path(folder)
         (place / "index.txt").touch()
         (place / "serial").write_text("01\n")
         (place / "ca.cnf").write_text(AUTHORITY.format(folder=folder, names=",".join(f"DNS:{host}" for host in hosts)))
+        for name in ("tls.crt", "tls.key"):
+            (place / name).write_text(authority[name])
         new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", "key", "-out", "request", "-subj"]
         subprocess.run([*new, f"/CN={hosts[0]}"], cwd=place, check=True, capture_output=True)
-        signed = ["openssl", "ca", "-config", "ca.cnf", "-batch", "-selfsign", "-keyfile", "key", "-in", "request"]
+        signed = [
+            "openssl",
+            "ca",
+            "-config",
+            "ca.cnf",
+            "-batch",
+            "-cert",
+            "tls.crt",
+            "-keyfile",
+            "tls.key",
+            "-in",
+            "request",
+        ]
         until = ["-enddate", f"{ends:%Y%m%d%H%M%SZ}", "-notext", "-out", "certificate"]
         subprocess.run([*signed, *until], cwd=place, check=True, capture_output=True)
         return (place / "key").read_text(), (place / "certificate").read_text()
