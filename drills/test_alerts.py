@@ -60,7 +60,7 @@ SOON, LATER, HOUR = 120, 420, 2400
 # Whose alert waits for longer than two minutes on purpose.
 PATIENT = {"ScheduledJobFailed": 240, "PodRestarts": 240, "ErrorBudgetBurnsFast": 1200}
 FAULTS = [
-    pytest.param(ingress_deleted, "EnvironmentIncomplete", nothing_more, SOON, id="ingress-deleted"),
+    pytest.param(ingress_deleted, "EnvironmentIncomplete", nothing_more, SOON, id="ingress-deleted", marks=SLOW),
     pytest.param(database_down, "DatabaseDown", everything_gives_metrics, SOON, id="database-down", marks=SLOW),
     pytest.param(web_deleted, "EnvironmentIncomplete", taken_back, SOON, id="web-deleted", marks=SLOW),
     pytest.param(selector_wrong, "SiteDown", taken_back, SOON, id="selector-wrong", marks=SLOW),
