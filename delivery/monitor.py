@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from prometheus_client.parser import text_string_to_metric_families
 
 from delivery import rollout
-from delivery.cluster import Cluster, Manifest, UnavailableError
+from delivery.cluster import Cluster, Manifest, UnavailableError, going
 from delivery.render import COMPONENT
 from delivery.shell import DeliveryError, say
 from delivery.sight import PATIENCE
@@ -184,7 +184,7 @@ def _look(cluster: Cluster, track: str | None) -> Look:
     except DeliveryError as error:
         return Look(cluster.now(), problem=str(error).splitlines()[-1])
     # One that was evicted stays as Failed until somebody deletes it, and serves nobody.
-    watched = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and not _ended(pod)]
+    watched = [pod for pod in pods if not going(pod) and not _ended(pod)]
     if not watched:
         return Look(cluster.now(), problem=f"there is no pod with {selector}")
     states = {pod["metadata"]["name"]: _state(hurried, pod) for pod in watched}
