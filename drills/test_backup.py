@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from delivery.shell import ROOT as REPOSITORY
 from delivery.shell import DeliveryError
 from drills.conftest import FAULTS, Fault, Stage
 from drills.faults import ROOT, query
+from drills.outages import database_down
+from drills.watching import until
 
 # A thousand more timetables, and nothing that a worker would go on with.
 FILL = """
@@ -272,6 +275,17 @@ def test_a_store_that_is_away_costs_no_backup_and_the_job_fails(stage: Stage, sa
         kubectl("-n", stage.namespace, "scale", "statefulset/backup-store", "--replicas=1")
         kubectl("-n", stage.namespace, "rollout", "status", "statefulset/backup-store", "--timeout=120s")
     assert backup.listing(stage.cluster) == before
+
+
+@pytest.mark.slow
+def test_a_scheduled_backup_is_tried_again_when_the_database_is_back(stage: Stage, saved: str) -> None:
+    before, made = newest(stage), f"job/backup-{secrets.token_hex(3)}"
+    with database_down(stage):
+        kubectl("-n", stage.namespace, "wait", "pod/mysql-0", "--for=delete", "--timeout=60s")
+        kubectl("-n", stage.namespace, "create", *made.split("/"), "--from=cronjob/backup")
+        until(lambda: stage.find(made)["status"].get("failed"), seconds=60)
+    kubectl("-n", stage.namespace, "wait", made, "--for=condition=Complete", "--timeout=5m")
+    assert newest(stage) > before
 
 
 @pytest.mark.slow
