@@ -1,133 +1,57 @@
-"""Faults that are made in an environment, and what its users meet meanwhile."""
+"""Faults that are made in an environment: for a moment, or until the end of a `with`."""
 
 from __future__ import annotations
 
 import copy
 import json
-import secrets
+import subprocess
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from delivery import job, rollout
+from delivery import credentials, job, rollout
 from delivery.cluster import Manifest
+from delivery.image import Image
 from delivery.kubectl import kubectl
-from delivery.shell import DeliveryError
-from drills.conftest import Fault, Stage
+from delivery.render import COMPONENT
+from drills.conftest import Stage
+from drills.database import ROOT, query
 from drills.watching import until
 
-# Stores rows, one a transaction, as the application does; says of each that the database has acknowledged its id, and
-# the seconds since the one before. Arguments: what to call them, for how long, and the pause after each, in seconds.
-WRITER = """
-import sys, time
+# Puts a generation into the queue, as of so many seconds ago.
+QUEUE = """
+import sys
+from datetime import timedelta
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
-from app import database, settings
-from app.models import Generation, StoredInstance
-
-engine = database.connect(settings.load())
-with Session(engine) as session:
-    school = session.scalar(select(StoredInstance.id).limit(1))
-end = time.monotonic() + float(sys.argv[2])
-last = time.monotonic()
-while time.monotonic() < end:
-    try:
-        with Session(engine) as session:
-            row = Generation(instance_id=school, state="failed", seconds=1, seed=1, attempts=1,
-                             requested_at=database.now(session), error=sys.argv[1])
-            session.add(row)
-            session.commit()
-            print(row.id, time.monotonic() - last, flush=True)
-            last = time.monotonic()
-    except DBAPIError:
-        time.sleep(0.2)
-    time.sleep(float(sys.argv[3]))
+from app import database, generation, settings
+from app.models import StoredInstance
+chosen = settings.load()
+with Session(database.connect(chosen)) as session:
+    made = generation.request(session, session.scalars(select(StoredInstance)).first(), chosen)
+    made.requested_at -= timedelta(seconds=float(sys.argv[1]))
+    session.commit()
 """
-ACCOUNT = """exec mysql --defaults-file=/run/accounts/client.cnf --default-character-set=utf8mb4 --batch \
---skip-column-names school_schedule"""
-ROOT = """exec mysql --defaults-file=/run/accounts/root.cnf \
---batch --skip-column-names"""
 
-
-def query(stage: Stage, statements: str, *, client: str = ACCOUNT, pod: str = "mysql-0") -> str:
-    """What the database answers to statements from inside its own pod."""
-    return kubectl("-n", stage.namespace, "exec", "-i", pod, "-c", "mysql", "--", "sh", "-c", client, stdin=statements)
-
-
-@dataclass
-class Saves:
-    """The ids of the rows that were acknowledged, and the longest that one had to wait, in seconds."""
-
-    acknowledged: list[str] = field(default_factory=list)
-    waited: float = 0
-    lost: int = 0
-
-    def read(self, text: str) -> None:
-        """Takes what a writer has printed."""
-        for line in text.splitlines():
-            identity, waited = line.split()
-            self.acknowledged.append(identity)
-            self.waited = max(self.waited, float(waited))
-
-    def row(self, name: str, answers: int, errors: int, there: set[str], seconds: float) -> Fault:
-        """The line about the fault; `there` has the ids that are in the database."""
-        lost = sum(1 for each in self.acknowledged if each not in there)
-        seen = f"{errors} of {answers} requests failed, a save waited {self.waited:.0f} s"
-        return Fault(name, seen, f"{lost} of {len(self.acknowledged)} saves", seconds)
-
-
-def program(stage: Stage, name: str, source: str, *arguments: str) -> Manifest:
-    """A Job that runs a Python program beside the application's code, with the application's account."""
-    manifest = job.from_template(stage.find("cronjob/generation"))
-    manifest["metadata"]["name"] = name
-    container = manifest["spec"]["template"]["spec"]["containers"][0]
-    container |= {"command": ["python", "-c", source], "args": list(arguments)}
-    return manifest
-
-
-@contextmanager
-def writing(stage: Stage, seconds: float) -> Iterator[Saves]:
-    """Saves for so long, in a pod of its own; what became of them is told at the end."""
-    marker, saves = secrets.token_hex(4), Saves()
-    manifest = program(stage, f"writer-{marker}", WRITER, marker, str(seconds), "0.01")
-    with ThreadPoolExecutor(1) as thread:
-        ended = thread.submit(job.follow, stage.cluster, manifest, seconds + 120)
-        until(lambda: log(stage, f"job/writer-{marker}") or ended.done(), seconds=60)
-        yield saves
-        saves.read(ended.result())
-
-
-@contextmanager
-def saving(stage: Stage) -> Iterator[Saves]:
-    """Saves for as long as it takes; what became of them is known at the end, and then they go."""
-    marker, saves = secrets.token_hex(4), Saves()
-    name = f"writer-{marker}"
-    manifest = job.owned_by_nobody(program(stage, name, WRITER, marker, "3600", "0.1"), 3600)
-    # As the first process of its container it is deaf to the signal that asks it to end.
-    manifest["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 1
-    stage.cluster.create(manifest)
-    try:
-        until(lambda: log(stage, f"job/{name}"), seconds=60)
-        yield saves
-        saves.read(kubectl("-n", stage.namespace, "logs", f"job/{name}"))
-        stage.cluster.delete(f"job/{name}")
-        rows = f"FROM school_schedule.generation WHERE error = '{marker}'"
-        there = set(query(stage, f"SELECT id {rows}; DELETE {rows}", client=ROOT).split())
-        saves.lost = sum(1 for row in saves.acknowledged if row not in there)
-    finally:
-        stage.cluster.delete(f"job/{name}")
-
-
-def log(stage: Stage, name: str) -> str:
-    """What it has said so far; nothing where it has not begun."""
-    try:
-        return kubectl("-n", stage.namespace, "logs", name, "--tail=1")
-    except DeliveryError:
-        return ""
+AUTHORITY = """\
+[ca]
+default_ca = own
+[own]
+database = {folder}/index.txt
+new_certs_dir = {folder}
+serial = {folder}/serial
+default_md = sha256
+policy = any
+x509_extensions = names
+[any]
+commonName = supplied
+[names]
+subjectAltName = {names}
+"""
 
 
 def settle(stage: Stage) -> None:
@@ -224,3 +148,227 @@ def on_small_disk(spec: dict[str, Any], size: str) -> dict[str, Any]:
 
 def patch(stage: Stage, name: str, change: dict[str, Any]) -> None:
     kubectl("-n", stage.namespace, "patch", name, "--type=merge", f"--patch={json.dumps(change)}")
+
+
+@contextmanager
+def deleted(stage: Stage, name: str) -> Iterator[None]:
+    """Without an object of the environment, which is then created as it was."""
+    body = stage.find(name)
+    body["metadata"] = {key: body["metadata"].get(key, {}) for key in ("name", "namespace", "labels", "annotations")}
+    kubectl("-n", stage.namespace, "delete", name)
+    try:
+        yield
+    finally:
+        if not stage.cluster.get(name):
+            kubectl("create", "-f", "-", stdin=json.dumps(body))
+
+
+def ingress_deleted(stage: Stage) -> AbstractContextManager[None]:
+    return deleted(stage, "ingress/web")
+
+
+def web_deleted(stage: Stage) -> AbstractContextManager[None]:
+    return deleted(stage, "deployment/school-scheduler")
+
+
+@contextmanager
+def certificate_deleted(stage: Stage) -> Iterator[None]:
+    before = credentials.read(stage.cluster, "web-tls")
+    with deleted(stage, "secret/web-tls"):
+        yield
+    # Where another was made meanwhile, the probe does not trust it yet.
+    credentials.replace(stage.cluster, "web-tls", before)
+
+
+@contextmanager
+def selector_wrong(stage: Stage) -> Iterator[None]:
+    """The Service leads to no pod."""
+    there = stage.find("service/web")["spec"]["selector"]
+    patch(stage, "service/web", {"spec": {"selector": {**there, COMPONENT: "wbe"}}})
+    try:
+        yield
+    finally:
+        patch(stage, "service/web", {"spec": {"selector": there}})
+
+
+@contextmanager
+def image_missing(stage: Stage) -> Iterator[None]:
+    """A release in ImagePullBackOff, while the pods of the one before serve."""
+    name, _, _ = str(stage.good).partition("@")
+    run_image(stage, f"{name}@sha256:{'0' * 64}")
+    try:
+        yield
+    finally:
+        run_image(stage, stage.good)
+
+
+@contextmanager
+def database_down(stage: Stage) -> Iterator[None]:
+    kubectl("-n", stage.namespace, "scale", "statefulset/mysql", "--replicas=0")
+    try:
+        yield
+    finally:
+        kubectl("-n", stage.namespace, "scale", "statefulset/mysql", "--replicas=1")
+
+
+@contextmanager
+def crash_loop(stage: Stage) -> Iterator[None]:
+    kubectl("-n", stage.namespace, "set", "env", "deployment/worker", "GENERATION_SECONDS=-1")
+    try:
+        yield
+    finally:
+        kubectl("-n", stage.namespace, "set", "env", "deployment/worker", "GENERATION_SECONDS-")
+
+
+@contextmanager
+def secret_missing(stage: Stage) -> Iterator[None]:
+    """A pod that waits for a Secret that nobody made."""
+    source = {"name": "drill", "valueFrom": {"secretKeyRef": {"name": "nowhere", "key": "x"}}}
+    container = {"name": "worker", "env": [source]}
+    strategic(stage, "deployment/worker", {"spec": {"template": {"spec": {"containers": [container]}}}})
+    try:
+        yield
+    finally:
+        gone = {"name": "worker", "env": [{"name": "drill", "$patch": "delete"}]}
+        strategic(stage, "deployment/worker", {"spec": {"template": {"spec": {"containers": [gone]}}}})
+
+
+@contextmanager
+def restarted_twice(stage: Stage) -> Iterator[None]:
+    """A worker that ends twice within half an hour, and runs again."""
+    (pod, *_) = stage.cluster.list("Pod", selector=f"{COMPONENT}=worker")
+    name = pod["metadata"]["name"]
+    for times in (1, 2):
+        stage.cluster.exec(name, "worker", "python", "-c", "import os; os.kill(1, 15)")
+        until(lambda: restarts(stage, name) >= times, seconds=60)  # noqa: B023 (it is asked at once)
+        # For the metrics to see it run in between.
+        time.sleep(40)
+    try:
+        yield
+    finally:
+        kubectl("-n", stage.namespace, "delete", f"pod/{name}")
+
+
+def restarts(stage: Stage, name: str) -> int:
+    return sum(status["restartCount"] for status in rollout.statuses(stage.find(f"pod/{name}")))
+
+
+@contextmanager
+def backup_fails(stage: Stage) -> Iterator[None]:
+    """A Job of the schedule that fails, until the next one succeeds."""
+    schedule = stage.find("cronjob/backup")
+    owner = {key: schedule["metadata"][key] for key in ("name", "uid")}
+    body = job.from_template(schedule)
+    body["metadata"]["ownerReferences"] = [{"apiVersion": "batch/v1", "kind": "CronJob", "controller": True, **owner}]
+    body["spec"]["backoffLimit"] = 0
+    parts = body["spec"]["template"]["spec"]["initContainers"]
+    (dump,) = [container for container in parts if container["name"] == "dump"]
+    dump["command"][-1] = "/nowhere/dump.sql"
+    kubectl("create", "-f", "-", stdin=json.dumps(body))
+    try:
+        yield
+    finally:
+        kubectl("-n", stage.namespace, "create", "job", f"backup-{time.time():.0f}", "--from=cronjob/backup")
+
+
+@contextmanager
+def certificate_expires(stage: Stage) -> Iterator[None]:
+    """The site's certificate expires, once its pods know it."""
+    before = credentials.read(stage.cluster, "web-tls")
+    ends = datetime.now(UTC) + timedelta(minutes=3)
+    key, certificate = signed_until(stage.render(stage.good).tls_hosts, ends, before)
+    credentials.replace(stage.cluster, "web-tls", {"tls.crt": certificate, "tls.key": key})
+    time.sleep((ends - datetime.now(UTC)).total_seconds())
+    try:
+        yield
+    finally:
+        credentials.replace(stage.cluster, "web-tls", before)
+
+
+def signed_until(hosts: Sequence[str], ends: datetime, authority: Mapping[str, str]) -> tuple[str, str]:
+    """A key, and a certificate that another one's key signs, as whoever asks trusts that; with an end to the second."""
+    with TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "index.txt").touch()
+        (place / "serial").write_text("01\n")
+        (place / "ca.cnf").write_text(AUTHORITY.format(folder=folder, names=",".join(f"DNS:{host}" for host in hosts)))
+        for name in ("tls.crt", "tls.key"):
+            (place / name).write_text(authority[name])
+        new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", "key", "-out", "request", "-subj"]
+        subprocess.run([*new, f"/CN={hosts[0]}"], cwd=place, check=True, capture_output=True)
+        signed = [
+            "openssl",
+            "ca",
+            "-config",
+            "ca.cnf",
+            "-batch",
+            "-cert",
+            "tls.crt",
+            "-keyfile",
+            "tls.key",
+            "-in",
+            "request",
+        ]
+        until = ["-enddate", f"{ends:%Y%m%d%H%M%SZ}", "-notext", "-out", "certificate"]
+        subprocess.run([*signed, *until], cwd=place, check=True, capture_output=True)
+        return (place / "key").read_text(), (place / "certificate").read_text()
+
+
+def strategic(stage: Stage, name: str, change: Manifest) -> None:
+    kubectl("-n", stage.namespace, "patch", name, "--type=strategic", f"--patch={json.dumps(change)}")
+
+
+def run_image(stage: Stage, built: Image | str) -> None:
+    kubectl("-n", stage.namespace, "set", "image", "deployment/school-scheduler", f"school-scheduler={built}")
+
+
+@contextmanager
+def _faulty(stage: Stage, fault: str) -> Iterator[None]:
+    with stage.traffic():
+        run_image(stage, stage.faulty(fault))
+        try:
+            yield
+        finally:
+            run_image(stage, stage.good)
+
+
+def errors(stage: Stage) -> AbstractContextManager[None]:
+    """Every page fails."""
+    return _faulty(stage, "errors")
+
+
+def leak(stage: Stage) -> AbstractContextManager[None]:
+    """One page in twenty fails."""
+    return _faulty(stage, "leak")
+
+
+def request_generation(stage: Stage, ago: float = 0) -> None:
+    """As a visitor does, that many seconds ago."""
+    inside = ("exec", "deployment/school-scheduler", "-c", "school-scheduler", "--", "python", "-c", QUEUE, str(ago))
+    kubectl("-n", stage.namespace, *inside)
+
+
+@contextmanager
+def queue_stuck(stage: Stage) -> Iterator[None]:
+    kubectl("-n", stage.namespace, "scale", "deployment/worker", "--replicas=0")
+    request_generation(stage, ago=3600)
+    try:
+        yield
+    finally:
+        kubectl("-n", stage.namespace, "scale", "deployment/worker", "--replicas=1")
+
+
+@contextmanager
+def backup_too_old(stage: Stage) -> Iterator[None]:
+    _succeeded(stage, datetime.now(UTC) - timedelta(days=2))
+    try:
+        yield
+    finally:
+        _succeeded(stage, datetime.now(UTC))
+
+
+def _succeeded(stage: Stage, moment: datetime) -> None:
+    """Writes into the CronJob what its controller writes when a backup succeeds: nobody can wait for two days."""
+    status = {"status": {"lastSuccessfulTime": moment.strftime("%Y-%m-%dT%H:%M:%SZ")}}
+    options = ("--subresource=status", "--type=merge", f"--patch={json.dumps(status)}")
+    kubectl("-n", stage.namespace, "patch", "cronjob/backup", *options)

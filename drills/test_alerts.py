@@ -10,7 +10,7 @@ import pytest
 
 from drills import runbooks
 from drills.conftest import TOLD, Stage
-from drills.outages import (
+from drills.faults import (
     backup_fails,
     backup_too_old,
     certificate_deleted,

@@ -21,7 +21,7 @@ from delivery.shell import ROOT, DeliveryError
 from delivery.site import Site
 from drills.conftest import Stage
 from drills.drawing import draw
-from drills.outages import database_down, request_generation
+from drills.faults import database_down, request_generation
 from drills.watching import PARTS, Watch, until
 from observability.dashboards import DASHBOARDS
 from observability.expressions import everything, marks, panels, queries, rules, selectors

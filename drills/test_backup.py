@@ -23,8 +23,8 @@ from delivery.restore import Options
 from delivery.shell import ROOT as REPOSITORY
 from delivery.shell import DeliveryError
 from drills.conftest import FAULTS, Fault, Stage
-from drills.faults import ROOT, query
-from drills.outages import database_down
+from drills.database import ROOT, query
+from drills.faults import database_down
 from drills.watching import until
 
 # A thousand more timetables, and nothing that a worker would go on with.

@@ -10,8 +10,8 @@ import pytest
 
 from delivery.traffic import PATHS, Answer
 from drills.conftest import Stage
-from drills.faults import ROOT, query
-from drills.outages import database_down, ingress_deleted
+from drills.database import ROOT, query
+from drills.faults import database_down, ingress_deleted
 from drills.watching import Watch, until
 from observability.dashboards import EVERY, budget_left
 

@@ -17,11 +17,12 @@ from delivery.cluster import MissingError
 from delivery.kubectl import kubectl
 from delivery.shell import ROOT, DeliveryError, say
 from delivery.traffic import Answer
-from drills import chaos, faults
+from drills import chaos
 from drills.chaos import Draw
 from drills.conftest import Stage
 from drills.ledger import Ledger, Outcome
 from drills.node import hand
+from drills.saves import saving
 from drills.scene import Scene
 from drills.watching import Watch, until
 
@@ -76,7 +77,7 @@ class Ear:
 def play(scene: Scene, watch: Watch, outcome: Outcome, draw: Draw) -> None:
     """Makes a draw, and fills in what came of it."""
     stage, ear = scene.stage, Ear(watch)
-    with stage.traffic() as answers, faults.saving(stage) as saves:
+    with stage.traffic() as answers, saving(stage) as saves:
         time.sleep(3)
         began = time.monotonic()
         outcome.done = scene.do(draw)

@@ -11,7 +11,9 @@ import pytest
 from delivery.kubectl import kubectl
 from drills import faults
 from drills.conftest import FAULTS, Stage
-from drills.faults import ROOT, query, settle, small_disk, writing
+from drills.database import ROOT, query
+from drills.faults import settle, small_disk
+from drills.saves import writing
 from drills.watching import until
 from smoke_tests.test_cluster import probe
 

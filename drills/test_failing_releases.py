@@ -12,7 +12,7 @@ from delivery import image
 from delivery.deploy import ReleaseError
 from delivery.release import last_good
 from drills.conftest import TIMES, Stage
-from drills.faults import query
+from drills.database import query
 
 SLOW = pytest.mark.slow
 # (fault, seconds until it begins, minutes of canary, minutes of watching, why it fails)

@@ -18,7 +18,9 @@ from delivery.kubectl import kubectl
 from delivery.shell import DeliveryError
 from drills import faults
 from drills.conftest import FAULTS, Fault, Stage
-from drills.faults import ROOT, query, settle, writing
+from drills.database import ROOT, query
+from drills.faults import settle
+from drills.saves import writing
 from drills.watching import until
 
 # Queues a generation of twenty seconds, with nothing before it, and says its id.

@@ -11,7 +11,7 @@ from delivery.kubectl import Kubectl
 from delivery.observability import NAMESPACE
 from delivery.site import Site
 from drills.conftest import Stage, values
-from drills.faults import ROOT, query
+from drills.database import ROOT, query
 from drills.watching import Watch, until
 
 

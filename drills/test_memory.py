@@ -12,7 +12,9 @@ import pytest
 from delivery import backup, job, restore
 from delivery.restore import Options
 from drills.conftest import Stage
-from drills.faults import program, query, settle
+from drills.database import query
+from drills.faults import settle
+from drills.saves import program
 
 # The cost of a timetable without a lesson, and the id of the instance.
 COST = """

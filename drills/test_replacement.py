@@ -15,7 +15,7 @@ from delivery.release import last_good
 from delivery.render import Render
 from delivery.shell import DeliveryError
 from drills.conftest import FAULTS, Fault, Stage
-from drills.faults import query
+from drills.database import query
 from drills.watching import until
 from tests.delivery.objects import merged
 

@@ -12,7 +12,7 @@ from delivery import rollout
 from delivery.render import COMPONENT
 from drills import runbooks
 from drills.conftest import Stage
-from drills.outages import database_down
+from drills.faults import database_down
 from drills.test_alerts import FAULTS
 from drills.watching import Watch, until
 from observability.expressions import rules

@@ -14,7 +14,7 @@ from delivery.kubectl import kubectl
 from delivery.observability import NAMESPACE
 from delivery.render import COMPONENT
 from drills.conftest import Stage
-from drills.outages import ingress_deleted
+from drills.faults import ingress_deleted
 from drills.watching import PARTS, Watch, until
 
 
