@@ -14,6 +14,7 @@ from delivery import (
     backup,
     credentials,
     deploy,
+    diagnosis,
     drift,
     image,
     job,
@@ -22,9 +23,9 @@ from delivery import (
     registry,
     release,
     restore,
-    rollout,
     rotation,
     sops,
+    workloads,
 )
 from delivery.cluster import Cluster
 from delivery.kubectl import Kubectl, pinned
@@ -68,13 +69,13 @@ def account(target: Target) -> str:
     environment, cluster = target.environment, target.cluster
     ingress = cluster.get("ingress/web")
     pods = cluster.list("Pod", selector=f"{COMPONENT}=web")
-    ready = [pod for pod in pods if rollout.ready(pod)]
+    ready = [pod for pod in pods if workloads.ready(pod)]
     if not ingress or not ready:
         lacks = "no Ingress" if not ingress else "no web pod that is ready"
         command = f"make up ENV={environment.name}"
         raise DeliveryError(f"{environment.namespace} has {lacks}; {command} brings it up")
     inside = ("python", "-m", "app.school_schedule", "account", "--url", url_of(ingress))
-    return cluster.exec(*rollout.first_container(ready[0]), *inside).strip()
+    return cluster.exec(*workloads.first_container(ready[0]), *inside).strip()
 
 
 def in_turn(cluster: Cluster, cronjob: str) -> None:
@@ -93,7 +94,7 @@ def status(target: Target) -> None:
         )
     if edits := "\n".join(drift.lines(target, releases)):
         show(screen(edits, ROOT / "build" / target.environment.name / "by-hand.txt"))
-    pods = "\n".join(rollout.table(cluster.list("Pod")))
+    pods = "\n".join(diagnosis.table(cluster.list("Pod")))
     show(screen(pods, ROOT / "build" / target.environment.name / "pods.txt"))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from delivery import rollout
+from delivery import rollout, workloads
 from delivery.cluster import Cluster, Manifest, name
 from delivery.render import Render
 from delivery.shell import say
@@ -37,7 +37,7 @@ def renew(cluster: Cluster, render: Render, pods: Iterable[Manifest]) -> None:
     items = cluster.list(*kinds, "ReplicaSet", "Pod")
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     for body in (body for body in items if name(body) in wanted):
-        if uids & {pod["metadata"]["uid"] for pod in rollout.newest_pods(body, items)}:
+        if uids & {pod["metadata"]["uid"] for pod in workloads.newest_pods(body, items)}:
             say(f"restarting {name(body)}, which may have read other content of a ConfigMap")
             rollout.restart(cluster, name(body), moment)
             rollout.wait(cluster, [body])

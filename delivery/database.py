@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from delivery import rollout
+from delivery import workloads
 from delivery.cluster import Cluster, going
 from delivery.render import COMPONENT
 from delivery.shell import DeliveryError
@@ -59,7 +59,7 @@ def read(cluster: Cluster, wait: float = 0) -> State | None:
         DeliveryError: it has, and the database does not answer, not within `wait` seconds either.
     """
     pods = cluster.list("Pod", selector=f"{COMPONENT}=database")
-    places = [rollout.first_container(pod) for pod in pods if not going(pod)]
+    places = [workloads.first_container(pod) for pod in pods if not going(pod)]
     if not places:
         return None
     sight = Sight(cluster)

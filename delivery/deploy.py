@@ -20,6 +20,7 @@ from delivery import (
     replacement,
     rollout,
     sops,
+    workloads,
 )
 from delivery.cluster import Cluster, Manifest, lasting
 from delivery.release import Release
@@ -289,7 +290,7 @@ def _left(target: Target, earlier: Release | None) -> str:
     """What serves after a way back that failed, and what is typed then."""
     try:
         pods = target.cluster.patient(0, timeout=20).list("Pod", selector=f"{COMPONENT}=web")
-        images = {pod["spec"]["containers"][0]["image"] for pod in pods if rollout.ready(pod)}
+        images = {pod["spec"]["containers"][0]["image"] for pod in pods if workloads.ready(pod)}
         serving = f"what serves is {' and '.join(sorted(images)) or 'nothing'}"
     except DeliveryError:
         serving = "what serves cannot be seen"

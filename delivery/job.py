@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from delivery import rollout
+from delivery import diagnosis, rollout, workloads
 from delivery.cluster import Cluster, Manifest
 from delivery.render import COMPONENT
 from delivery.shell import DeliveryError, say
@@ -217,7 +217,7 @@ def _end(cluster: Cluster, name: str, seconds: float) -> tuple[str | None, list[
         if ended:
             return outcome, list(last.values())
         now, pods = sight.now(), _pods(last.values())
-        if problem := next((line for pod in pods for line in rollout.hopeless(pod)), None):
+        if problem := next((line for pod in pods for line in diagnosis.hopeless(pod)), None):
             raise JobError(name, f"cannot begin: {problem}", _logs(cluster, name))
         before = obstacle
         if any(map(_begun, pods)):
@@ -269,22 +269,22 @@ def _condition(job: Manifest) -> Manifest | None:
 
 
 def _begun(pod: Manifest) -> bool:
-    return any({"running", "terminated"} & container["state"].keys() for container in rollout.statuses(pod))
+    return any({"running", "terminated"} & container["state"].keys() for container in workloads.statuses(pod))
 
 
 def _obstacle(cluster: Cluster | Sight, names: Collection[str]) -> str:
     """The newest event about a Job and its pods, where it is a warning, in one line; or nothing."""
     events = [item for item in cluster.list("Event") if item["involvedObject"].get("name") in names]
-    newest = max(events, key=rollout.moment, default={})
+    newest = max(events, key=diagnosis.moment, default={})
     if newest.get("type") != "Warning":
         return ""
-    return rollout.words(newest)
+    return diagnosis.words(newest)
 
 
 def _bearable(obstacle: str) -> tuple[float, str]:
     """For how many seconds it may keep a Job from beginning, and what is to be done then."""
     reason, _, words = obstacle.partition(": ")
-    remedy = rollout.remedy(words) if reason == "FailedCreate" else ""
+    remedy = diagnosis.remedy(words) if reason == "FailedCreate" else ""
     passing = reason == "FailedScheduling" or (reason == "FailedCreate" and not remedy)
     return (CROWDED, "") if passing else (STUCK, remedy and f"; {remedy}")
 
@@ -301,7 +301,7 @@ def _reason(cluster: Cluster, seen: Sequence[Manifest]) -> str:
         containers = pod.get("spec", {}).get("initContainers", [])
         # Whatever failed, these are ended with the pod, and some end with an error then.
         sidecars = {part["name"] for part in containers if part.get("restartPolicy") == "Always"}
-        for container in rollout.statuses(pod):
+        for container in workloads.statuses(pod):
             ended = container["state"].get("terminated", {})
             if container["name"] in sidecars or not ended.get("exitCode"):
                 continue

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from delivery import rollout
+from delivery import workloads
 from delivery.cluster import Cluster, Manifest, UnavailableError, going
 from delivery.render import COMPONENT
 from delivery.shell import DeliveryError, say
@@ -197,7 +197,7 @@ def _ended(pod: Manifest) -> bool:
 
 def _state(cluster: Cluster, pod: Manifest) -> PodState:
     containers = pod["status"].get("containerStatuses", [])
-    ready = rollout.ready(pod)
+    ready = workloads.ready(pod)
     restarts = sum(container["restartCount"] for container in containers)
     container = pod["spec"]["containers"][0]["name"]
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from delivery import managed, rollout
+from delivery import diagnosis, managed, rollout, workloads
 from delivery.cluster import Cluster, Manifest, RefusedError, going
 from delivery.render import Render
 from delivery.shell import DeliveryError, say
@@ -56,7 +56,7 @@ def announced(cluster: Cluster, render: Render, misled: Iterable[Manifest] = ())
         if before := there.get(rollout.name(body)):
             after = cluster.preview(body)["spec"]
             templates = before["spec"]["template"], after["template"]
-            own = rollout.owned(misled, "Pod", {before["metadata"]["uid"]})
+            own = workloads.owned(misled, "Pod", {before["metadata"]["uid"]})
             found.append(Replacement(rollout.name(body), after["replicas"], *templates, bool(own)))
     found = [replaced for replaced in found if replaced.reason]
     for replaced in found:
@@ -155,7 +155,7 @@ def settle(cluster: Cluster, objects: Iterable[Manifest], replaced: bool = False
         old = [(body, pod) for body in seen for pod in _outdated(body, items)]
         now = sight.now()
         for body, pod in old:
-            if not going(pod) and not rollout.ready(pod) and not (_starts(pod) and now < began + PLACED):
+            if not going(pod) and not workloads.ready(pod) and not (_starts(pod) and now < began + PLACED):
                 _take_away(cluster, wanted[rollout.name(body)], pod)
         if old or seen != sets:
             # Why it goes on for so long, the wait for the rollout says.
@@ -167,7 +167,7 @@ def settle(cluster: Cluster, objects: Iterable[Manifest], replaced: bool = False
             if not replaced or not homeless:
                 return
             if now > placed_by:
-                raise DeliveryError("\n".join([*homeless, *[*rollout.warnings(cluster)][-5:]]))
+                raise DeliveryError("\n".join([*homeless, *[*diagnosis.warnings(cluster)][-5:]]))
         cluster.pause(1)
 
 
@@ -176,24 +176,24 @@ def _have_pods(cluster: Cluster, objects: Iterable[Manifest]) -> bool:
     wanted = set(map(rollout.name, objects))
     items = cluster.list("StatefulSet", "Pod")
     return bool(
-        rollout.owned(items, "Pod", {body["metadata"]["uid"] for body in items if rollout.name(body) in wanted})
+        workloads.owned(items, "Pod", {body["metadata"]["uid"] for body in items if rollout.name(body) in wanted})
     )
 
 
 def _outdated(body: Manifest, items: Iterable[Manifest]) -> list[Manifest]:
     """The pods among `items` that are of an older template than their StatefulSet."""
-    newest = rollout.newest_pods(body, items)
-    return [pod for pod in rollout.owned(items, "Pod", {body["metadata"]["uid"]}) if pod not in newest]
+    newest = workloads.newest_pods(body, items)
+    return [pod for pod in workloads.owned(items, "Pod", {body["metadata"]["uid"]}) if pod not in newest]
 
 
 def _starts(pod: Manifest) -> bool:
     """Whether a pod that is not ready may yet be: a database that recovers, or upgrades its files, takes its time."""
-    return "nodeName" in pod["spec"] and not any(rollout.troubles(pod))
+    return "nodeName" in pod["spec"] and not any(diagnosis.troubles(pod))
 
 
 def _homeless(body: Manifest, items: Iterable[Manifest]) -> Iterator[str]:
     """Which of a StatefulSet's pods have no node, and why."""
-    newest = rollout.newest_pods(body, items)
+    newest = workloads.newest_pods(body, items)
     if len(newest) < body["spec"]["replicas"]:
         yield f"{rollout.name(body)} has {len(newest)} of {body['spec']['replicas']} pods"
     for pod in newest:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from delivery import managed
-from delivery.cluster import Cluster, Manifest, MissingError, RefusedError, going, lasting
+from delivery import diagnosis, managed, workloads
+from delivery.cluster import Cluster, Manifest, RefusedError, going
 from delivery.cluster import name as name
 from delivery.render import component
 from delivery.shell import DeliveryError, say
@@ -29,36 +29,10 @@ PRUNED = (
     "ConfigMap",
     "ServiceAccount",
 )
-# States of a container that do not mend themselves soon. The first crash may be a database that is
-# still starting.
-HOPELESS = (
-    "CrashLoopBackOff",
-    "ImagePullBackOff",
-    "ErrImageNeverPull",
-    "InvalidImageName",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-)
-# Seconds; a container that has started is ready within a few, unless something is wrong.
-READY_WITHIN = 30
-# Seconds for which pods may be refused; a quota is freed by pods that end.
-REFUSED_FOR = 30
-# Parts of the reason. Any other, such as a webhook that does not answer, may pass.
-REFUSALS = ("forbidden", "denied", "invalid")
-# What is to be done about that, by a part of the reason; the first one counts.
-REMEDIES = {
-    "exceeded quota": "`kubectl describe resourcequota` shows what takes it; free or raise it",
-    "service account": "an administrator has to make that ServiceAccount",
-    "": "change the release, or the rule that refuses it",
-}
 # Seconds that a statement of a migration may take (docs/database.md), and after which that is said.
 MIGRATION, QUIET = 3600, 300
 # Seconds between two looks at the events.
 EVENTS_EVERY = 5
-# Of pods that are not ready, how many are asked for their last words.
-ASKED = 10
-REVISION = "deployment.kubernetes.io/revision"
-TEMPLATE = "deprecated.daemonset.template.generation"
 
 
 def delivered(body: Manifest) -> bool:
@@ -145,21 +119,6 @@ def surplus(wanted: Iterable[Manifest], others: Iterable[Manifest]) -> list[str]
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """A sign that a workload does not come.
-
-    Attributes:
-        about: what tells it from others, and from the same before something was tried again.
-        words: one line about it.
-        bearable: seconds for which it may last.
-    """
-
-    about: tuple[str, ...]
-    words: str = field(compare=False)
-    bearable: float = 0
-
-
-@dataclass(frozen=True)
 class Past:
     """What a namespace showed before a rollout began, which is no verdict on it.
 
@@ -168,15 +127,15 @@ class Past:
         events: their versions.
     """
 
-    troubles: frozenset[Trouble] = frozenset()
+    troubles: frozenset[diagnosis.Trouble] = frozenset()
     events: frozenset[str] = frozenset()
 
 
 def past(cluster: Cluster) -> Past:
     """What there is, to be noted before something is applied that `wait` will wait for."""
     pods, sets, events = (cluster.list(kind) for kind in ("Pod", "ReplicaSet", "Event"))
-    there = [trouble for pod in pods for trouble in troubles(pod)]
-    there += [trouble for body in sets for trouble in _failure(body, "")]
+    there = [trouble for pod in pods for trouble in diagnosis.troubles(pod)]
+    there += [trouble for body in sets for trouble in diagnosis.failure(body, "")]
     return Past(frozenset(there), frozenset(map(_version, events)))
 
 
@@ -211,13 +170,13 @@ def wait(cluster: Cluster, objects: Iterable[Manifest], seconds: float = 300, be
             return
         # Of a workload whose change was not seen yet, the newest pods are still those from before.
         changed = [there[label] for label in sorted(late & there.keys()) if observed(there[label])]
-        pods = [pod for body in changed for pod in newest_pods(body, items) if not going(pod)]
+        pods = [pod for body in changed for pod in workloads.newest_pods(body, items) if not going(pod)]
         problems += judge.problems(changed, items, pods)
         if not problems and judge.idle(pods) > seconds:
             problems = [f"{', '.join(sorted(late))} did not come up within {seconds:.0f} s"]
         if problems:
-            words = [line for pod in pods for line in last_words(pod)]
-            raise DeliveryError("\n".join([*problems, *words, *_diagnosis(cluster)]))
+            words = [line for pod in pods for line in diagnosis.last_words(pod)]
+            raise DeliveryError("\n".join([*problems, *words, *diagnosis.report(cluster)]))
         cluster.pause(1)
 
 
@@ -226,7 +185,7 @@ class _Judge:
 
     def __init__(self, sight: Sight, before: Past) -> None:
         self.sight, self.before = sight, before
-        self.old, self.since = before.troubles, dict[Trouble, float]()
+        self.old, self.since = before.troubles, dict[diagnosis.Trouble, float]()
         self.events, self.asked = list[Manifest](), float("-inf")
         self.last = self.told = sight.now()
         self.waited = self.worked = 0.0
@@ -236,8 +195,8 @@ class _Judge:
         if any(body["kind"] != "Deployment" for body in changed) and self.sight.now() > self.asked + EVENTS_EVERY:
             self.events, self.asked = self.sight.list("Event"), self.sight.now()
         events = [event for event in self.events if _version(event) not in self.before.events]
-        found = [trouble for pod in pods for trouble in troubles(pod)]
-        found += [trouble for body in changed for trouble in refusals(body, items, events)]
+        found = [trouble for pod in pods for trouble in diagnosis.troubles(pod)]
+        found += [trouble for body in changed for trouble in diagnosis.refusals(body, items, events)]
         now = self.sight.now()
         self.old &= {*found}
         self.since = {trouble: self.since.get(trouble, now) for trouble in found if trouble not in self.old}
@@ -245,7 +204,7 @@ class _Judge:
 
     def idle(self, pods: Iterable[Manifest]) -> float:
         """The seconds until now in which no migration was at work in one of the newest pods."""
-        now, working = self.sight.now(), [line for pod in pods for line in initializing(pod)]
+        now, working = self.sight.now(), [line for pod in pods for line in workloads.initializing(pod)]
         if working and self.worked < MIGRATION:
             self.worked += now - self.last
             if now > self.told + QUIET:
@@ -310,177 +269,5 @@ def observed(body: Manifest) -> bool:
     return bool(body["kind"] == "Job" or seen >= body["metadata"]["generation"])
 
 
-def newest_pods(workload: Manifest, items: Iterable[Manifest]) -> list[Manifest]:
-    """The pods among `items` that are of a workload's newest template."""
-    items = list(items)
-    if workload["kind"] == "Deployment":
-        return owned(items, "Pod", {body["metadata"]["uid"] for body in _newest_sets(workload, items)})
-    own = owned(items, "Pod", {workload["metadata"]["uid"]})
-    if workload["kind"] == "DaemonSet":
-        label, newest = "pod-template-generation", workload["metadata"].get("annotations", {}).get(TEMPLATE)
-    else:
-        label, newest = "controller-revision-hash", workload.get("status", {}).get("updateRevision")
-    return [pod for pod in own if pod["metadata"].get("labels", {}).get(label) in (None, newest)]
-
-
-def _newest_sets(workload: Manifest, items: Iterable[Manifest]) -> list[Manifest]:
-    revision = workload["metadata"].get("annotations", {}).get(REVISION)
-    return [
-        body
-        for body in owned(items, "ReplicaSet", {workload["metadata"]["uid"]})
-        if body["metadata"].get("annotations", {}).get(REVISION) == revision
-    ]
-
-
-def owned(items: Iterable[Manifest], kind: str, owners: set[str]) -> list[Manifest]:
-    """Those of a kind among `items` that belong to one of the owners, by their uids."""
-    return [
-        body
-        for body in items
-        if body["kind"] == kind and owners & {owner["uid"] for owner in body["metadata"].get("ownerReferences", [])}
-    ]
-
-
-def troubles(pod: Manifest) -> Iterator[Trouble]:
-    """What keeps the containers of a pod from serving; some of it may last for a while."""
-    uid, serving = pod["metadata"]["uid"], pod["status"].get("containerStatuses", [])
-    for container in statuses(pod):
-        place = f"{pod['metadata']['name']}/{container['name']}"
-        waiting = container["state"].get("waiting", {})
-        if (reason := waiting.get("reason")) in HOPELESS:
-            about = (uid, container["name"], reason, str(container.get("restartCount", 0)))
-            yield Trouble(about, f"{place}: {reason}: {waiting.get('message', '')}")
-        elif container in serving and container.get("started") and not container["ready"]:
-            about = (uid, container["name"], "unready", str(container.get("restartCount", 0)))
-            yield Trouble(about, f"{place} is not ready after {READY_WITHIN} s", READY_WITHIN)
-
-
-def hopeless(pod: Manifest) -> Iterator[str]:
-    """The containers of a pod that will not start without somebody's help, and why."""
-    return (trouble.words for trouble in troubles(pod) if not trouble.bearable)
-
-
-def refusals(workload: Manifest, items: Iterable[Manifest], events: Iterable[Manifest]) -> Iterator[Trouble]:
-    """Why the cluster makes no pods of a workload's newest template, where it does not.
-
-    Of a Deployment the ReplicaSet among `items` says so, of the others the newest of `events`.
-    """
-    if workload["kind"] == "Deployment":
-        for body in _newest_sets(workload, items):
-            yield from _failure(body, name(workload))
-        return
-    own = [event for event in events if event["involvedObject"].get("uid") == workload["metadata"]["uid"]]
-    # Of two in one second the good one counts: where it was the first, the other comes again.
-    newest = max(own, key=lambda event: (moment(event), event.get("type") != "Warning"), default={})
-    if newest.get("reason") == "FailedCreate":
-        yield from _refusal(workload["metadata"]["uid"], "", name(workload), newest.get("message", ""))
-
-
-def _failure(replica_set: Manifest, workload: str) -> Iterator[Trouble]:
-    for condition in replica_set.get("status", {}).get("conditions", []):
-        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            since, message = condition.get("lastTransitionTime", ""), condition.get("message", "")
-            yield from _refusal(replica_set["metadata"]["uid"], since, workload, message)
-
-
-def _refusal(uid: str, since: str, workload: str, message: str) -> Iterator[Trouble]:
-    if way := remedy(message):
-        words = f"{workload}: its pods are refused: {' '.join(message.split())}; {way}"
-        yield Trouble((uid, since), words, REFUSED_FOR)
-
-
-def remedy(message: str) -> str:
-    """What is to be done about a pod that was not made; empty where it was not refused."""
-    if not any(part in message for part in REFUSALS):
-        return ""
-    return next(way for part, way in REMEDIES.items() if part in message)
-
-
-def initializing(pod: Manifest) -> Iterator[str]:
-    """The container of a pod that does its work before others begin, as a migration does."""
-    sidecars = {part["name"] for part in pod["spec"].get("initContainers", []) if part.get("restartPolicy")}
-    for container in pod["status"].get("initContainerStatuses", []):
-        if "running" in container["state"] and container["name"] not in sidecars:
-            yield f"{pod['metadata']['name']}/{container['name']}"
-
-
-def last_words(pod: Manifest) -> Iterator[str]:
-    """The last line of each container that has failed, by `terminationMessagePolicy`, though it runs again by now."""
-    for container in statuses(pod):
-        ended = container["state"].get("terminated") or container.get("lastState", {}).get("terminated", {})
-        lines = ended.get("message", "").split("\n") if ended.get("exitCode") else []
-        if words := [line for line in lines if line.strip()]:
-            place = f"{pod['metadata']['name']}/{container['name']}"
-            yield f"{place} ended with code {ended['exitCode']}: {words[-1]}"
-
-
-def ready(pod: Manifest) -> bool:
-    """Whether all containers of a pod serve, and it is to stay."""
-    containers = pod["status"].get("containerStatuses", [])
-    return not going(pod) and bool(containers) and all(container["ready"] for container in containers)
-
-
-def first_container(pod: Manifest) -> tuple[str, str]:
-    """A pod and its first container, whatever a hand has called that, as in Cluster.exec."""
-    return pod["metadata"]["name"], pod["spec"]["containers"][0]["name"]
-
-
-def statuses(pod: Manifest) -> list[Manifest]:
-    """The status of every container of a pod, in the order in which they start."""
-    status = pod["status"]
-    return [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
-
-
-def table(pods: Iterable[Manifest]) -> Iterator[str]:
-    """A line for each pod: its name, how many of its containers are ready, what it does, restarts."""
-    for pod in pods:
-        containers = pod["status"].get("containerStatuses", [])
-        ready = sum(container["ready"] for container in containers)
-        waiting = (status["state"].get("waiting", {}).get("reason") for status in statuses(pod))
-        state = next(filter(None, waiting), pod["status"].get("phase", "Unknown"))
-        if going(pod):
-            state = "Terminating"
-        restarts = sum(container["restartCount"] for container in containers)
-        count = f"{ready}/{len(pod['spec']['containers'])}"
-        yield f"{pod['metadata']['name']:45} {count:>5}  {state}  {restarts} restarts"
-
-
-def warnings(cluster: Cluster) -> Iterator[str]:
-    """The warnings of a namespace in one line each, the newest last."""
-    events = [event for event in cluster.list("Event") if event.get("type") == "Warning"]
-    for event in sorted(events, key=moment):
-        about = event["involvedObject"]
-        yield f"{about.get('kind', '').lower()}/{about.get('name', '')}: {words(event)}"
-
-
-def words(event: Manifest) -> str:
-    """What an event says, in one line; its writer may have left out either part."""
-    return f"{event.get('reason', '')}: {event.get('message', '')}".replace("\n", " ")
-
-
-def moment(event: Manifest) -> str:
-    """When an event happened last."""
-    return str(event.get("lastTimestamp") or event.get("eventTime"))
-
-
 def _version(body: Manifest) -> str:
     return str(body["metadata"]["resourceVersion"])
-
-
-def _diagnosis(cluster: Cluster) -> Iterator[str]:
-    """The pods, the latest warnings, what keeps pods from going, and the last words of some that are not ready."""
-    try:
-        pods = cluster.list("Pod")
-        yield from table(pods)
-        yield from list(warnings(cluster))[-20:]
-        yield from lasting(cluster, [name(pod) for pod in pods if going(pod) and pod["metadata"].get("finalizers")])
-        ill = [pod for pod in pods if not ready(pod) and pod["status"].get("phase") != "Succeeded"]
-        # Evictions leave hundreds, and users wait for the way back.
-        for pod in ill[-ASKED:]:
-            # It may have gone by now.
-            try:
-                yield cluster.logs(pod["metadata"]["name"], tail=15)
-            except MissingError:
-                continue
-    except DeliveryError as error:
-        yield str(error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 
-from delivery import rollout
+from delivery import workloads
 from delivery.cluster import Cluster
 from delivery.render import COMPONENT
 from delivery.shell import DeliveryError, say
@@ -76,7 +76,7 @@ def _differ(there: Mapping[str, str], wanted: Mapping[str, str], keys: tuple[str
 def _place(cluster: Cluster) -> Place | None:
     """Where a server answers, if one does."""
     pods = cluster.list("Pod", selector=f"{COMPONENT}=database")
-    return next((rollout.first_container(pod) for pod in pods if rollout.ready(pod)), None)
+    return next((workloads.first_container(pod) for pod in pods if workloads.ready(pod)), None)
 
 
 def _read(cluster: Cluster | Sight, place: Place, folder: str) -> dict[str, str]:

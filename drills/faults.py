@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from delivery import credentials, job, rollout
+from delivery import credentials, job, rollout, workloads
 from delivery.cluster import Manifest
 from delivery.image import Image
 from delivery.kubectl import kubectl
@@ -250,7 +250,7 @@ def restarted_twice(stage: Stage) -> Iterator[None]:
 
 
 def restarts(stage: Stage, name: str) -> int:
-    return sum(status["restartCount"] for status in rollout.statuses(stage.find(f"pod/{name}")))
+    return sum(status["restartCount"] for status in workloads.statuses(stage.find(f"pod/{name}")))
 
 
 @contextmanager

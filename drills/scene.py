@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 from typing import Any
 
-from delivery import managed, rollout
+from delivery import managed, rollout, workloads
 from delivery.cluster import Manifest, name
 from delivery.kubectl import kubectl
 from delivery.shell import DeliveryError
@@ -37,7 +37,7 @@ class Scene:
         found: dict[str, Any] = {}
         for body in managed.live(self.stage.cluster, self.render.objects):
             parts = {part: dict(body["metadata"].get(part, {})) for part in ("labels", "annotations")}
-            parts["annotations"].pop(rollout.REVISION, None)
+            parts["annotations"].pop(workloads.REVISION, None)
             spec = {key: value for key, value in body.get("spec", {}).items() if key not in GIVEN}
             found[name(body)] = {**body, "metadata": parts, "spec": spec, "status": None}
         there = {name(body): body for body in self.stage.cluster.list("Secret")}
@@ -61,12 +61,12 @@ class Scene:
 
     def running(self) -> bool:
         """Whether every workload has all its pods, each at work."""
-        workloads = [body for body in self.render.objects if body["kind"] in rollout.WORKLOADS]
+        standing = [body for body in self.render.objects if body["kind"] in rollout.WORKLOADS]
         there = {name(body): body for body in self.stage.cluster.list("Deployment", "StatefulSet", "Pod")}
         pods = [body for body in there.values() if body["kind"] == "Pod" and _lasts(body)]
         return (
-            all(name(body) in there and rollout.complete(there[name(body)]) for body in workloads)
-            and all(map(rollout.ready, pods))
+            all(name(body) in there and rollout.complete(there[name(body)]) for body in standing)
+            and all(map(workloads.ready, pods))
             and not any(self.node.do("paused", pod["metadata"]["uid"]) for pod in pods)
         )
 
@@ -113,7 +113,7 @@ class Scene:
     def _reach(self, draw: Draw, body: Manifest) -> str:
         """Does it to a process or a file of one of the pods."""
         labels = ",".join(f"{key}={value}" for key, value in body["spec"]["selector"]["matchLabels"].items())
-        pods = [pod for pod in self.stage.cluster.list("Pod", selector=labels) if rollout.ready(pod)]
+        pods = [pod for pod in self.stage.cluster.list("Pod", selector=labels) if workloads.ready(pod)]
         if not pods:
             return ""
         pod = pods[draw.chance % len(pods)]["metadata"]

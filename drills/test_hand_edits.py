@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from delivery import deploy, drift, managed, rollout
+from delivery import deploy, drift, managed, rollout, workloads
 from delivery.cluster import going
 from delivery.deploy import ReleaseError
 from delivery.kubectl import kubectl
@@ -61,7 +61,7 @@ def content(stage: Stage) -> dict[str, Any]:
     found = {}
     for body in managed.live(stage.cluster, filter(rollout.delivered, stage.render(stage.good).objects)):
         metadata = {part: dict(body["metadata"].get(part, {})) for part in ("labels", "annotations")}
-        metadata["annotations"].pop(rollout.REVISION, None)
+        metadata["annotations"].pop(workloads.REVISION, None)
         found[rollout.name(body)] = {**body, "metadata": metadata, "status": None}
     return found
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from delivery import image, rollout
+from delivery import diagnosis, image, rollout
 from delivery.deploy import ReleaseError
 from delivery.kubectl import kubectl
 from delivery.release import last_good
@@ -104,4 +104,4 @@ def test_an_image_that_came_late_is_delivered_by_the_next_try(stage: Stage) -> N
 def waits(stage: Stage, reason: str) -> bool:
     """Whether a web pod waits for that reason."""
     pods = stage.cluster.list("Pod", selector=f"{COMPONENT}=web")
-    return any(reason in line for pod in pods for line in rollout.hopeless(pod))
+    return any(reason in line for pod in pods for line in diagnosis.hopeless(pod))

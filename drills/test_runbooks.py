@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from delivery import rollout
+from delivery import rollout, workloads
 from delivery.render import COMPONENT
 from drills import runbooks
 from drills.conftest import Stage
@@ -32,7 +32,7 @@ def worker_restarted(stage: Stage) -> Iterator[Labels]:
     (pod, *_) = stage.cluster.list("Pod", selector=f"{COMPONENT}=worker")
     name = pod["metadata"]["name"]
     stage.cluster.exec(name, "worker", "python", "-c", "import os; os.kill(1, 15)")
-    until(lambda: any(status["restartCount"] for status in rollout.statuses(stage.find(f"pod/{name}"))), seconds=60)
+    until(lambda: any(status["restartCount"] for status in workloads.statuses(stage.find(f"pod/{name}"))), seconds=60)
     yield {"pod": name, "container": "worker"}
 
 

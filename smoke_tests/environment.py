@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from app.credentials import adopted
-from delivery import release, rollout
+from delivery import diagnosis, release, rollout
 from delivery.cluster import Manifest, RefusedError, going
 from delivery.kubectl import Kubectl, kubectl
 from delivery.render import COMPONENT, Render, component
@@ -281,7 +281,7 @@ def account(secret: Mapping[str, str]) -> tuple[str, str]:
 def _ailment(pod: Manifest) -> str:
     """Why a pod is not ready, as far as it says so."""
     unmet = [each for each in pod["status"].get("conditions", []) if each["status"] == "False"]
-    reasons = [*rollout.hopeless(pod), *(each["message"] for each in unmet if each.get("message"))]
+    reasons = [*diagnosis.hopeless(pod), *(each["message"] for each in unmet if each.get("message"))]
     return f"{pod['status'].get('phase')}: {reasons[0]}" if reasons else ""
 
 

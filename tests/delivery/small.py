@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from delivery import __main__, credentials, deploy, rollout
+from delivery import __main__, credentials, deploy, workloads
 from delivery.cluster import Cluster, Manifest
 from delivery.render import COMPONENT, Render
 from delivery.shell import DeliveryError
@@ -156,7 +156,7 @@ def images(cluster: FakeCluster) -> set[str]:
     return {
         pod["spec"]["containers"][0]["image"]
         for pod in cluster.server.of("Pod", PROD.namespace)
-        if pod["metadata"]["labels"].get(COMPONENT) == "web" and rollout.ready(pod)
+        if pod["metadata"]["labels"].get(COMPONENT) == "web" and workloads.ready(pod)
     }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from delivery import canary, credentials, deploy, release, rollout, sops
+from delivery import canary, credentials, deploy, release, rollout, sops, workloads
 from delivery.cluster import Manifest, RefusedError
 from delivery.credentials import DATABASE
 from delivery.deploy import Options, ReleaseError, forgotten, rollback, superfluous
@@ -603,7 +603,7 @@ def test_a_canary_that_an_older_fault_holds_up_is_waited_for(stage: Stage) -> No
 
     def killed(cluster: FakeCluster, operation: str, name: str) -> None:
         canaries = [pod for pod in cluster.server.of("Pod") if pod["metadata"]["name"].startswith("web-canary")]
-        if any(map(rollout.statuses, canaries)):
+        if any(map(workloads.statuses, canaries)):
             raise Killed
 
     cluster.server.ill = {render("2").image: "ImagePullBackOff"}

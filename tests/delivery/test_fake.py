@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from delivery import rollout
+from delivery import diagnosis, rollout, workloads
 from delivery.cluster import Manifest, UnavailableError
 from delivery.database import QUERY
 from tests.delivery.database import BACKUP, BEFORE, NAMESPACE, Database
@@ -62,7 +62,7 @@ def test_a_rollout_never_has_fewer_pods_than_it_asks_for(cluster: FakeCluster) -
     seen = []
     while not rollout.complete(get(cluster, "deployment/web")):
         pods = cluster.list("Pod", selector=WEB_PODS)
-        seen.append([pod["metadata"]["name"] for pod in pods if rollout.ready(pod)])
+        seen.append([pod["metadata"]["name"] for pod in pods if workloads.ready(pod)])
         cluster.pause(1)
     assert min(map(len, seen)) == 2
     assert not set(old) & set(cluster.pods(WEB_PODS))
@@ -83,9 +83,9 @@ def test_an_image_may_be_ill(cluster: FakeCluster, reason: str, hopeless: bool, 
     cluster.apply([NEW.web])
     cluster.pause(30)
     workload = get(cluster, "deployment/web")
-    (pod,) = rollout.newest_pods(workload, cluster.list("ReplicaSet", "Pod"))
+    (pod,) = workloads.newest_pods(workload, cluster.list("ReplicaSet", "Pod"))
     assert not rollout.complete(workload)
-    bearable = [bool(trouble.bearable) for trouble in rollout.troubles(pod)]
+    bearable = [bool(trouble.bearable) for trouble in diagnosis.troubles(pod)]
     assert (False in bearable, True in bearable) == (hopeless, unready)
 
 
@@ -110,8 +110,8 @@ def test_a_step_before_a_pod_that_fails_keeps_it_from_starting(cluster: FakeClus
     cluster.by_hand("deployment/web", {"spec": {"template": template}})
     cluster.pause(5)
     workload = get(cluster, "deployment/web")
-    (pod,) = rollout.newest_pods(workload, cluster.list("ReplicaSet", "Pod"))
-    assert "CrashLoopBackOff" in next(rollout.hopeless(pod))
+    (pod,) = workloads.newest_pods(workload, cluster.list("ReplicaSet", "Pod"))
+    assert "CrashLoopBackOff" in next(diagnosis.hopeless(pod))
 
 
 def test_another_pod_takes_the_place_of_one_that_was_evicted(cluster: FakeCluster) -> None:

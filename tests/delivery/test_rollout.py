@@ -5,20 +5,13 @@ from typing import Any
 
 import pytest
 
-from delivery import rollout
+from delivery import diagnosis, rollout, workloads
 from delivery.cluster import Manifest
+from delivery.diagnosis import HOPELESS, hopeless, last_words, refusals, troubles
 from delivery.render import COMPONENT
-from delivery.rollout import (
-    HOPELESS,
-    complete,
-    hopeless,
-    last_words,
-    newest_pods,
-    refusals,
-    surplus,
-    troubles,
-)
+from delivery.rollout import complete, surplus
 from delivery.shell import DeliveryError
+from delivery.workloads import newest_pods
 from tests.delivery.fake import FakeCluster
 from tests.delivery.server import Container, StepError
 from tests.delivery.small import PROD, workload
@@ -76,7 +69,7 @@ def test_the_newest_pods_of_a_stateful_set_are_those_of_its_update_revision() ->
 
 
 def test_the_newest_pods_of_a_daemon_set_are_those_of_its_template_s_generation() -> None:
-    collector = body("DaemonSet", "collector", metadata={"annotations": {rollout.TEMPLATE: "2"}})
+    collector = body("DaemonSet", "collector", metadata={"annotations": {workloads.TEMPLATE: "2"}})
     pods = [owned("Pod", f"pod-{number}", "collector", labels={"pod-template-generation": number}) for number in "12"]
     assert [pod["metadata"]["name"] for pod in newest_pods(collector, pods)] == ["pod-2"]
 
@@ -149,7 +142,7 @@ def test_a_pod_serves_when_all_its_containers_do_and_it_stays(
 ) -> None:
     metadata = {"deletionTimestamp": "2026-11-30T00:00:00Z"} if going else {}
     status = {"containerStatuses": [{"ready": ready} for ready in containers]}
-    assert rollout.ready(body("Pod", "web-1", metadata=metadata, status=status)) is expected
+    assert workloads.ready(body("Pod", "web-1", metadata=metadata, status=status)) is expected
 
 
 def test_the_table_says_what_a_pod_does() -> None:
@@ -166,7 +159,7 @@ def test_the_table_says_what_a_pod_does() -> None:
         body("Pod", "d", spec=spec, status={}),
         body("Pod", "e", spec=spec, status={**status, **first}),
     ]
-    assert [line.split() for line in rollout.table(pods)] == [
+    assert [line.split() for line in diagnosis.table(pods)] == [
         ["a", "1/2", "CrashLoopBackOff", "3", "restarts"],
         ["b", "1/2", "Terminating", "3", "restarts"],
         ["c", "0/2", "Pending", "0", "restarts"],
@@ -591,13 +584,13 @@ def test_a_job_that_does_not_end_is_late(cluster: FakeCluster) -> None:
 
 
 def test_a_pod_that_is_going_is_not_blamed(cluster: FakeCluster) -> None:
-    cluster.server.grace = 2 * rollout.READY_WITHIN
+    cluster.server.grace = 2 * diagnosis.READY_WITHIN
     cluster.server.ill = {"web": "unready"}
     cluster.apply([web()])
     cluster.pause(10)
     (pod,) = cluster.pods()
     cluster.server.doom(cluster.server.objects["Pod", PROD.namespace, pod])
-    cluster.server.ill, cluster.server.ready_after = {}, 2 * rollout.READY_WITHIN
+    cluster.server.ill, cluster.server.ready_after = {}, 2 * diagnosis.READY_WITHIN
     rollout.wait(cluster, [web()])
 
 

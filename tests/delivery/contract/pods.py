@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from delivery import managed, rollout
+from delivery import diagnosis, managed, rollout, workloads
 from delivery.cluster import Cluster, Manifest, MissingError
 from delivery.shell import DeliveryError
 from tests.delivery.contract.place import Place, configuration, job, pod, there, until, workload
@@ -180,7 +180,7 @@ class Pods:
 
         def refusals() -> list[str]:
             items = cluster.list(kind, "ReplicaSet")
-            found = [rollout.refusals(item, items, cluster.list("Event")) for item in items[:1]]
+            found = [diagnosis.refusals(item, items, cluster.list("Event")) for item in items[:1]]
             return [trouble.words for troubles in found for trouble in troubles]
 
         until(cluster, lambda: refusals() != [])
@@ -257,10 +257,10 @@ class Pods:
             cluster.apply([body])
             until(cluster, lambda: rollout.complete(there(cluster.get("daemonset/daemonset"))))
             newest = there(cluster.get("daemonset/daemonset"))
-            (own,) = rollout.newest_pods(newest, cluster.list("Pod"))
+            (own,) = workloads.newest_pods(newest, cluster.list("Pod"))
             assert words in own["spec"]["containers"][0]["command"][2]
-        newest["metadata"]["annotations"][rollout.TEMPLATE] = "1"
-        assert rollout.newest_pods(newest, [own]) == []
+        newest["metadata"]["annotations"][workloads.TEMPLATE] = "1"
+        assert workloads.newest_pods(newest, [own]) == []
 
     def test_a_job_runs_its_steps_in_turn_and_ends(self, place: Place) -> None:
         cluster = place.cluster
@@ -301,7 +301,7 @@ class Pods:
         cluster.apply([body])
 
         def words() -> list[str]:
-            return [line for own in cluster.list("Pod") for line in rollout.last_words(own)]
+            return [line for own in cluster.list("Pod") for line in diagnosis.last_words(own)]
 
         until(cluster, lambda: words() != [])
         assert words()[0].endswith("/first ended with code 3: words")

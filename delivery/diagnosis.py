@@ -1,0 +1,167 @@
+"""Why pods do not come, or do not serve, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from delivery.cluster import Cluster, Manifest, MissingError, going, lasting, name
+from delivery.shell import DeliveryError
+from delivery.workloads import newest_sets, ready, statuses
+
+# States of a container that do not mend themselves soon. The first crash may be a database that is
+# still starting.
+HOPELESS = (
+    "CrashLoopBackOff",
+    "ImagePullBackOff",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+)
+# Seconds; a container that has started is ready within a few, unless something is wrong.
+READY_WITHIN = 30
+# Seconds for which pods may be refused; a quota is freed by pods that end.
+REFUSED_FOR = 30
+# Parts of the reason. Any other, such as a webhook that does not answer, may pass.
+REFUSALS = ("forbidden", "denied", "invalid")
+# What is to be done about that, by a part of the reason; the first one counts.
+REMEDIES = {
+    "exceeded quota": "`kubectl describe resourcequota` shows what takes it; free or raise it",
+    "service account": "an administrator has to make that ServiceAccount",
+    "": "change the release, or the rule that refuses it",
+}
+# Of pods that are not ready, how many are asked for their last words.
+ASKED = 10
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A sign that a workload does not come.
+
+    Attributes:
+        about: what tells it from others, and from the same before something was tried again.
+        words: one line about it.
+        bearable: seconds for which it may last.
+    """
+
+    about: tuple[str, ...]
+    words: str = field(compare=False)
+    bearable: float = 0
+
+
+def troubles(pod: Manifest) -> Iterator[Trouble]:
+    """What keeps the containers of a pod from serving; some of it may last for a while."""
+    uid, serving = pod["metadata"]["uid"], pod["status"].get("containerStatuses", [])
+    for container in statuses(pod):
+        place = f"{pod['metadata']['name']}/{container['name']}"
+        waiting = container["state"].get("waiting", {})
+        if (reason := waiting.get("reason")) in HOPELESS:
+            about = (uid, container["name"], reason, str(container.get("restartCount", 0)))
+            yield Trouble(about, f"{place}: {reason}: {waiting.get('message', '')}")
+        elif container in serving and container.get("started") and not container["ready"]:
+            about = (uid, container["name"], "unready", str(container.get("restartCount", 0)))
+            yield Trouble(about, f"{place} is not ready after {READY_WITHIN} s", READY_WITHIN)
+
+
+def hopeless(pod: Manifest) -> Iterator[str]:
+    """The containers of a pod that will not start without somebody's help, and why."""
+    return (trouble.words for trouble in troubles(pod) if not trouble.bearable)
+
+
+def refusals(workload: Manifest, items: Iterable[Manifest], events: Iterable[Manifest]) -> Iterator[Trouble]:
+    """Why the cluster makes no pods of a workload's newest template, where it does not.
+
+    Of a Deployment the ReplicaSet among `items` says so, of the others the newest of `events`.
+    """
+    if workload["kind"] == "Deployment":
+        for body in newest_sets(workload, items):
+            yield from failure(body, name(workload))
+        return
+    own = [event for event in events if event["involvedObject"].get("uid") == workload["metadata"]["uid"]]
+    # Of two in one second the good one counts: where it was the first, the other comes again.
+    newest = max(own, key=lambda event: (moment(event), event.get("type") != "Warning"), default={})
+    if newest.get("reason") == "FailedCreate":
+        yield from _refusal(workload["metadata"]["uid"], "", name(workload), newest.get("message", ""))
+
+
+def failure(replica_set: Manifest, workload: str) -> Iterator[Trouble]:
+    """Why a ReplicaSet's pods are refused, where they are; the line names the `workload`."""
+    for condition in replica_set.get("status", {}).get("conditions", []):
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            since, message = condition.get("lastTransitionTime", ""), condition.get("message", "")
+            yield from _refusal(replica_set["metadata"]["uid"], since, workload, message)
+
+
+def _refusal(uid: str, since: str, workload: str, message: str) -> Iterator[Trouble]:
+    if way := remedy(message):
+        words = f"{workload}: its pods are refused: {' '.join(message.split())}; {way}"
+        yield Trouble((uid, since), words, REFUSED_FOR)
+
+
+def remedy(message: str) -> str:
+    """What is to be done about a pod that was not made; empty where it was not refused."""
+    if not any(part in message for part in REFUSALS):
+        return ""
+    return next(way for part, way in REMEDIES.items() if part in message)
+
+
+def last_words(pod: Manifest) -> Iterator[str]:
+    """The last line of each container that has failed, by `terminationMessagePolicy`, though it runs again by now."""
+    for container in statuses(pod):
+        ended = container["state"].get("terminated") or container.get("lastState", {}).get("terminated", {})
+        lines = ended.get("message", "").split("\n") if ended.get("exitCode") else []
+        if words := [line for line in lines if line.strip()]:
+            place = f"{pod['metadata']['name']}/{container['name']}"
+            yield f"{place} ended with code {ended['exitCode']}: {words[-1]}"
+
+
+def table(pods: Iterable[Manifest]) -> Iterator[str]:
+    """A line for each pod: its name, how many of its containers are ready, what it does, restarts."""
+    for pod in pods:
+        containers = pod["status"].get("containerStatuses", [])
+        ready = sum(container["ready"] for container in containers)
+        waiting = (status["state"].get("waiting", {}).get("reason") for status in statuses(pod))
+        state = next(filter(None, waiting), pod["status"].get("phase", "Unknown"))
+        if going(pod):
+            state = "Terminating"
+        restarts = sum(container["restartCount"] for container in containers)
+        count = f"{ready}/{len(pod['spec']['containers'])}"
+        yield f"{pod['metadata']['name']:45} {count:>5}  {state}  {restarts} restarts"
+
+
+def warnings(cluster: Cluster) -> Iterator[str]:
+    """The warnings of a namespace in one line each, the newest last."""
+    events = [event for event in cluster.list("Event") if event.get("type") == "Warning"]
+    for event in sorted(events, key=moment):
+        about = event["involvedObject"]
+        yield f"{about.get('kind', '').lower()}/{about.get('name', '')}: {words(event)}"
+
+
+def words(event: Manifest) -> str:
+    """What an event says, in one line; its writer may have left out either part."""
+    return f"{event.get('reason', '')}: {event.get('message', '')}".replace("\n", " ")
+
+
+def moment(event: Manifest) -> str:
+    """When an event happened last."""
+    return str(event.get("lastTimestamp") or event.get("eventTime"))
+
+
+def report(cluster: Cluster) -> Iterator[str]:
+    """The pods, the latest warnings, what keeps pods from going, and the last words of some that are not ready."""
+    try:
+        pods = cluster.list("Pod")
+        yield from table(pods)
+        yield from list(warnings(cluster))[-20:]
+        yield from lasting(cluster, [name(pod) for pod in pods if going(pod) and pod["metadata"].get("finalizers")])
+        ill = [pod for pod in pods if not ready(pod) and pod["status"].get("phase") != "Succeeded"]
+        # Evictions leave hundreds, and users wait for the way back.
+        for pod in ill[-ASKED:]:
+            # It may have gone by now.
+            try:
+                yield cluster.logs(pod["metadata"]["name"], tail=15)
+            except MissingError:
+                continue
+    except DeliveryError as error:
+        yield str(error)
