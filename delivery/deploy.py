@@ -132,7 +132,7 @@ def rollback(target: Target, number: int | None, options: Options) -> None:
         except lease.TakenError:
             raise
         except DeliveryError as error:
-            raise DeliveryError(f"{error}\n{_left(target, earlier)}") from error
+            raise DeliveryError(f"{error}\n{_left(target, earlier, releases)}") from error
         for newer in releases:
             if newer.number > earlier.number and newer.phase != "failed":
                 release.mark(cluster, newer, "failed")
@@ -269,7 +269,7 @@ def watch(target: Target, render: Render, minutes: float, track: str | None = No
 
 def _return(target: Target, failed: Release) -> str:
     """Returns to the last good release after one that failed; what came of it, in words."""
-    which, earlier = "", None
+    which, earlier, releases = "", None, list[Release]()
     try:
         _note_failure(target.cluster, failed)
         releases = release.read(target.cluster)
@@ -282,20 +282,25 @@ def _return(target: Target, failed: Release) -> str:
     except lease.TakenError as error:
         return f"so did the return{which}: {error}"
     except DeliveryError as error:
-        return f"so did the return{which}: {error}\n{_left(target, earlier)}"
+        return f"so did the return{which}: {error}\n{_left(target, earlier, releases)}"
     return f"release {earlier.number} runs again"
 
 
-def _left(target: Target, earlier: Release | None) -> str:
+def _left(target: Target, earlier: Release | None, releases: Iterable[Release]) -> str:
     """What serves after a way back that failed, and what is typed then."""
     try:
         pods = target.cluster.patient(0, timeout=20).list("Pod", selector=f"{COMPONENT}=web")
-        images = {pod["spec"]["containers"][0]["image"] for pod in pods if workloads.ready(pod)}
+        images = {workloads.main_container(pod)["image"] for pod in pods if workloads.ready(pod)}
         serving = f"what serves is {' and '.join(sorted(images)) or 'nothing'}"
     except DeliveryError:
         serving = "what serves cannot be seen"
-    to = f" OPTIONS='--to {earlier.number}'" if earlier else ""
-    return f"{serving}; `make rollback ENV={target.environment.name}{to}` tries again"
+    line = f"make rollback ENV={target.environment.name}"
+    if earlier is None:
+        return f"{serving}; `{line}` tries again"
+    again = f"{serving}; `{line} OPTIONS='--to {earlier.number}'` tries again"
+    # Its image may be gone for good.
+    other = release.last_good(recorded for recorded in releases if recorded.number != earlier.number)
+    return f"{again}, `{line} OPTIONS='--to {other.number}'` brings release {other.number}" if other else again
 
 
 def _note_failure(cluster: Cluster, failed: Release) -> None:

@@ -327,7 +327,7 @@ def _printed(cluster: Cluster, name: str) -> str:
     try:
         for pod in cluster.list("Pod", selector=f"{LABEL}={name}"):
             if pod["status"].get("phase") == "Succeeded":
-                return cluster.logs(pod["metadata"]["name"], pod["spec"]["containers"][0]["name"])
+                return cluster.logs(*workloads.first_container(pod))
         error = "its pods are gone"
     except DeliveryError as problem:
         error = str(problem)

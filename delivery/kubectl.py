@@ -56,6 +56,8 @@ REASONS = {
     "Invalid": RefusedError,
     "Unauthorized": RefusedError,
 }
+# Where kubectl asks if no kubeconfig names a cluster.
+NOWHERE = "localhost:8080"
 OURS = ("--server-side", "--force-conflicts", "--field-manager=delivery")
 # What a person may have chosen for it, and what a command goes by: `kubectl diff` as it prints itself, and no options
 # from a kuberc (https://kubernetes.io/docs/reference/kubectl/kuberc/).
@@ -73,8 +75,7 @@ def pinned() -> Iterator[None]:
     with TemporaryDirectory(prefix="school-scheduler-") as folder:
         os.environ.update(CHOSEN)
         # Without a context, as in a pod, there is nothing to choose.
-        with suppress(DeliveryError):
-            context = run(program("kubectl"), "config", "current-context", timeout=20).strip()
+        if context := _context():
             file = Path(folder, "config")
             file.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", "current-context": context}))
             others = before.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
@@ -84,6 +85,13 @@ def pinned() -> Iterator[None]:
         finally:
             os.environ.clear()
             os.environ.update(before)
+
+
+def _context() -> str:
+    """The current context of the kubeconfig, empty where it has none."""
+    with suppress(DeliveryError):
+        return run(program("kubectl"), "config", "current-context", timeout=20).strip()
+    return ""
 
 
 def kubectl(
@@ -112,6 +120,10 @@ def kubectl(
             text = str(error)
             # What a command in a pod has printed is not kubectl's word.
             ended = "command terminated with exit code" in text
+            if not ended and NOWHERE in text and not _context():
+                files = os.environ.get("KUBECONFIG") or "~/.kube/config"
+                ways = "`kubectl config get-contexts` lists those it has, `kubectl config use-context NAME` chooses one"
+                raise DeliveryError(f"no cluster is chosen in {files}: {ways}; KUBECONFIG names another file") from None
             if ended or not any(sign in text for sign in PASSING):
                 raise _typed(text) from None
             if time.monotonic() > deadline:

@@ -183,25 +183,19 @@ def _look(cluster: Cluster, track: str | None) -> Look:
         raise
     except DeliveryError as error:
         return Look(cluster.now(), problem=str(error).splitlines()[-1])
-    # One that was evicted stays as Failed until somebody deletes it, and serves nobody.
-    watched = [pod for pod in pods if not going(pod) and not _ended(pod)]
+    watched = [pod for pod in pods if not going(pod) and not workloads.ended(pod)]
     if not watched:
         return Look(cluster.now(), problem=f"there is no pod with {selector}")
     states = {pod["metadata"]["name"]: _state(hurried, pod) for pod in watched}
     return Look(cluster.now(), states)
 
 
-def _ended(pod: Manifest) -> bool:
-    return pod["status"].get("phase") in ("Failed", "Succeeded")
-
-
 def _state(cluster: Cluster, pod: Manifest) -> PodState:
     containers = pod["status"].get("containerStatuses", [])
     ready = workloads.ready(pod)
     restarts = sum(container["restartCount"] for container in containers)
-    container = pod["spec"]["containers"][0]["name"]
     try:
-        metrics = cluster.exec(pod["metadata"]["name"], container, "python", "-c", SCRAPE)
+        metrics = cluster.exec(*workloads.first_container(pod), "python", "-c", SCRAPE)
         counted = list(requests_by_status(metrics))
     except UnavailableError:
         raise

@@ -8,6 +8,8 @@ from delivery.cluster import Manifest, going
 
 REVISION = "deployment.kubernetes.io/revision"
 TEMPLATE = "deprecated.daemonset.template.generation"
+# As webhooks that add containers set it: https://kubernetes.io/docs/reference/labels-annotations-taints/
+MAIN = "kubectl.kubernetes.io/default-container"
 
 
 def newest_pods(workload: Manifest, items: Iterable[Manifest]) -> list[Manifest]:
@@ -56,9 +58,21 @@ def ready(pod: Manifest) -> bool:
     return not going(pod) and bool(containers) and all(container["ready"] for container in containers)
 
 
+def ended(pod: Manifest) -> bool:
+    """Whether nothing of a pod runs any more: one that was evicted stays until somebody deletes it."""
+    return pod["status"].get("phase") in ("Failed", "Succeeded")
+
+
+def main_container(pod: Manifest) -> Manifest:
+    """What a pod is for: its first container, unless whoever put another before it notes which."""
+    noted = pod["metadata"].get("annotations", {}).get(MAIN)
+    containers: list[Manifest] = pod["spec"]["containers"]
+    return next((container for container in containers if container["name"] == noted), containers[0])
+
+
 def first_container(pod: Manifest) -> tuple[str, str]:
-    """A pod and its first container, whatever a hand has called that, as in Cluster.exec."""
-    return pod["metadata"]["name"], pod["spec"]["containers"][0]["name"]
+    """A pod and its main container, whatever a hand has called that, as in Cluster.exec."""
+    return pod["metadata"]["name"], main_container(pod)["name"]
 
 
 def statuses(pod: Manifest) -> list[Manifest]:

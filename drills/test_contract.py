@@ -36,6 +36,9 @@ class Real:
         hand = ("--type=merge", "--field-manager=hand", "--patch", json.dumps(change))
         kubectl("-n", self.cluster.namespace, "patch", name, *hand)
 
+    def scale(self, name: str, replicas: int) -> None:
+        kubectl("-n", self.cluster.namespace, "scale", name, f"--replicas={replicas}")
+
     @contextmanager
     def nobody(self) -> Iterator[Cluster]:
         with pytest.MonkeyPatch.context() as there:

@@ -290,6 +290,11 @@ class FakeCluster:
         """Somebody else merges a change into an object, whose fields are theirs then."""
         self._merge(self._there(key_named(name, self.namespace)), change, manager)
 
+    def scale(self, name: str, replicas: int) -> None:
+        """Somebody types `kubectl scale`, which writes a subresource."""
+        after = merged(self._there(key_named(name, self.namespace)), {"spec": {"replicas": replicas}})
+        self.server.write(after, ("kubectl", "Update", "scale"))
+
     def remove_by_hand(self, name: str) -> None:
         """Somebody else deletes an object; what it owns goes after it."""
         self.server.remove(self._there(key_named(name, self.namespace)))

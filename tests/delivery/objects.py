@@ -18,9 +18,10 @@ from delivery.cluster import Manifest
 from delivery.shell import DeliveryError
 
 Path = tuple[str, ...]
-# What each manager owns by each of its operations.
-Owner = tuple[str, str]
+# What each manager owns by each of its operations, and by which subresource where it was by one.
+Owner = tuple[str, ...]
 Owners = dict[Owner, set[Path]]
+OWNER = ("manager", "operation", "subresource")
 APPLIED: Owner = ("delivery", "Apply")
 FIRST: Owner = ("before-first-apply", "Update")
 CLIENT_SIDE: Path = ("metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration")
@@ -212,15 +213,19 @@ def managed_fields(body: Manifest, owners: Owners) -> list[Manifest]:
     """Owners as an object shows them."""
     kind = {"apiVersion": body["apiVersion"], "fieldsType": "FieldsV1"}
     return [
-        {"manager": manager, "operation": operation, **kind, "fieldsV1": _tree(frozenset(owned))}
-        for (manager, operation), owned in owners.items()
+        {**dict(zip(OWNER, owner, strict=False)), **kind, "fieldsV1": _tree(frozenset(owned))}
+        for owner, owned in owners.items()
     ]
 
 
 def owners_of(entries: list[Manifest]) -> Owners:
     """The inverse of `managed_fields`."""
     # A list with an empty entry has the API server forget them all.
-    return {(entry["manager"], entry["operation"]): set(_leaves(entry["fieldsV1"])) for entry in entries if entry}
+    return {
+        tuple(entry[part] for part in OWNER if part in entry): set(_leaves(entry["fieldsV1"]))
+        for entry in entries
+        if entry
+    }
 
 
 @cache

@@ -141,7 +141,7 @@ class Scripted:
     def metrics(self, pod: Manifest, command: tuple[str, ...]) -> str:
         """What a web pod counts: two requests a second, one in ten of which fails where it is ill."""
         seconds = self.cluster.now() - self.cluster.server.lives[pod["metadata"]["uid"]].born
-        ill = pod["spec"]["containers"][0]["image"] in self.failing
+        ill = workloads.main_container(pod)["image"] in self.failing
         return METRICS.format(good=2 * seconds, bad=0.2 * seconds if ill else 0)
 
 
@@ -154,7 +154,7 @@ def heard(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def images(cluster: FakeCluster) -> set[str]:
     """The images of the web pods that are ready, the canary's among them."""
     return {
-        pod["spec"]["containers"][0]["image"]
+        workloads.main_container(pod)["image"]
         for pod in cluster.server.of("Pod", PROD.namespace)
         if pod["metadata"]["labels"].get(COMPONENT) == "web" and workloads.ready(pod)
     }

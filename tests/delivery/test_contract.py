@@ -36,6 +36,9 @@ class InMemory:
     def by_hand(self, name: str, change: Manifest) -> None:
         self.cluster.by_hand(name, change)
 
+    def scale(self, name: str, replicas: int) -> None:
+        self.cluster.scale(name, replicas)
+
     def nobody(self) -> AbstractContextManager[Cluster]:
         kinds = {*NAMESPACED, *CLUSTER_WIDE, "pods/exec", "pods/log"}
         forbidden = {(verb, kind) for verb in VERBS for kind in kinds}

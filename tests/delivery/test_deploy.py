@@ -20,7 +20,7 @@ from delivery.render import COMPONENT, Render, _parsed, component
 from delivery.shell import DeliveryError
 from policy_tests.environment import Environment
 from tests.delivery.fake import FakeCluster, Killed
-from tests.delivery.faults import COMMON, drawn, mended, refused
+from tests.delivery.faults import COMMON, drawn, mended, refused, typed
 from tests.delivery.server import Container, Key, StepError
 from tests.delivery.small import PROD, Stage, body, heard, render
 
@@ -293,6 +293,18 @@ def test_a_rollback_that_fails_says_what_serves_and_what_is_typed(stage: Stage) 
     stage.cluster.remove_by_hand("deployment/web")
     with pytest.raises(DeliveryError, match="what serves is nothing; `make rollback"):
         rollback(stage.target, 1, Options())
+
+
+def test_a_rollback_to_an_image_that_is_gone_names_the_release_before_as_the_way_back(stage: Stage) -> None:
+    stage.deploy("2")
+    stage.cluster.server.ill = {render("1").image: "ImagePullBackOff"}
+    with pytest.raises(DeliveryError) as error:
+        rollback(stage.target, 1, Options())
+    *_, last = str(error.value).splitlines()
+    assert f"what serves is {render('2').image}; " in last
+    assert last.endswith(", `make rollback ENV=prod OPTIONS='--to 2'` brings release 2")
+    stage.type_in(*typed(last.rpartition(", ")[2]))
+    assert stage.serving == {"2"}
 
 
 def test_a_release_is_good_though_what_the_oldest_has_left_cannot_be_deleted(

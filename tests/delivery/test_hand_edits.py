@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import copy
-from contextlib import nullcontext
+import random
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import pytest
 
-from delivery import drift, managed, rollout
+from delivery import configuration, drift, managed, rollout
 from delivery.cluster import ConflictError, Manifest
 from delivery.deploy import Options, ReleaseError, deploy, rollback
 from delivery.render import Render
 from delivery.rotation import rotate
 from delivery.shell import DeliveryError
 from policy_tests.environment import Environment
-from tests.delivery.fake import FakeCluster, nothing
+from tests.delivery.fake import FakeCluster, Killed, nothing
+from tests.delivery.faults import mended
 from tests.delivery.small import PART_OF, Stage, heard, render
 
 VARIABLE = {"name": "BAD", "value": "1"}
@@ -166,6 +168,33 @@ def test_pods_that_read_a_configuration_by_hand_go_with_it(
     lines = [line for line in heard(capsys) if line.startswith("restarting")]
     names = ("deployment/web", "deployment/worker")
     assert lines == [f"restarting {name}, which may have read other content of a ConfigMap" for name in names]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_pods_that_read_a_configuration_by_hand_go_though_the_delivery_is_killed(stage: Stage, seed: int) -> None:
+    before, draw = content(stage.cluster), random.Random(seed)  # noqa: S311 (nothing secret is drawn)
+    pods = edit_what_pods_read(stage)
+    moment = stage.cluster.faults.calls + draw.randrange(10, 70)
+
+    def dies(cluster: FakeCluster, operation: str, name: str) -> None:
+        if cluster.faults.calls == moment:
+            raise Killed
+
+    stage.cluster.faults.before = dies
+    with suppress(Killed):
+        stage.deploy("1")
+    mended(stage.cluster)
+    stage.deploy("1")
+    assert set(pods).isdisjoint(stage.cluster.pods())
+    assert content(stage.cluster) == before
+
+
+def test_a_pod_that_was_evicted_goes_on_with_nothing_that_it_has_read(stage: Stage) -> None:
+    evicted, *others = stage.cluster.pods(APPLICATION)
+    stage.cluster.evict(evicted)
+    stage.cluster.by_hand("configmap/app-config-1", OTHER)
+    found = {pod["metadata"]["name"] for pod in configuration.misled(stage.cluster, render("1"))}
+    assert (found >= {*others}, evicted in found) == (True, False)
 
 
 def test_pods_that_read_a_configuration_by_hand_are_not_what_a_return_leaves(stage: Stage) -> None:
@@ -398,6 +427,14 @@ def test_subresources_are_not_ours() -> None:
     entry = {"manager": "kubectl", "operation": "Update", "apiVersion": "apps/v1", "fieldsV1": {"f:spec": {}}}
     deployment = {"apiVersion": "apps/v1", "metadata": {"managedFields": [{**entry, "subresource": "scale"}]}}
     assert list(managed.edits(deployment)) == []
+
+
+def test_who_has_scaled_is_named_by_no_name_and_taken_back(stage: Stage) -> None:
+    stage.cluster.scale("deployment/web", 5)
+    assert edited(stage) == ["deployment/web is changed"]
+    stage.deploy("1")
+    assert edited(stage) == []
+    assert len(stage.cluster.pods("app.kubernetes.io/component=web")) == 2
 
 
 def test_a_change_meanwhile_is_taken_back_as_well(stage: Stage) -> None:

@@ -216,6 +216,17 @@ def test_a_command_stays_at_the_cluster_that_was_chosen_when_it_began(
     assert os.environ["KUBECTL_EXTERNAL_DIFF"] == "colordiff"
 
 
+def test_where_no_cluster_is_chosen_a_command_ends_at_once_and_says_how_one_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.setattr(kubectl, "say", lambda line: pytest.fail("nobody will answer"))
+    with kubectl.pinned(), pytest.raises(DeliveryError, match=f"no cluster is chosen in {tmp_path}/none") as error:
+        kubectl.Kubectl("prod").get("lease/delivery")
+    assert len(str(error.value).splitlines()) == 1
+    assert "`kubectl config use-context NAME`" in str(error.value)
+
+
 def test_where_no_cluster_is_chosen_kubectl_finds_it_as_it_does(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
@@ -307,6 +308,15 @@ def test_pods_that_nobody_may_look_at_are_not_seen(cluster: FakeCluster) -> None
     cluster.forbidden.add(("list", "Pod"))
     (problem,) = watch(cluster).problems
     assert "the pods cannot be seen: Error from server (Forbidden): cannot list Pod" in problem
+
+
+def test_a_container_that_a_webhook_has_put_first_is_not_asked_for_metrics(cluster: FakeCluster) -> None:
+    body = copy.deepcopy(render("2").web)
+    body["spec"]["template"]["spec"]["containers"].insert(0, {"name": "proxy"})
+    body["spec"]["template"]["metadata"]["annotations"] = {"kubectl.kubernetes.io/default-container": "web"}
+    cluster.apply([body])
+    cluster.pause(30)
+    assert watch(cluster).problems == []
 
 
 def test_a_pod_that_is_going_is_not_watched(cluster: FakeCluster) -> None:

@@ -18,6 +18,9 @@ class Place(Protocol):
     def by_hand(self, name: str, change: Manifest) -> None:
         """Another field manager merges a change."""
 
+    def scale(self, name: str, replicas: int) -> None:
+        """Somebody types `kubectl scale`."""
+
     def nobody(self) -> AbstractContextManager[Cluster]:
         """The same namespace, asked with credentials that have no right."""
 

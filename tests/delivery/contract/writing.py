@@ -263,6 +263,21 @@ class Writing:
         assert place.cluster.get("configmap/x")
         assert place.cluster.get("configmap/y")
 
+    def test_who_scales_leaves_the_name_of_a_subresource(self, place: Place) -> None:
+        wanted = workload(place, replicas=0)
+        place.cluster.apply([wanted])
+        place.scale("deployment/deployment", 1)
+        (found,) = managed.live(place.cluster, [wanted])
+        owners = [
+            (entry["manager"], entry.get("subresource"))
+            for entry in found["metadata"]["managedFields"]
+            if "f:replicas" in entry["fieldsV1"].get("f:spec", {})
+        ]
+        assert (found["spec"]["replicas"], owners) == (1, [("kubectl", "scale")])
+        assert (list(managed.edits(found)), managed.autoscaled(found)) == ([], False)
+        place.cluster.apply([wanted])
+        assert there(place.cluster.get("deployment/deployment"))["spec"]["replicas"] == 0
+
     def test_a_generation_counts_changes_of_the_specification_alone(self, place: Place) -> None:
         place.cluster.apply([workload(place, replicas=0)])
         place.cluster.patch("deployment/deployment", {"metadata": {"labels": {"a": "b"}}})
