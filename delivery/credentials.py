@@ -65,13 +65,13 @@ def require_database(environment: Environment, cluster: Cluster) -> None:
         raise DeliveryError(f"{missing}; {remedy(environment)} makes it")
     try:
         ensure_database(cluster)
-    except RefusedError:
+    except RefusedError as error:
         names = ", ".join(sorted(keys.missing(values(found))))
         makers = [owner["kind"] for owner in found["metadata"].get("ownerReferences", [])]
         by_hand = f"an administrator's {remedy(environment)} adds them"
         how = f"it comes from {makers[0]}" if makers else by_hand
         lacks = f"Secret {cluster.namespace}/{DATABASE} lacks {names}"
-        raise DeliveryError(f"{lacks}; {how}") from None
+        raise DeliveryError(f"{lacks}; {how}\n{error}") from None
     server.learn(cluster, read(cluster, DATABASE))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from delivery import workloads
+from delivery import diagnosis, workloads
 from delivery.cluster import Cluster, going
 from delivery.render import COMPONENT
 from delivery.shell import DeliveryError
@@ -59,6 +59,8 @@ def read(cluster: Cluster, wait: float = 0) -> State | None:
         DeliveryError: it has, and the database does not answer, not within `wait` seconds either.
     """
     pods = cluster.list("Pod", selector=f"{COMPONENT}=database")
+    if away := [*diagnosis.nodes(list(filter(workloads.lost, pods)))]:
+        raise DeliveryError("\n".join([f"the database of {cluster.namespace} is there and cannot be asked", *away]))
     places = [workloads.first_container(pod) for pod in pods if not going(pod)]
     if not places:
         return None

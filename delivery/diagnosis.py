@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from delivery.cluster import Cluster, Manifest, MissingError, going, lasting, name
 from delivery.shell import DeliveryError
-from delivery.workloads import newest_sets, ready, statuses
+from delivery.workloads import lost, newest_sets, owned, ready, statuses
 
 # States of a container that do not mend themselves soon. The first crash may be a database that is
 # still starting.
@@ -23,8 +23,12 @@ HOPELESS = (
 READY_WITHIN = 30
 # Seconds for which pods may be refused; a quota is freed by pods that end.
 REFUSED_FOR = 30
-# Parts of the reason. Any other, such as a webhook that does not answer, may pass.
+# Parts of the reason. Any other may pass.
 REFUSALS = ("forbidden", "denied", "invalid")
+# Of a webhook, whatever that is called and its error says.
+SILENT = "failed calling webhook"
+# What the scheduler says of nodes that somebody has cordoned.
+CORDONED = "were unschedulable"
 # What is to be done about that, by a part of the reason; the first one counts.
 REMEDIES = {
     "exceeded quota": "`kubectl describe resourcequota` shows what takes it; free or raise it",
@@ -64,9 +68,30 @@ def troubles(pod: Manifest) -> Iterator[Trouble]:
             yield Trouble(about, f"{place} is not ready after {READY_WITHIN} s", READY_WITHIN)
 
 
+def lingering(job: Manifest, items: Iterable[Manifest]) -> Iterator[Trouble]:
+    """The containers that somebody has added to a Job's pods among `items`, and that keep it from its end."""
+    own = {container["name"] for container in job["spec"]["template"]["spec"]["containers"]}
+    for pod in owned(items, "Pod", {job["metadata"]["uid"]}):
+        states = {status["name"]: status["state"] for status in pod["status"].get("containerStatuses", [])}
+        if all("terminated" in states.get(container, {}) for container in own):
+            for other in (container for container in states if "running" in states[container]):
+                place = f"{pod['metadata']['name']}/{other}"
+                way = "whoever adds it has to leave Jobs out, or make it an initContainer that restarts Always"
+                words = f"{place} goes on after all containers of {name(job)} have ended: {way}"
+                yield Trouble((pod["metadata"]["uid"], other, "lingering"), words, READY_WITHIN)
+
+
 def hopeless(pod: Manifest) -> Iterator[str]:
     """The containers of a pod that will not start without somebody's help, and why."""
     return (trouble.words for trouble in troubles(pod) if not trouble.bearable)
+
+
+def unmade(deployment: Manifest) -> Iterator[Trouble]:
+    """Why the cluster makes no ReplicaSet of a Deployment's newest template, where it does not."""
+    for condition in deployment.get("status", {}).get("conditions", []):
+        if condition.get("reason") == "ReplicaSetCreateError":
+            since, message = condition.get("lastTransitionTime", ""), condition.get("message", "")
+            yield from _refusal(deployment["metadata"]["uid"], since, name(deployment), message)
 
 
 def refusals(workload: Manifest, items: Iterable[Manifest], events: Iterable[Manifest]) -> Iterator[Trouble]:
@@ -101,7 +126,7 @@ def _refusal(uid: str, since: str, workload: str, message: str) -> Iterator[Trou
 
 def remedy(message: str) -> str:
     """What is to be done about a pod that was not made; empty where it was not refused."""
-    if not any(part in message for part in REFUSALS):
+    if SILENT in message or not any(part in message for part in REFUSALS):
         return ""
     return next(way for part, way in REMEDIES.items() if part in message)
 
@@ -125,9 +150,41 @@ def table(pods: Iterable[Manifest]) -> Iterator[str]:
         state = next(filter(None, waiting), pod["status"].get("phase", "Unknown"))
         if going(pod):
             state = "Terminating"
+        if lost(pod):
+            state = f"{state}, and its node does not answer"
         restarts = sum(container["restartCount"] for container in containers)
         count = f"{ready}/{len(pod['spec']['containers'])}"
         yield f"{pod['metadata']['name']:45} {count:>5}  {state}  {restarts} restarts"
+
+
+def nodes(pods: Sequence[Manifest]) -> Iterator[str]:
+    """What is wrong with the nodes of pods, as far as these show it, and what is typed."""
+    names = sorted({pod["spec"]["nodeName"] for pod in pods if lost(pod)})
+    for node in names:
+        own = ", ".join(name(pod) for pod in pods if lost(pod) and pod["spec"]["nodeName"] == node)
+        way = f"bring it back; should it never come, `kubectl delete node {node}` has them made elsewhere"
+        yield f"{node}, the node of {own}, does not answer: {way}"
+    if any(CORDONED in unscheduled(pod) for pod in pods):
+        yield "a node takes no pods: `kubectl get nodes` says which one, and `kubectl uncordon NODE` ends that"
+
+
+def disrupted(pod: Manifest) -> Iterator[str]:
+    """What has taken a pod away: a drain, a node that is lost, or another pod that counts for more.
+
+    https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
+    """
+    for condition in pod["status"].get("conditions", []):
+        if (condition["type"], condition["status"]) == ("DisruptionTarget", "True"):
+            why = f"{condition.get('reason', '')}: {condition.get('message', '')}"
+            yield f"{name(pod)} was taken away: {why}; `kubectl get nodes` shows whether its node answers"
+
+
+def unscheduled(pod: Manifest) -> str:
+    """Why no node takes a pod, empty where one does."""
+    for condition in pod["status"].get("conditions", []):
+        if (condition["type"], condition["status"]) == ("PodScheduled", "False"):
+            return str(condition.get("message", ""))
+    return ""
 
 
 def warnings(cluster: Cluster) -> Iterator[str]:
@@ -153,6 +210,7 @@ def report(cluster: Cluster) -> Iterator[str]:
     try:
         pods = cluster.list("Pod")
         yield from table(pods)
+        yield from nodes(pods)
         yield from list(warnings(cluster))[-20:]
         yield from lasting(cluster, [name(pod) for pod in pods if going(pod) and pod["metadata"].get("finalizers")])
         ill = [pod for pod in pods if not ready(pod) and pod["status"].get("phase") != "Succeeded"]

@@ -207,7 +207,7 @@ def end(cluster: Cluster, names: Sequence[str]) -> None:
 def _end(cluster: Cluster, name: str, seconds: float) -> tuple[str | None, list[Manifest]]:
     """How a Job ended, None where that cannot be known; and it and its pods as last seen."""
     sight = Sight(cluster, PATIENCE)
-    began = free = told = sight.now()
+    began = free = told = others = sight.now()
     deadline, obstacle, looked = began + seconds, "", float("-inf")
     last: dict[str, Manifest] = {}
     while True:
@@ -219,6 +219,10 @@ def _end(cluster: Cluster, name: str, seconds: float) -> tuple[str | None, list[
         now, pods = sight.now(), _pods(last.values())
         if problem := next((line for pod in pods for line in diagnosis.hopeless(pod)), None):
             raise JobError(name, f"cannot begin: {problem}", _logs(cluster, name))
+        lingering = [trouble for item in _jobs(items) for trouble in diagnosis.lingering(item, items)]
+        others = others if lingering else now
+        if lingering and now > others + lingering[0].bearable:
+            raise JobError(name, f"does not end: {lingering[0].words}", _logs(cluster, name))
         before = obstacle
         if any(map(_begun, pods)):
             obstacle = ""
@@ -258,6 +262,10 @@ def verdict(items: Sequence[Manifest], seen: Sequence[Manifest]) -> tuple[bool, 
     return True, "Failed" if phases == {"Failed"} else None
 
 
+def _jobs(items: Iterable[Manifest]) -> list[Manifest]:
+    return [item for item in items if item["kind"] == "Job"]
+
+
 def _pods(items: Iterable[Manifest]) -> list[Manifest]:
     return [item for item in items if item["kind"] == "Pod"]
 
@@ -295,6 +303,8 @@ def _reason(cluster: Cluster, seen: Sequence[Manifest]) -> str:
     What the cluster says of its pods, or the last line of the container that did.
     """
     for pod in reversed(_pods(seen)):
+        for line in diagnosis.disrupted(pod):
+            return line
         if pod["status"].get("reason"):
             reason = f"{pod['status']['reason']}: {pod['status'].get('message', '')}"
             return reason.replace("\n", " ")

@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from delivery import unnamed
 from delivery.cluster import ConflictError, Manifest, MissingError, RefusedError, UnavailableError, lasting
 from delivery.fixed import refused
 from delivery.shell import DeadlineError, DeliveryError, program, run, say
@@ -54,6 +55,7 @@ REASONS = {
     "BadRequest": RefusedError,
     "Forbidden": RefusedError,
     "Invalid": RefusedError,
+    "RequestEntityTooLarge": RefusedError,
     "Unauthorized": RefusedError,
 }
 # Where kubectl asks if no kubeconfig names a cluster.
@@ -124,7 +126,7 @@ def kubectl(
                 files = os.environ.get("KUBECONFIG") or "~/.kube/config"
                 ways = "`kubectl config get-contexts` lists those it has, `kubectl config use-context NAME` chooses one"
                 raise DeliveryError(f"no cluster is chosen in {files}: {ways}; KUBECONFIG names another file") from None
-            if ended or not any(sign in text for sign in PASSING):
+            if ended or unnamed.large(text) or not any(sign in text for sign in PASSING):
                 raise _typed(text) from None
             if time.monotonic() > deadline:
                 raise UnavailableError(text) from None
@@ -137,6 +139,9 @@ def kubectl(
 def _typed(text: str) -> DeliveryError:
     found = REASON.search(text)
     reason = (found[1] or found[2].capitalize()) if found else ""
+    # A webhook need not give any.
+    if "denied the request" in text or unnamed.large(text):
+        return RefusedError(text)
     return REASONS.get(reason, DeliveryError)(text)
 
 
@@ -192,7 +197,10 @@ class Kubectl:
     def patch(self, name: str, change: Manifest) -> None:
         # By standard input: a command line can be read by every user of the machine.
         options = ("--type=merge", "--field-manager=delivery", "--patch-file=/dev/stdin")
-        self._ask("patch", name, *options, stdin=json.dumps(change), check=self.check)
+        try:
+            self._ask("patch", name, *options, stdin=json.dumps(change), check=self.check)
+        except (RefusedError, UnavailableError) as error:
+            raise unnamed.named(error, [name]) from None
 
     def delete(self, *names: str) -> None:
         try:
@@ -202,11 +210,17 @@ class Kubectl:
             raise UnavailableError("\n".join([str(error), *lasting(self.patient(0), names)])) from None
 
     def exec(self, pod: str, container: str, *command: str) -> str:
-        return self._ask("exec", pod, "-c", container, "--", *command, check=self.check)
+        try:
+            return self._ask("exec", pod, "-c", container, "--", *command, check=self.check)
+        except UnavailableError as error:
+            raise unnamed.unreached(error, self.namespace, pod) from None
 
     def logs(self, pod: str, container: str = "", tail: int = -1) -> str:
         which = ("-c", container) if container else ("--all-containers", "--prefix", "--ignore-errors")
-        return self._ask("logs", pod, *which, f"--tail={tail}")
+        try:
+            return self._ask("logs", pod, *which, f"--tail={tail}")
+        except UnavailableError as error:
+            raise unnamed.unreached(error, self.namespace, pod) from None
 
     def now(self) -> float:
         return time.monotonic()
@@ -245,7 +259,10 @@ class Kubectl:
             return ""
         # A namespace given beside the objects would have to be theirs.
         body = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-        return self._kubectl(*arguments, "-f", "-", stdin=body, **options)
+        try:
+            return self._kubectl(*arguments, "-f", "-", stdin=body, **options)
+        except (RefusedError, UnavailableError) as error:
+            raise unnamed.among(error, items, self.patient(0, timeout=20).preview) from None
 
     def _ask(self, *arguments: str, **options: Any) -> str:
         return self._kubectl("-n", self.namespace, *arguments, **options)

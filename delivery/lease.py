@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from delivery.cluster import Cluster, ConflictError, Manifest
+from delivery.cluster import Cluster, ConflictError, Manifest, RefusedError, UnavailableError
 from delivery.shell import DeliveryError, say
 from delivery.sight import PATIENCE, Sight
 
@@ -68,11 +68,16 @@ def held(cluster: Cluster, wait: float = 2 * SECONDS, work: str = "delivery") ->
 
 @dataclass
 class _Claim:
-    """A lease that `holder` got; `renewed` is when that was certain, by the cluster's clock."""
+    """A lease that `holder` got; `renewed` is when that was certain, by the cluster's clock.
+
+    Attributes:
+        said: why it could not be renewed, the last time.
+    """
 
     cluster: Cluster
     holder: str
     renewed: float = 0
+    said: str = ""
 
     def keep(self) -> bool:
         """Renews it; False once it has gone."""
@@ -82,31 +87,50 @@ class _Claim:
             # Whoever is about to change something says so.
             return False
         except DeliveryError as error:
-            say(f"the lease could not be renewed: {error}")
+            if str(error) != self.said:
+                self.said = str(error)
+                say(f"the lease could not be renewed: {error}")
         return True
 
     def check(self) -> None:
         """Raises TakenError where another may change things by now."""
-        if self.cluster.now() > self.renewed + SECONDS:
-            self.renew(self.cluster.patient(PATIENCE), self.holder)
+        while self.cluster.now() > self.renewed + SECONDS:
+            asked, lease = self.cluster.now(), self._own(self.cluster.patient(PATIENCE))
+            try:
+                _give(self.cluster.patient(0), lease, self.holder)
+            except ConflictError:
+                continue
+            except (RefusedError, UnavailableError):
+                # A webhook may keep everybody from writing it; nobody else has, as was just read.
+                return
+            self.renewed = asked
 
     def renew(self, cluster: Cluster, next_holder: str) -> None:
         """Writes the next holder, however late; TakenError where another has the lease."""
         while True:
-            asked, lease = cluster.now(), cluster.get(NAME)
-            other = _holder(lease) if lease else self.holder
-            if other != self.holder:
-                self.renewed = float("-inf")
-                now = f"has gone to {other}" if other else "was taken away"
-                raise TakenError(f"the lease of {cluster.namespace} {now}; nothing more was changed")
+            asked, lease = cluster.now(), self._own(cluster)
             with suppress(ConflictError):
-                if lease:
-                    _hold(cluster, lease, next_holder)
-                else:
-                    # Nobody has one that somebody deleted.
-                    cluster.create(_lease(cluster.namespace, next_holder))
+                _give(cluster, lease, next_holder)
                 self.renewed = asked
                 return
+
+    def _own(self, cluster: Cluster) -> Manifest | None:
+        """The lease as it is, None where somebody deleted it; TakenError where another has it."""
+        lease = cluster.get(NAME)
+        other = _holder(lease) if lease else self.holder
+        if other != self.holder:
+            self.renewed = float("-inf")
+            now = f"has gone to {other}" if other else "was taken away"
+            raise TakenError(f"the lease of {cluster.namespace} {now}; nothing more was changed")
+        return lease
+
+
+def _give(cluster: Cluster, lease: Manifest | None, holder: str) -> None:
+    """Writes the holder; ConflictError where somebody was faster."""
+    if lease:
+        _hold(cluster, lease, holder)
+    else:
+        cluster.create(_lease(cluster.namespace, holder))
 
 
 def _acquire(cluster: Cluster, holder: str, wait: float) -> None:

@@ -194,6 +194,9 @@ def _state(cluster: Cluster, pod: Manifest) -> PodState:
     containers = pod["status"].get("containerStatuses", [])
     ready = workloads.ready(pod)
     restarts = sum(container["restartCount"] for container in containers)
+    # That its node does not answer is no pause of the API server.
+    if workloads.lost(pod):
+        return PodState(ready, restarts)
     try:
         metrics = cluster.exec(*workloads.first_container(pod), "python", "-c", SCRAPE)
         counted = list(requests_by_status(metrics))

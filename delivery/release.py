@@ -79,7 +79,14 @@ def running(cluster: Cluster) -> Release:
 
 
 def record(cluster: Cluster, render: Render, *, commit: str, by: str) -> Release:
-    """Records a release that is about to be delivered, under a number above all that are taken."""
+    """Records a release that is about to be delivered, under a number above all that are taken.
+
+    Raises:
+        DeliveryError: what would be recorded could not be read again.
+    """
+    if (size := len(render.text.encode())) > LONGEST:
+        most = f"the render has {size} bytes, and the record of a release holds {LONGEST}"
+        raise DeliveryError(f"{most}; nothing was applied: make it smaller")
     at = datetime.now(UTC).isoformat(timespec="seconds")
     while True:
         taken = filter(None, map(_number, cluster.list("ConfigMap")))

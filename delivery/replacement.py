@@ -167,7 +167,10 @@ def settle(cluster: Cluster, objects: Iterable[Manifest], replaced: bool = False
             if not replaced or not homeless:
                 return
             if now > placed_by:
-                raise DeliveryError("\n".join([*homeless, *[*diagnosis.warnings(cluster)][-5:]]))
+                pods = [item for item in items if item["kind"] == "Pod"]
+                raise DeliveryError(
+                    "\n".join([*homeless, *diagnosis.nodes(pods), *[*diagnosis.warnings(cluster)][-5:]])
+                )
         cluster.pause(1)
 
 
@@ -198,9 +201,7 @@ def _homeless(body: Manifest, items: Iterable[Manifest]) -> Iterator[str]:
         yield f"{rollout.name(body)} has {len(newest)} of {body['spec']['replicas']} pods"
     for pod in newest:
         if "nodeName" not in pod["spec"]:
-            conditions = pod["status"].get("conditions", [])
-            why = [condition.get("message", "") for condition in conditions if condition["type"] == "PodScheduled"]
-            yield f"no node takes {rollout.name(pod)}: {' '.join(why)}"
+            yield f"no node takes {rollout.name(pod)}: {diagnosis.unscheduled(pod)}"
 
 
 def _take_away(cluster: Cluster, body: Manifest, pod: Manifest) -> None:

@@ -6,7 +6,18 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from delivery import backup, configuration, database, job, lease, release, rollout, rotation
+from delivery import (
+    backup,
+    configuration,
+    database,
+    diagnosis,
+    job,
+    lease,
+    release,
+    rollout,
+    rotation,
+    workloads,
+)
 from delivery.cluster import Cluster
 from delivery.database import State
 from delivery.release import Release
@@ -149,6 +160,11 @@ def prepare(target: Target, options: Options) -> Plan:
         "BACKUP_ENVIRONMENT": options.source.namespace,
         "OVERWRITE": "nothing",
     }
+    writers = [pod for pod in cluster.list("Pod", selector=WRITERS) if workloads.lost(pod)]
+    if away := [*diagnosis.nodes(writers)]:
+        raise DeliveryError("\n".join([*away, "whether they write cannot be known; nothing was changed"]))
+    # What is refused then would leave nothing that runs.
+    rollout.difference(cluster, earlier.render.objects)
     _look(cluster, before, variables)
     if live and options.replaces(environment):
         say(f"backing up what {environment.name} has now")

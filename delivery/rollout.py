@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from delivery import diagnosis, managed, workloads
@@ -101,7 +102,8 @@ def _classed(cluster: Cluster, ingress: Manifest) -> Manifest:
     """
     if "ingressClassName" in ingress["spec"]:
         return ingress
-    metadata = {**ingress["metadata"], "name": f"{ingress['metadata']['name']}-class"}
+    # A name may be as long as names get.
+    metadata = {**ingress["metadata"], "name": f"class-{ingress['metadata']['name']}"[:100].rstrip("-.")}
     backend = {"service": {"name": "none", "port": {"number": 80}}}
     new = cluster.rehearse({**ingress, "metadata": metadata, "spec": {"defaultBackend": backend}})
     given = {key: text for key, text in new["spec"].items() if key == "ingressClassName"}
@@ -163,6 +165,7 @@ def wait(cluster: Cluster, objects: Iterable[Manifest], seconds: float = 300, be
     while True:
         items = sight.list(*kinds, "ReplicaSet", "Pod")
         there = {name(body): body for body in items if name(body) in wanted}
+        wanted |= {label: body for label, body in there.items() if _admitted(cluster, body, wanted[label])}
         problems = [line for label, body in there.items() for line in astray(body, wanted[label])]
         done = {label for label, body in there.items() if complete(body)}
         late = (standing | there.keys()) - done
@@ -171,7 +174,9 @@ def wait(cluster: Cluster, objects: Iterable[Manifest], seconds: float = 300, be
         # Of a workload whose change was not seen yet, the newest pods are still those from before.
         changed = [there[label] for label in sorted(late & there.keys()) if observed(there[label])]
         pods = [pod for body in changed for pod in workloads.newest_pods(body, items) if not going(pod)]
-        problems += judge.problems(changed, items, pods)
+        # A Deployment whose ReplicaSet is refused counts as not seen.
+        unmade = [trouble for label in sorted(late & there.keys()) for trouble in diagnosis.unmade(there[label])]
+        problems += judge.problems(changed, items, pods, unmade)
         if not problems and judge.idle(pods) > seconds:
             problems = [f"{', '.join(sorted(late))} did not come up within {seconds:.0f} s"]
         if problems:
@@ -190,12 +195,20 @@ class _Judge:
         self.last = self.told = sight.now()
         self.waited = self.worked = 0.0
 
-    def problems(self, changed: Sequence[Manifest], items: Sequence[Manifest], pods: Iterable[Manifest]) -> list[str]:
-        """The troubles of workloads and their newest pods that have lasted for too long."""
+    def problems(
+        self,
+        changed: Sequence[Manifest],
+        items: Sequence[Manifest],
+        pods: Iterable[Manifest],
+        more: Iterable[diagnosis.Trouble],
+    ) -> list[str]:
+        """The troubles of workloads and their newest pods, and more, that have lasted for too long."""
         if any(body["kind"] != "Deployment" for body in changed) and self.sight.now() > self.asked + EVENTS_EVERY:
             self.events, self.asked = self.sight.list("Event"), self.sight.now()
         events = [event for event in self.events if _version(event) not in self.before.events]
-        found = [trouble for pod in pods for trouble in diagnosis.troubles(pod)]
+        found = [*more, *(trouble for pod in pods for trouble in diagnosis.troubles(pod))]
+        jobs = [body for body in changed if body["kind"] == "Job"]
+        found += [trouble for body in jobs for trouble in diagnosis.lingering(body, items)]
         found += [trouble for body in changed for trouble in diagnosis.refusals(body, items, events)]
         now = self.sight.now()
         self.old &= {*found}
@@ -222,8 +235,8 @@ def gone(cluster: Cluster, selector: str, seconds: float) -> None:
     deadline = sight.now() + seconds
     while pods := sight.list("Pod", selector=selector):
         if sight.now() > deadline:
-            names = ", ".join(map(name, pods))
-            raise DeliveryError(f"{names} did not end within {seconds:.0f} s")
+            late = f"{', '.join(map(name, pods))} did not end within {seconds:.0f} s"
+            raise DeliveryError("\n".join([late, *diagnosis.nodes(pods)]))
         cluster.pause(1)
 
 
@@ -251,10 +264,23 @@ def astray(body: Manifest, wanted: Manifest) -> Iterator[str]:
     """Why an object does not come to what a manifest says: a failed Job, or one that was scaled."""
     if body["kind"] == "Job" and (failed := _conditions(body).get("Failed")):
         yield f"{name(body)} failed: {failed.get('message', '')}"
-    # An autoscaler's manifest names none.
     there, stated = (of["spec"].get("replicas") for of in (body, wanted))
-    if stated not in (None, there):
+    if _scaled(body, wanted):
         yield f"{name(body)} was scaled to {there} by hand, or by what `kubectl get hpa` shows, and is to have {stated}"
+
+
+def _scaled(body: Manifest, wanted: Manifest) -> bool:
+    """Whether an object has other replicas than a manifest says; an autoscaler's names none."""
+    return wanted["spec"].get("replicas") not in (None, body["spec"].get("replicas"))
+
+
+def _admitted(cluster: Cluster, body: Manifest, wanted: Manifest) -> bool:
+    """Whether its replicas are nevertheless what the cluster makes of that manifest, as a webhook may have it."""
+    if not _scaled(body, wanted):
+        return False
+    with suppress(DeliveryError):
+        return not _scaled(body, cluster.preview(wanted))
+    return False
 
 
 def _conditions(body: Manifest) -> dict[str, Manifest]:

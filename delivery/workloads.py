@@ -54,8 +54,22 @@ def initializing(pod: Manifest) -> Iterator[str]:
 
 def ready(pod: Manifest) -> bool:
     """Whether all containers of a pod serve, and it is to stay."""
-    containers = pod["status"].get("containerStatuses", [])
-    return not going(pod) and bool(containers) and all(container["ready"] for container in containers)
+    return not going(pod) and ("Ready", "True") in _conditions(pod)
+
+
+def lost(pod: Manifest) -> bool:
+    """Whether the node of a pod does not answer: what it said of the containers last stands, and counts no more.
+
+    https://kubernetes.io/docs/concepts/architecture/nodes/#node-status
+    """
+    said = pod["status"].get("containerStatuses", [])
+    unready = ("Ready", "False") in _conditions(pod) and not ended(pod)
+    gates = pod["spec"].get("readinessGates")
+    return unready and not gates and bool(said) and all(container["ready"] for container in said)
+
+
+def _conditions(pod: Manifest) -> set[tuple[str, str]]:
+    return {(condition["type"], condition["status"]) for condition in pod["status"].get("conditions", [])}
 
 
 def ended(pod: Manifest) -> bool:
@@ -65,7 +79,7 @@ def ended(pod: Manifest) -> bool:
 
 def main_container(pod: Manifest) -> Manifest:
     """What a pod is for: its first container, unless whoever put another before it notes which."""
-    noted = pod["metadata"].get("annotations", {}).get(MAIN)
+    noted = pod.get("metadata", {}).get("annotations", {}).get(MAIN)
     containers: list[Manifest] = pod["spec"]["containers"]
     return next((container for container in containers if container["name"] == noted), containers[0])
 

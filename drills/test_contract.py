@@ -40,6 +40,27 @@ class Real:
         kubectl("-n", self.cluster.namespace, "scale", name, f"--replicas={replicas}")
 
     @contextmanager
+    def silent(self) -> Iterator[None]:
+        namespace, kind = self.cluster.namespace, "ValidatingWebhookConfiguration"
+        webhook = {
+            "name": "silent.example.com",
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "failurePolicy": "Fail",
+            "timeoutSeconds": 1,
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["configmaps"]}],
+            "clientConfig": {"service": {"namespace": namespace, "name": "none"}},
+        }
+        version = "admissionregistration.k8s.io/v1"
+        metadata = {"name": namespace}
+        self.cluster.create({"apiVersion": version, "kind": kind, "metadata": metadata, "webhooks": [webhook]})
+        try:
+            yield
+        finally:
+            self.cluster.delete(f"{kind.lower()}/{namespace}")
+
+    @contextmanager
     def nobody(self) -> Iterator[Cluster]:
         with pytest.MonkeyPatch.context() as there:
             there.setenv("KUBECONFIG", str(self.nobodys))

@@ -7,9 +7,9 @@ import hashlib
 import json
 from collections.abc import Callable
 
-from delivery.cluster import Manifest, going
+from delivery.cluster import Manifest, RefusedError, going
 from tests.delivery import kubelet
-from tests.delivery.server import TEMPLATE, Life, Server, Work
+from tests.delivery.server import TEMPLATE, Life, Server, SilentError, Work
 
 REVISION = "deployment.kubernetes.io/revision"
 HASH = "pod-template-hash"
@@ -69,7 +69,11 @@ def deployment(server: Server, body: Manifest) -> None:
     if body["spec"].get("paused"):
         _keep(server, body, sets)
         return
-    newest = _newest(server, body, sets)
+    try:
+        newest = _newest(server, body, sets)
+    except (RefusedError, SilentError) as error:
+        _unmade(server, body, str(error))
+        return
     new = _staying(server, newest)
     old = [pod for replica_set in sets if replica_set is not newest for pod in _staying(server, replica_set)]
     wanted = body["spec"]["replicas"]
@@ -109,21 +113,32 @@ def _newest(server: Server, body: Manifest, sets: list[Manifest]) -> Manifest:
     if newest is None:
         template = _labelled(body["spec"]["template"], {HASH: digest})
         labels = template["metadata"]["labels"]
-        newest = server.write(
-            {
-                "apiVersion": "apps/v1",
-                "kind": "ReplicaSet",
-                "metadata": {
-                    **_owned_by(body, f"{body['metadata']['name']}-{digest}"),
-                    "labels": labels,
-                },
-                "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": template},
-            }
-        )
+        made: Manifest = {
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "metadata": {**_owned_by(body, f"{body['metadata']['name']}-{digest}"), "labels": labels},
+            "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": template},
+        }
+        used = len(server.of("ReplicaSet", body["metadata"]["namespace"]))
+        if reason := _exceeded(server, made, "count/replicasets.apps", used):
+            raise RefusedError(reason)
+        newest = server.write(made)
     if str(max(revisions, default=0)) != newest["metadata"].get("annotations", {}).get(REVISION):
         server.annotate(newest, REVISION, str(max(revisions, default=0) + 1))
     server.annotate(body, REVISION, newest["metadata"]["annotations"][REVISION])
     return newest
+
+
+def _unmade(server: Server, body: Manifest, reason: str) -> None:
+    """What a Deployment shows while the ReplicaSet of its newest template is refused; its change counts as unseen."""
+    message = f"failed to create new replica set: {reason}"
+    server.event(body, "ReplicaSetCreateError", message)
+    status = body.get("status", {})
+    others = [condition for condition in status.get("conditions", []) if condition["type"] != "Progressing"]
+    if len(others) == len(status.get("conditions", [])):
+        about = {"reason": "ReplicaSetCreateError", "message": message, "lastTransitionTime": server.moment}
+        condition = {"type": "Progressing", "status": "False", **about}
+        server.set_status(body, {**status, "conditions": [*others, condition]})
 
 
 def stateful_set(server: Server, body: Manifest) -> None:
@@ -250,11 +265,16 @@ def _pod(server: Server, owner: Manifest, name: str, template: Manifest | None =
         "spec": template["spec"],
         "status": {"phase": "Pending"},
     }
-    if reason := _refused(server, pod):
+    reason = _refused(server, pod)
+    try:
+        there = None if reason else server.write(pod)
+    except (RefusedError, SilentError) as error:
+        there, reason = None, str(error)
+    if there is None:
         server.event(owner, "FailedCreate", reason)
         _set_failure(server, owner, reason)
         return []
-    pod = server.write(pod)
+    pod = there
     server.lives[pod["metadata"]["uid"]] = Life(server.clock)
     server.event(owner, "SuccessfulCreate", f"Created pod: {name}", "Normal")
     _set_failure(server, owner, "")
@@ -265,14 +285,19 @@ def _refused(server: Server, pod: Manifest) -> str:
     """Why the API server does not take a pod, empty where it does."""
     if kubelet.illness(server, pod)[1] == "FailedCreate":
         return kubelet.OBSTACLES["FailedCreate"]
-    namespace = pod["metadata"]["namespace"]
-    there = sum(server.lives[other["metadata"]["uid"]].ended is None for other in server.of("Pod", namespace))
-    for quota in server.of("ResourceQuota", namespace):
-        most = int(quota["spec"]["hard"].get("pods", there + 1))
-        if there + 1 > most:
-            name, quota_name = pod["metadata"]["name"], quota["metadata"]["name"]
-            counts = f"requested: pods=1, used: pods={there}, limited: pods={most}"
-            return f'pods "{name}" is forbidden: exceeded quota: {quota_name}, {counts}'
+    there = server.of("Pod", pod["metadata"]["namespace"])
+    used = sum(server.lives[other["metadata"]["uid"]].ended is None for other in there)
+    return _exceeded(server, pod, "pods", used)
+
+
+def _exceeded(server: Server, body: Manifest, resource: str, used: int) -> str:
+    """Why a quota lets no more objects be made, of which some are in use; empty where it does."""
+    for quota in server.of("ResourceQuota", body["metadata"]["namespace"]):
+        most = int(quota["spec"]["hard"].get(resource, used + 1))
+        if used + 1 > most:
+            what = f'{body["kind"].lower()}s "{body["metadata"]["name"]}"'
+            counts = f"requested: {resource}=1, used: {resource}={used}, limited: {resource}={most}"
+            return f"{what} is forbidden: exceeded quota: {quota['metadata']['name']}, {counts}"
     return ""
 
 

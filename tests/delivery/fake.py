@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import yaml
 
+from delivery import unnamed
 from delivery.cluster import ConflictError, Manifest, MissingError, RefusedError, UnavailableError, lasting
 from delivery.fixed import refused
 from delivery.shell import DeliveryError
@@ -29,7 +30,7 @@ from tests.delivery.objects import (
     owners_of,
     refusal,
 )
-from tests.delivery.server import Key, Repeated, Server, copied, key_named, key_of
+from tests.delivery.server import Key, Repeated, Server, SilentError, copied, key_named, key_of
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
@@ -37,7 +38,7 @@ Item = TypeVar("Item")
 AGAIN = 2
 
 
-class LostError(Exception):
+class LostError(SilentError):
     """A question or its answer got lost, and it is asked again as long as the patience lasts."""
 
 
@@ -122,7 +123,7 @@ class FakeCluster:
 
     def apply(self, objects: Iterable[Manifest]) -> None:
         objects = list(objects)
-        self._ask(lambda: self._all(objects, self._apply), self.check)
+        self._send(objects, lambda: self._all(objects, self._apply), self.check)
 
     def _apply(self, body: Manifest) -> None:
         key = key_of(body)
@@ -142,7 +143,7 @@ class FakeCluster:
         def ask() -> str:
             return "".join(self._difference(body) for body in objects)
 
-        return self._ask(ask)
+        return self._send(objects, ask)
 
     def _difference(self, body: Manifest) -> str:
         key = key_of(body)
@@ -161,7 +162,7 @@ class FakeCluster:
             with self._request("preview", _name(key), *((verb, key[0]) for verb in rights)):
                 return self._foreseen(key, body)[1]
 
-        return self._ask(ask)
+        return self._send([body], ask)
 
     def _foreseen(self, key: Key, body: Manifest) -> tuple[Manifest, Manifest]:
         """An object as it is, empty where there is none, and as applying it would leave it."""
@@ -172,6 +173,7 @@ class FakeCluster:
             raise RefusedError(f'The {key[0]} "{key[2]}" is invalid: {reason}')
         if "status" in there:
             after["status"] = there["status"]
+        self.server.admit(after, new=not there)
         return there, after
 
     def create(self, body: Manifest) -> None:
@@ -183,7 +185,7 @@ class FakeCluster:
                     raise ConflictError(f'Error from server (AlreadyExists): "{key[2]}" already exists')
                 self.server.write(body, ("kubectl-create", "Update"))
 
-        self._ask(ask, self.check)
+        self._send([body], ask, self.check)
 
     def rehearse(self, body: Manifest) -> Manifest:
         def ask() -> Manifest:
@@ -191,10 +193,10 @@ class FakeCluster:
             with self._request("rehearse", _name(key), ("create", key[0])):
                 self._check_place(key)
                 new = normal(body)
-                self.server.admit(new)
+                self.server.admit(new, new=True)
                 return new
 
-        return self._ask(ask)
+        return self._send([body], ask)
 
     def replace(self, body: Manifest) -> None:
         def ask() -> None:
@@ -203,7 +205,7 @@ class FakeCluster:
                 self._check_version(self._there(key), body)
                 self.server.write(body, ("kubectl-replace", "Update"))
 
-        self._ask(ask, self.check)
+        self._send([body], ask, self.check)
 
     def patch(self, name: str, change: Manifest) -> None:
         def ask() -> None:
@@ -213,7 +215,10 @@ class FakeCluster:
                 self._check_version(there, change)
                 self._merge(there, change, "delivery")
 
-        self._ask(ask, self.check)
+        try:
+            self._ask(ask, self.check)
+        except (RefusedError, UnavailableError) as error:
+            raise unnamed.named(error, [name]) from None
 
     def delete(self, *names: str) -> None:
         deadline = self.server.clock + self.timeout
@@ -242,7 +247,7 @@ class FakeCluster:
     def exec(self, pod: str, container: str, *command: str) -> str:
         def ask() -> str:
             with self._request("exec", pod, ("create", "pods/exec")):
-                body = self._pod(pod)
+                body = self._reached(pod)
                 if "running" not in self._state(body, container):
                     raise DeliveryError(f'error: Internal error: container not found ("{container}")')
                 program = self.server.programs.get(container)
@@ -250,12 +255,15 @@ class FakeCluster:
                     raise DeliveryError("command terminated with exit code 127")
                 return program(copied(body), command)
 
-        return self._ask(ask, self.check)
+        try:
+            return self._ask(ask, self.check)
+        except UnavailableError as error:
+            raise unnamed.unreached(error, self.namespace, pod) from None
 
     def logs(self, pod: str, container: str = "", tail: int = -1) -> str:
         def ask() -> str:
             with self._request("logs", pod, ("get", "pods/log")):
-                body = self._pod(pod)
+                body = self._reached(pod)
                 if not container:
                     return self._prefixed(body, tail)
                 state = self._state(body, container)
@@ -264,7 +272,10 @@ class FakeCluster:
                     raise RefusedError(f"Error from server (BadRequest): {name} is waiting to start")
                 return "".join(_last(self._words(body, container), tail))
 
-        return self._ask(ask)
+        try:
+            return self._ask(ask)
+        except UnavailableError as error:
+            raise unnamed.unreached(error, self.namespace, pod) from None
 
     def now(self) -> float:
         return self.server.clock
@@ -318,6 +329,14 @@ class FakeCluster:
         """From now on the API server does not answer."""
         self.faults.away_until = self.server.clock + seconds
 
+    def _send(
+        self, objects: Sequence[Manifest], question: Callable[[], Answer], check: Callable[[], None] = lambda: None
+    ) -> Answer:
+        try:
+            return self._ask(question, check)
+        except (RefusedError, UnavailableError) as error:
+            raise unnamed.among(error, objects, self.patient(0, timeout=20).preview) from None
+
     def _ask(self, question: Callable[[], Answer], check: Callable[[], None] = lambda: None) -> Answer:
         deadline = self.server.clock + self.patience
         while True:
@@ -326,7 +345,7 @@ class FakeCluster:
                 return question()
             except RefusedError as error:
                 raise refused(error, self.namespace) from None
-            except LostError as error:
+            except SilentError as error:
                 if self.server.clock > deadline:
                     raise UnavailableError(str(error)) from None
             self.server.advance(AGAIN)
@@ -371,14 +390,18 @@ class FakeCluster:
 
     def _all(self, items: Iterable[Item], action: Callable[[Item], None]) -> None:
         """Does the same with all, those after one that was refused too."""
-        errors = []
+        errors, silences = [], []
         for item in items:
             try:
                 action(item)
-            except UnavailableError:
+            except (LostError, UnavailableError):
                 raise
+            except SilentError as error:
+                silences.append(error)
             except DeliveryError as error:
                 errors.append(error)
+        if silences:
+            raise silences[0]
         if errors:
             raise type(errors[0])("\n".join(map(str, errors)))
 
@@ -412,6 +435,12 @@ class FakeCluster:
         if not found:
             raise DeliveryError(f"error: timed out waiting for a pod of {name}")
         return found[0]
+
+    def _reached(self, name: str) -> Manifest:
+        pod = self._pod(name)
+        if pod["spec"].get("nodeName") in self.server.lost:
+            raise SilentError("error: error dialing backend: dial tcp 10.0.0.1:10250: i/o timeout")
+        return pod
 
     def _state(self, pod: Manifest, container: str) -> Manifest:
         name, status = pod["metadata"]["name"], pod["status"]

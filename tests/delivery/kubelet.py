@@ -1,4 +1,4 @@
-"""What the kubelet of the one node does with a pod in one turn, and says of it."""
+"""What the kubelets of the nodes do with a pod in one turn, and say of it; and what is said of a node that is lost."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from tests.delivery.server import TURN, Container, NotYetError, Server, Step, St
 
 # Seconds: until a pod's first container starts, and between two restarts.
 STARTING, RESTARTING = 1, 10
+# Seconds without a sign of a node after which its pods are not ready, and for which they then stay.
+MISSED, TOLERATED = 40, 300
 # With these the container waits; the pod has not begun, or had begun.
 WAITING = {
     "CrashLoopBackOff": "back-off 10s restarting failed container",
@@ -38,14 +40,16 @@ def live(server: Server, pod: Manifest) -> None:
     if life.ended is not None:
         return
     name, reason = illness(server, pod)
+    if pod["spec"].get("nodeName") in server.lost:
+        _mourn(server, pod)
+        return
     if reason in OBSTACLES:
         server.event(pod, reason, OBSTACLES[reason])
     if reason == "FailedScheduling":
-        why = {"reason": "Unschedulable", "message": OBSTACLES[reason]}
-        conditions = [{"type": "PodScheduled", "status": "False", **why}]
-        server.set_status(pod, {"phase": "Pending", "conditions": conditions})
+        _refuse(server, pod, OBSTACLES[reason])
         return
-    pod["spec"].setdefault("nodeName", "node")
+    if "nodeName" not in pod["spec"] and not _place(server, pod):
+        return
     phase, waiting = "Pending", {}
     if reason in WAITING:
         server.event(pod, "BackOff" if reason.endswith("BackOff") else "Failed", WAITING[reason])
@@ -57,6 +61,44 @@ def live(server: Server, pod: Manifest) -> None:
         if life.ended is not None:
             phase = "Failed" if any(code for code, _ in life.codes.values()) else "Succeeded"
     server.set_status(pod, _status(server, pod, phase, waiting))
+
+
+def _place(server: Server, pod: Manifest) -> bool:
+    """Gives a pod the node with the fewest pods; whether there is one."""
+    free = [node for node in server.nodes if node not in server.cordoned and node not in server.lost]
+    if free:
+        taken = [other["spec"].get("nodeName") for other in server.of("Pod")]
+        pod["spec"]["nodeName"] = min(free, key=taken.count)
+        return True
+    every = len(server.nodes)
+    taints = f"{len(server.lost)} node(s) had untolerated taint {{node.kubernetes.io/unreachable: }}"
+    cordoned = len(server.cordoned - server.lost.keys())
+    whys = [f"{cordoned} node(s) were unschedulable"] * bool(cordoned) + [taints] * bool(server.lost)
+    message = f"0/{every} nodes are available: {', '.join(whys)}."
+    server.event(pod, "FailedScheduling", message)
+    _refuse(server, pod, message)
+    return False
+
+
+def _refuse(server: Server, pod: Manifest, message: str) -> None:
+    """What the scheduler says of a pod that no node takes."""
+    why = {"reason": "Unschedulable", "message": message}
+    conditions = [{"type": "PodScheduled", "status": "False", **why}]
+    server.set_status(pod, {"phase": "Pending", "conditions": conditions})
+
+
+def _mourn(server: Server, pod: Manifest) -> None:
+    """What is done about a pod of a node that does not answer: it counts as not ready, and later as deleted."""
+    since = server.clock - server.lost[pod["spec"]["nodeName"]]
+    if since >= MISSED:
+        status = pod.get("status", {})
+        others = [condition for condition in status.get("conditions", []) if condition["type"] != "Ready"]
+        server.set_status(pod, {**status, "conditions": [*others, {"type": "Ready", "status": "False"}]})
+    if since >= MISSED + TOLERATED:
+        why = {"reason": "DeletionByTaintManager", "message": "Taint manager: deleting due to NoExecute taint"}
+        conditions = [*pod["status"]["conditions"], {"type": "DisruptionTarget", "status": "True", **why}]
+        server.set_status(pod, {**pod["status"], "conditions": conditions})
+        server.doom(pod)
 
 
 def illness(server: Server, pod: Manifest) -> tuple[str, str]:

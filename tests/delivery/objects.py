@@ -76,6 +76,8 @@ KEYS = {
 }
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 TERM = re.compile(r"(?P<key>[^\s=!,]+)\s*((?P<is>==?|!=)\s*(?P<value>\S*)|(?P<among>in|notin)\s*\((?P<set>.*)\))?")
+# A CronJob adds eleven characters to the name of each Job, whose pods have that as a label.
+LONGEST_NAMES = {"CronJob": 52, "Job": 63, "Service": 63}
 FROZEN = {
     "DaemonSet": ("selector",),
     "Deployment": ("selector",),
@@ -140,6 +142,8 @@ def refusal(before: Manifest | None, after: Manifest) -> str:
     kind, spec = after["kind"], after.get("spec", {})
     if not NAME.fullmatch(after["metadata"]["name"]):
         return "metadata.name: a lowercase RFC 1123 subdomain must consist of lower case letters"
+    if reason := _too_long(after):
+        return reason
     if kind in ("DaemonSet", "Deployment", "StatefulSet"):
         labels = spec["template"].get("metadata", {}).get("labels", {})
         if not spec["selector"]["matchLabels"].items() <= labels.items():
@@ -157,6 +161,24 @@ def refusal(before: Manifest | None, after: Manifest) -> str:
             if kind == "StatefulSet":
                 return "spec: Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden"
             return f"spec.{field}: field is immutable"
+    return ""
+
+
+def _too_long(body: Manifest) -> str:
+    """Which part of an object is longer than the API server takes it, empty for none."""
+    metadata = body["metadata"]
+    if len(metadata["name"]) > (most := LONGEST_NAMES.get(body["kind"], 253)):
+        return f"metadata.name: Invalid value: must be no more than {most} characters"
+    if any(len(value) > 63 for value in (metadata.get("labels") or {}).values()):
+        return "metadata.labels: Invalid value: must be no more than 63 characters"
+    if sum(len(key) + len(value) for key, value in (metadata.get("annotations") or {}).items()) > 256 << 10:
+        return "metadata.annotations: Too long: may not be more than 262144 bytes"
+    if body["kind"] in ("ConfigMap", "Secret"):
+        coded = 3 / 4 if body["kind"] == "Secret" else 1
+        size = sum(len(value) * coded for value in (body.get("data") or {}).values())
+        size += sum(len(value) * 3 / 4 for value in (body.get("binaryData") or {}).values())
+        if size > 1 << 20:
+            return "data: Too long: may not be more than 1048576 bytes"
     return ""
 
 

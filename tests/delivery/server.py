@@ -38,6 +38,49 @@ class StepError(Exception):
         self.code, self.reason = code, reason
 
 
+class SilentError(Exception):
+    """What was asked of the API server got no answer: the text says where."""
+
+
+def nothing(body: Manifest) -> None:
+    """No change."""
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """Somebody else's, which is asked about each object of some kinds before it is stored.
+
+    https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
+
+    Attributes:
+        name: what errors call it.
+        kinds: all where there are none.
+        refusal: why it denies them, empty where it does not.
+        silent: whether it gives no answer in time.
+        change: what it makes of an object; nobody owns that.
+    """
+
+    name: str = "rules.example"
+    kinds: frozenset[str] = frozenset()
+    refusal: str = ""
+    silent: bool = False
+    change: Callable[[Manifest], None] = nothing
+
+    def ask(self, body: Manifest) -> None:
+        """Raises RefusedError or SilentError, or changes the object."""
+        if self.kinds and body["kind"] not in self.kinds:
+            return
+        if self.silent:
+            url = f"https://{self.name}:443/?timeout=10s"
+            why = f'failed to call webhook: Post "{url}": context deadline exceeded'
+            called = f'Internal error occurred: failed calling webhook "{self.name}": {why}'
+            raise SilentError(f"Error from server (InternalError): {called}")
+        if self.refusal:
+            denied = f'admission webhook "{self.name}" denied the request: {self.refusal}'
+            raise RefusedError(f"Error from server: {denied}")
+        self.change(body)
+
+
 class NotYetError(Exception):
     """A container waits for something, and goes on."""
 
@@ -136,6 +179,9 @@ class Server:
         programs: what a command prints in a container of some name, given its pod and the words.
         printed: the log of a container of some name that serves.
         ingress_class: what a new Ingress that names none gets.
+        webhooks: of whoever administers the cluster.
+        nodes: that there are; those `cordoned` take no new pod.
+        lost: when each of those that do not answer was lost.
         owners: whose the fields of each object are.
         templates: of each revision of a StatefulSet.
     """
@@ -150,6 +196,10 @@ class Server:
     programs: dict[str, Callable[[Manifest, tuple[str, ...]], str]] = field(default_factory=dict)
     printed: dict[str, str] = field(default_factory=dict)
     ingress_class: str = "traefik"
+    webhooks: list[Webhook] = field(default_factory=list)
+    nodes: tuple[str, ...] = ("node",)
+    cordoned: set[str] = field(default_factory=set)
+    lost: dict[str, float] = field(default_factory=dict)
     objects: dict[Key, Manifest] = field(default_factory=dict)
     owners: dict[Key, Owners] = field(default_factory=dict)
     lives: dict[str, Life] = field(default_factory=dict)
@@ -215,10 +265,10 @@ class Server:
         before = self.objects.get(key)
         if reason := refusal(before, body):
             raise RefusedError(f'The {key[0]} "{key[2]}" is invalid: {reason}')
-        owners = self.owners.setdefault(key, {})
+        owners = self.owners.get(key, {})
         # Of an object without owners none is noted but by an apply.
         if owner and (before is None or owners or owner[1] == "Apply"):
-            self.owners[key] = written(owners, before or {}, body, owner, paths)
+            owners = written(owners, before or {}, body, owner, paths)
         metadata = body["metadata"]
         if key[0] == "DaemonSet" and (before is None or before["spec"]["template"] != body["spec"]["template"]):
             annotations = metadata.setdefault("annotations", {})
@@ -231,23 +281,28 @@ class Server:
             }
             if key[0] in COUNTED:
                 metadata["generation"] = 1
-            self.admit(body)
+            self.admit(body, new=True)
         else:
             old = before["metadata"]
             metadata |= {name: old[name] for name in SERVERS if name in old}
             if key[0] in COUNTED and "status" in before:
                 body["status"] = before["status"]
+            self.admit(body)
             if body == before:
+                self.owners[key] = owners
                 return before
             if key[0] in COUNTED and body["spec"] != before["spec"]:
                 metadata["generation"] += 1
+        self.owners[key] = owners
         self._keep(key, body)
         return body
 
-    def admit(self, body: Manifest) -> None:
-        """What admission adds to a new object."""
-        if body["kind"] == "Ingress":
+    def admit(self, body: Manifest, *, new: bool = False) -> None:
+        """What admission makes of an object that is about to be stored."""
+        if new and body["kind"] == "Ingress":
             body["spec"].setdefault("ingressClassName", self.ingress_class)
+        for webhook in self.webhooks if body["kind"] != "Event" else []:
+            webhook.ask(body)
 
     def _keep(self, key: Key, body: Manifest) -> None:
         self.version += 1
@@ -297,12 +352,27 @@ class Server:
         metadata["deletionTimestamp"] = self.moment
         if life := self.lives.get(metadata["uid"]):
             life.going = self.clock + (self.grace if life.ended is None else 0)
+            # Nobody says that its containers have ended.
+            if life.ended is None and body["spec"].get("nodeName") in self.lost:
+                life.going = float("inf")
         self._keep(key_of(body), body)
         inside = [
             other for key, other in self.objects.items() if body["kind"] == "Namespace" and key[1] == metadata["name"]
         ]
         for other in [*inside, *self.dependents(body)]:
             self.doom(other)
+
+    def lose(self, node: str) -> None:
+        """A node does not answer any more."""
+        self.lost.setdefault(node, self.clock)
+
+    def find(self, node: str) -> None:
+        """A node answers again, and ends the pods that were deleted meanwhile."""
+        self.lost.pop(node, None)
+        for pod in self.of("Pod"):
+            life = self.lives[pod["metadata"]["uid"]]
+            if pod["spec"].get("nodeName") == node and life.going is not None:
+                life.going = min(life.going, self.clock + self.grace)
 
     def remove(self, body: Manifest) -> None:
         """Takes an object away; what it owned is taken away later, by the controllers."""

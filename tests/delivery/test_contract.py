@@ -13,7 +13,7 @@ from delivery.shell import DeliveryError
 from tests.delivery.contract import Contract
 from tests.delivery.fake import FakeCluster, LostError, nothing
 from tests.delivery.objects import CLUSTER_WIDE, NAMESPACED
-from tests.delivery.server import Container, StepError
+from tests.delivery.server import Container, StepError, Webhook
 
 # What the contract's containers and images have on a real cluster by what they ask for.
 ILL = {
@@ -38,6 +38,12 @@ class InMemory:
 
     def scale(self, name: str, replicas: int) -> None:
         self.cluster.scale(name, replicas)
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        self.cluster.server.webhooks = [Webhook("silent.example.com", frozenset({"ConfigMap"}), silent=True)]
+        yield
+        self.cluster.server.webhooks = []
 
     def nobody(self) -> AbstractContextManager[Cluster]:
         kinds = {*NAMESPACED, *CLUSTER_WIDE, "pods/exec", "pods/log"}

@@ -385,6 +385,15 @@ def test_an_ingress_that_somebody_made_anew_keeps_its_class(stage: Stage) -> Non
         assert content(stage.cluster) == before
 
 
+@pytest.mark.parametrize("name", ["a" * 253, f"{'a' * 93}.{'b' * 159}", f"{'a' * 93}-{'b' * 159}"])
+def test_an_ingress_with_the_longest_name_gets_its_class(empty: Stage, name: str) -> None:
+    objects = copy.deepcopy(render("1").objects)
+    (ingress,) = (there for there in objects if there["kind"] == "Ingress")
+    ingress["metadata"]["name"] = name
+    deploy(empty.target, Render.of(objects), Options())
+    assert (empty.cluster.get(f"ingress/{name}") or {})["spec"]["ingressClassName"] == "traefik"
+
+
 def test_a_class_that_the_render_names_is_not_asked_for(stage: Stage) -> None:
     ingress = {**render("1").ingress, "spec": {**render("1").ingress["spec"], "ingressClassName": "own"}}
     stage.cluster.forbidden.add(("create", "Ingress"))

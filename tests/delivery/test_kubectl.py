@@ -37,6 +37,14 @@ PAUSES = (
 )
 
 
+# And of what etcd, the way to it, or the API server takes at no time.
+LARGE = (
+    "Error from server: etcdserver: request is too large",
+    "Error from server: rpc error: code = ResourceExhausted desc = trying to send message larger than max (2 vs. 1)",
+    "Error from server (RequestEntityTooLarge): Request entity too large: limit is 3145728",
+)
+
+
 @pytest.mark.parametrize(
     ("said", "kind"),
     [
@@ -53,6 +61,8 @@ PAUSES = (
         ),
         ("error validating data: dial tcp x: connect: connection refused", UnavailableError),
         *((line, UnavailableError) for line in PAUSES),
+        ('Error from server: admission webhook "rules.example" denied the request: no', RefusedError),
+        *((line, RefusedError) for line in LARGE),
         ('Error from server (Forbidden): admission webhook "rules.example" denied the request: no', RefusedError),
         ("Unable to connect to the server: tls: failed to verify certificate: x509: unknown authority", DeliveryError),
         ('error: Internal error occurred: unable to upgrade connection: container not found ("web")', DeliveryError),
@@ -114,6 +124,39 @@ def test_what_is_asked_again_is_said_once_and_allowed_each_time(
     assert capsys.readouterr().err.splitlines() == [
         f"delivery: asking again for 60 s: {said}" for said in (PAUSES[0], PAUSES[1])
     ]
+
+
+@pytest.mark.parametrize("line", LARGE)
+def test_what_is_too_large_to_be_stored_is_named(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    asked: list[str] = []
+
+    def run(*command: str, **options: object) -> str:
+        asked.append(command[1])
+        raise DeliveryError(f"kubectl apply: {line}")
+
+    monkeypatch.setattr(kubectl, "run", run)
+    large = {"kind": "Secret", "metadata": {"name": "large"}, "data": {"a": "b" * 2000}}
+    with pytest.raises(RefusedError, match="the largest is secret/large, of 2068 bytes: make it smaller"):
+        kubectl.Kubectl("prod").apply([BODY, large, BODY])
+    assert asked == ["apply"]
+
+
+def test_what_a_webhook_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    denied = 'Error from server: admission webhook "rules.example" denied the request: no'
+
+    def run(*command: str, stdin: str | None = None, **options: object) -> str:
+        if "worker" in str(stdin) or "patch" in command:
+            raise DeliveryError(denied)
+        return "{}"
+
+    monkeypatch.setattr(kubectl, "run", run)
+    cluster = kubectl.Kubectl("prod")
+    worker = {"kind": "Deployment", "metadata": {"name": "worker"}}
+    for ask in (lambda: cluster.apply([BODY, worker]), lambda: cluster.difference([BODY, worker])):
+        with pytest.raises(RefusedError, match=r"webhook rules\.example does not let deployment/worker through"):
+            ask()
+    with pytest.raises(RefusedError, match=r"webhook rules\.example does not let pod/web through"):
+        cluster.patch("pod/web", {})
 
 
 BODY = {"kind": "Pod", "metadata": {"name": "web"}}

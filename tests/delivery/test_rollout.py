@@ -129,19 +129,20 @@ def test_a_container_whose_image_is_pulled_once_more_is_not_hopeless() -> None:
 
 
 @pytest.mark.parametrize(
-    ("containers", "going", "expected"),
+    ("conditions", "going", "expected"),
     [
-        ([True, True], False, True),
-        ([True, False], False, False),
+        ([("Ready", "True")], False, True),
+        ([("Ready", "False")], False, False),
+        ([("Ready", "Unknown"), ("PodScheduled", "True")], False, False),
         ([], False, False),
-        ([True], True, False),
+        ([("Ready", "True")], True, False),
     ],
 )
-def test_a_pod_serves_when_all_its_containers_do_and_it_stays(
-    containers: list[bool], going: bool, expected: bool
+def test_a_pod_serves_when_the_cluster_says_so_and_it_stays(
+    conditions: list[tuple[str, str]], going: bool, expected: bool
 ) -> None:
     metadata = {"deletionTimestamp": "2026-11-30T00:00:00Z"} if going else {}
-    status = {"containerStatuses": [{"ready": ready} for ready in containers]}
+    status = {"conditions": [{"type": kind, "status": status} for kind, status in conditions]}
     assert workloads.ready(body("Pod", "web-1", metadata=metadata, status=status)) is expected
 
 

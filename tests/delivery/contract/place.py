@@ -21,6 +21,9 @@ class Place(Protocol):
     def scale(self, name: str, replicas: int) -> None:
         """Somebody types `kubectl scale`."""
 
+    def silent(self) -> AbstractContextManager[None]:
+        """Somebody's webhook `silent.example.com` is asked about each ConfigMap here, and does not answer."""
+
     def nobody(self) -> AbstractContextManager[Cluster]:
         """The same namespace, asked with credentials that have no right."""
 

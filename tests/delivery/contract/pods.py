@@ -191,6 +191,25 @@ class Pods:
         until(cluster, lambda: rollout.complete(there(cluster.get(f"{kind}/{kind.lower()}"))))
         assert refusals() == []
 
+    def test_a_quota_keeps_the_replica_set_of_a_deployment_from_being_made_until_it_is_raised(
+        self, place: Place
+    ) -> None:
+        cluster = place.cluster
+        quota = configuration(place, kind="ResourceQuota", spec={"hard": {"count/replicasets.apps": "0"}})
+        del quota["data"]
+        cluster.create(quota)
+        cluster.apply([workload(place)])
+
+        def words() -> list[str]:
+            return [trouble.words for trouble in diagnosis.unmade(there(cluster.get("deployment/deployment")))]
+
+        until(cluster, lambda: words() != [])
+        assert words()[0].startswith("deployment/deployment: its pods are refused: failed to create new replica set")
+        assert "is forbidden: exceeded quota: one" in words()[0]
+        cluster.patch("resourcequota/one", {"spec": {"hard": {"count/replicasets.apps": "5"}}})
+        until(cluster, lambda: rollout.complete(there(cluster.get("deployment/deployment"))))
+        assert words() == []
+
     def test_a_stateful_set_names_its_pods_and_their_revision(self, place: Place) -> None:
         cluster = place.cluster
         cluster.apply([workload(place, "StatefulSet", serviceName="none")])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from delivery import managed
-from delivery.cluster import ConflictError, Manifest, MissingError, RefusedError, UnavailableError
+from delivery.cluster import Cluster, ConflictError, Manifest, MissingError, RefusedError, UnavailableError
 from tests.delivery.contract.place import (
     Place,
     change_variables,
@@ -67,6 +68,23 @@ FIXED: dict[str, tuple[Callable[[Place], Manifest], Callable[[Place], Manifest],
         "get secret/one -o yaml | sed '/^immutable:/d' | kubectl replace --force -f -",
     ),
 }
+
+
+# Each by one character, or by one byte of those that a ConfigMap holds.
+LONG: dict[str, Callable[[Place], Manifest]] = {
+    "a name": lambda place: configuration(place, "a" * 254),
+    "a label": lambda place: configuration(place, metadata={"labels": {"a": "b" * 64}}),
+    "annotations": lambda place: configuration(place, metadata={"annotations": {"a": "b" * (256 << 10)}}),
+    "a content": lambda place: configuration(place, data={"a": "b" * ((1 << 20) + 1)}),
+}
+
+
+def _kept(cluster: Cluster, body: Manifest) -> bool:
+    """Whether something keeps an object from being made."""
+    with suppress(UnavailableError):
+        cluster.rehearse(body)
+        return False
+    return True
 
 
 class Writing:
@@ -277,6 +295,28 @@ class Writing:
         assert (list(managed.edits(found)), managed.autoscaled(found)) == ([], False)
         place.cluster.apply([wanted])
         assert there(place.cluster.get("deployment/deployment"))["spec"]["replicas"] == 0
+
+    def test_a_webhook_that_does_not_answer_is_named_with_what_it_keeps(self, place: Place) -> None:
+        cluster = place.cluster.patient(0)
+        objects = [service(place), configuration(place, "x"), configuration(place, "y")]
+        with place.silent():
+            # What it is asked about takes it a moment to learn.
+            until(cluster, lambda: _kept(cluster, configuration(place, "z")))
+            for method in (cluster.apply, cluster.difference):
+                with pytest.raises(UnavailableError) as error:
+                    method(objects)
+                *_, line = str(error.value).splitlines()
+                assert line.startswith("webhook silent.example.com does not let configmap/x, configmap/y through; ")
+        until(cluster, lambda: not _kept(cluster, configuration(place, "z")))
+        cluster.apply(objects)
+        assert cluster.get("service/one")
+
+    @pytest.mark.parametrize("method", ["create", "apply", "preview"])
+    @pytest.mark.parametrize("long", LONG, ids=LONG)
+    def test_what_is_too_long_is_refused_at_once(self, place: Place, long: str, method: str) -> None:
+        body = LONG[long](place)
+        with pytest.raises(RefusedError, match=f'The {body["kind"]} "{body["metadata"]["name"]}" is invalid: '):
+            getattr(place.cluster, method)(body if method in ("create", "preview") else [body])
 
     def test_a_generation_counts_changes_of_the_specification_alone(self, place: Place) -> None:
         place.cluster.apply([workload(place, replicas=0)])
