@@ -69,14 +69,14 @@ def troubles(pod: Manifest) -> Iterator[Trouble]:
 
 
 def lingering(job: Manifest, items: Iterable[Manifest]) -> Iterator[Trouble]:
-    """The containers that somebody has added to a Job's pods among `items`, and that keep it from its end."""
+    """The containers that somebody has added to a Job's pods, and that keep it from its end."""
     own = {container["name"] for container in job["spec"]["template"]["spec"]["containers"]}
     for pod in owned(items, "Pod", {job["metadata"]["uid"]}):
         states = {status["name"]: status["state"] for status in pod["status"].get("containerStatuses", [])}
         if all("terminated" in states.get(container, {}) for container in own):
             for other in (container for container in states if "running" in states[container]):
                 place = f"{pod['metadata']['name']}/{other}"
-                way = "whoever adds it has to leave Jobs out, or make it an initContainer that restarts Always"
+                way = "whoever adds it has to leave Jobs out, or make it a sidecar"
                 words = f"{place} goes on after all containers of {name(job)} have ended: {way}"
                 yield Trouble((pod["metadata"]["uid"], other, "lingering"), words, READY_WITHIN)
 

@@ -202,7 +202,7 @@ class _Judge:
         pods: Iterable[Manifest],
         more: Iterable[diagnosis.Trouble],
     ) -> list[str]:
-        """The troubles of workloads and their newest pods, and more, that have lasted for too long."""
+        """The troubles of workloads, their newest pods and more that have lasted for too long."""
         if any(body["kind"] != "Deployment" for body in changed) and self.sight.now() > self.asked + EVENTS_EVERY:
             self.events, self.asked = self.sight.list("Event"), self.sight.now()
         events = [event for event in self.events if _version(event) not in self.before.events]
@@ -275,7 +275,7 @@ def _scaled(body: Manifest, wanted: Manifest) -> bool:
 
 
 def _admitted(cluster: Cluster, body: Manifest, wanted: Manifest) -> bool:
-    """Whether its replicas are nevertheless what the cluster makes of that manifest, as a webhook may have it."""
+    """Whether these replicas are what the cluster makes of a manifest, by a webhook."""
     if not _scaled(body, wanted):
         return False
     with suppress(DeliveryError):

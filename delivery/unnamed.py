@@ -1,10 +1,11 @@
-"""The objects that an API server does not take, where neither it nor kubectl says which they are."""
+"""The objects that an API server does not take, where neither it nor kubectl names them."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
 from delivery.cluster import Manifest, RefusedError, UnavailableError, name
 
@@ -13,7 +14,7 @@ WEBHOOK = re.compile(r'(?:admission|failed calling) webhook "([^"]+)"')
 FIND = "`kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations`"
 # What etcd, the way to it, and the API server say of what is too long.
 LARGE = ("request is too large", "trying to send message larger than max", "RequestEntityTooLarge")
-# How many names are said.
+# How many names are said, each of which may cost the time in which a webhook does not answer.
 MOST = 5
 Failure = RefusedError | UnavailableError
 
@@ -24,17 +25,18 @@ def large(text: str) -> bool:
 
 
 def named(error: Failure, labels: Sequence[str]) -> Failure:
-    """The error with the objects that a webhook keeps from being written, and how it is found; any other as it is."""
+    """The error with what a webhook does not let through, and how it is found; others as they are."""
     if not (found := WEBHOOK.search(str(error))) or FIND in str(error):
         return error
-    more = f" and {len(labels) - MOST} more" if len(labels) > MOST else ""
-    kept = f"{', '.join(labels[:MOST])}{more}" if labels else "what was asked for"
+    kept = ", ".join(labels[:MOST]) or "what was asked for"
+    kept += " and perhaps more" if len(labels) >= MOST else ""
     line = f"webhook {found[1]} does not let {kept} through; an administrator finds it by {FIND}"
-    return type(error)(f"{error}\n{line}")
+    # Of each object it says the same.
+    return type(error)("\n".join([*dict.fromkeys(str(error).splitlines()), line]))
 
 
 def unreached(error: UnavailableError, namespace: str, pod: str) -> UnavailableError:
-    """The error with the pod whose node the API server does not reach; any other as it is."""
+    """The error with the pod whose node the API server does not reach; others as they are."""
     if "error dialing backend" not in str(error):
         return error
     pod = pod if "/" in pod else f"pod/{pod}"
@@ -54,8 +56,8 @@ def among(error: Failure, objects: Iterable[Manifest], preview: Callable[[Manife
         return type(error)(f"{error}\nthe largest is {largest}, of {sizes[largest]} bytes: make it smaller")
     if not WEBHOOK.search(str(error)):
         return error
-    kept = [body for body in objects if len(objects) == 1 or _fails(preview, body)]
-    return named(error, [*map(name, kept)])
+    kept = (body for body in objects if len(objects) == 1 or _fails(preview, body))
+    return named(error, [name(body) for body in islice(kept, MOST)])
 
 
 def _fails(preview: Callable[[Manifest], object], body: Manifest) -> bool:

@@ -8,7 +8,8 @@ from delivery.cluster import Manifest, going
 
 REVISION = "deployment.kubernetes.io/revision"
 TEMPLATE = "deprecated.daemonset.template.generation"
-# As webhooks that add containers set it: https://kubernetes.io/docs/reference/labels-annotations-taints/
+# Webhooks that add containers set it.
+# https://kubernetes.io/docs/reference/labels-annotations-taints/
 MAIN = "kubectl.kubernetes.io/default-container"
 
 
@@ -58,7 +59,7 @@ def ready(pod: Manifest) -> bool:
 
 
 def lost(pod: Manifest) -> bool:
-    """Whether the node of a pod does not answer: what it said of the containers last stands, and counts no more.
+    """Whether the node of a pod does not answer: what it said of the containers last still stands.
 
     https://kubernetes.io/docs/concepts/architecture/nodes/#node-status
     """
@@ -73,7 +74,7 @@ def _conditions(pod: Manifest) -> set[tuple[str, str]]:
 
 
 def ended(pod: Manifest) -> bool:
-    """Whether nothing of a pod runs any more: one that was evicted stays until somebody deletes it."""
+    """Whether nothing of a pod runs any more; one that was evicted stays until it is deleted."""
     return pod["status"].get("phase") in ("Failed", "Succeeded")
 
 

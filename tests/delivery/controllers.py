@@ -130,7 +130,7 @@ def _newest(server: Server, body: Manifest, sets: list[Manifest]) -> Manifest:
 
 
 def _unmade(server: Server, body: Manifest, reason: str) -> None:
-    """What a Deployment shows while the ReplicaSet of its newest template is refused; its change counts as unseen."""
+    """What a Deployment shows while a ReplicaSet is refused; its change counts as not seen."""
     message = f"failed to create new replica set: {reason}"
     server.event(body, "ReplicaSetCreateError", message)
     status = body.get("status", {})

@@ -1,4 +1,4 @@
-"""What the kubelets of the nodes do with a pod in one turn, and say of it; and what is said of a node that is lost."""
+"""What the kubelets do with a pod in one turn, and say of it; and what is said where one is lost."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _refuse(server: Server, pod: Manifest, message: str) -> None:
 
 
 def _mourn(server: Server, pod: Manifest) -> None:
-    """What is done about a pod of a node that does not answer: it counts as not ready, and later as deleted."""
+    """What becomes of a pod whose node does not answer: it is not ready, and later deleted."""
     since = server.clock - server.lost[pod["spec"]["nodeName"]]
     if since >= MISSED:
         status = pod.get("status", {})

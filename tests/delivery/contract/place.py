@@ -22,7 +22,7 @@ class Place(Protocol):
         """Somebody types `kubectl scale`."""
 
     def silent(self) -> AbstractContextManager[None]:
-        """Somebody's webhook `silent.example.com` is asked about each ConfigMap here, and does not answer."""
+        """The webhook `silent.example.com` is asked about each ConfigMap, and does not answer."""
 
     def nobody(self) -> AbstractContextManager[Cluster]:
         """The same namespace, asked with credentials that have no right."""
