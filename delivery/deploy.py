@@ -122,7 +122,7 @@ def rollback(target: Target, number: int | None, options: Options) -> None:
     with lease.held(cluster, options.wait) as cluster:
         target = replace(target, cluster=cluster)
         releases = release.read(cluster)
-        earlier = _chosen(releases, number)
+        earlier = _chosen(cluster, releases, number)
         if earlier is None:
             what = f"no release {number}" if number else "no good release before the newest"
             raise DeliveryError(f"{name} has {what}; nothing was changed")
@@ -140,11 +140,21 @@ def rollback(target: Target, number: int | None, options: Options) -> None:
         say(f"{name} is back at release {earlier.number}: {earlier.image}")
 
 
-def _chosen(releases: Sequence[Release], number: int | None) -> Release | None:
+def _chosen(cluster: Cluster, releases: Sequence[Release], number: int | None) -> Release | None:
     if number is None:
-        return release.last_good(releases, before=releases[0].number) if releases else None
+        if not releases or _unrecorded(cluster, releases):
+            return release.last_good(releases)
+        return release.last_good(releases, before=releases[0].number)
     legible = (recorded for recorded in releases if recorded.phase != release.UNREADABLE)
     return next((recorded for recorded in legible if recorded.number == number), None)
+
+
+def _unrecorded(cluster: Cluster, releases: Iterable[Release]) -> bool:
+    """Whether what is to run is of no release here, as somebody has deleted its record."""
+    webs = cluster.list("Deployment", selector=f"{COMPONENT}=web")
+    templates = [body["spec"]["template"] for body in webs if body["metadata"]["name"] != canary.NAME]
+    images = {workloads.main_container(template)["image"] for template in templates}
+    return bool(images) and images.isdisjoint(recorded.image for recorded in releases)
 
 
 def return_to(target: Target, earlier: Release, releases: Sequence[Release]) -> None:

@@ -182,6 +182,7 @@ class Server:
         webhooks: of whoever administers the cluster.
         nodes: that there are; those `cordoned` take no new pod.
         lost: when each of those that do not answer was lost.
+        kinds, owned: the objects of each kind, and those of each owner by its uid.
         owners: whose the fields of each object are.
         templates: of each revision of a StatefulSet.
     """
@@ -201,6 +202,8 @@ class Server:
     cordoned: set[str] = field(default_factory=set)
     lost: dict[str, float] = field(default_factory=dict)
     objects: dict[Key, Manifest] = field(default_factory=dict)
+    kinds: dict[str, dict[Key, Manifest]] = field(default_factory=dict)
+    owned: dict[str, dict[Key, Manifest]] = field(default_factory=dict)
     owners: dict[Key, Owners] = field(default_factory=dict)
     lives: dict[str, Life] = field(default_factory=dict)
     works: dict[str, Work] = field(default_factory=dict)
@@ -238,21 +241,17 @@ class Server:
 
     def of(self, kind: str, namespace: str = "") -> list[Manifest]:
         """The objects of a kind, by name; without a namespace those of all."""
-        found = [
-            (key, body)
-            for key, body in self.objects.items()
-            if key[0] == kind and (not namespace or kind in CLUSTER_WIDE or key[1] == namespace)
-        ]
-        return [body for _, body in sorted(found, key=lambda pair: pair[0])]
+        there = self.kinds.get(kind, {})
+        everywhere = not namespace or kind in CLUSTER_WIDE
+        return [there[key] for key in sorted(there) if everywhere or key[1] == namespace]
 
     def dependents(self, owner: Manifest, kind: str = "") -> list[Manifest]:
         """What an object owns."""
         uid = owner["metadata"]["uid"]
         return [
             body
-            for key, body in self.objects.items()
-            if (not kind or key[0] == kind)
-            and any(ref["uid"] == uid for ref in body["metadata"].get("ownerReferences", []))
+            for key, body in self.owned.get(uid, {}).items()
+            if (not kind or key[0] == kind) and uid in _owners(body)
         ]
 
     def write(self, body: Manifest, owner: Owner | None = None, paths: set[Path] | None = None) -> Manifest:
@@ -307,7 +306,9 @@ class Server:
     def _keep(self, key: Key, body: Manifest) -> None:
         self.version += 1
         body["metadata"]["resourceVersion"] = str(self.version)
-        self.objects[key] = body
+        self.objects[key] = self.kinds.setdefault(key[0], {})[key] = body
+        for uid in _owners(body):
+            self.owned.setdefault(uid, {})[key] = body
 
     def set_status(self, body: Manifest, status: Manifest) -> None:
         """What a controller says of an object."""
@@ -377,8 +378,14 @@ class Server:
     def remove(self, body: Manifest) -> None:
         """Takes an object away; what it owned is taken away later, by the controllers."""
         key = key_of(body)
-        del self.objects[key], self.owners[key]
+        del self.objects[key], self.kinds[key[0]][key], self.owners[key]
+        for uid in _owners(body):
+            self.owned[uid].pop(key, None)
         self.lives.pop(body["metadata"]["uid"], None)
+
+
+def _owners(body: Manifest) -> list[str]:
+    return [reference["uid"] for reference in body["metadata"].get("ownerReferences", [])]
 
 
 def key_of(body: Manifest) -> Key:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable
 
 import pytest
@@ -243,6 +244,30 @@ def test_a_lease_that_somebody_made_without_a_holder_is_free(empty: Stage, spec:
     empty.cluster.create({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, **spec})
     with held(empty.cluster, wait=0):
         assert holder(empty.cluster)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_lease_that_somebody_has_written_by_hand_is_waited_for_no_longer_than_one_that_nobody_renews(
+    empty: Stage, seed: int
+) -> None:
+    draw = random.Random(seed)  # noqa: S311 (nothing secret is drawn)
+    # Other types, and a length that is not positive, an API server refuses.
+    moments = ("2099-01-01T00:00:00.000000Z", "1970-01-01T00:00:00.000000Z", None)
+    spec = {
+        "holderIdentity": draw.choice(("", "somebody", None, "a" * 5000)),
+        "leaseDurationSeconds": draw.choice((1, 2**31 - 1, None)),
+        "acquireTime": draw.choice(moments),
+        "renewTime": draw.choice(moments),
+        "leaseTransitions": draw.choice((0, 2**31 - 1, None)),
+    }
+    with held(empty.cluster):
+        pass
+    empty.cluster.by_hand("lease/delivery", {"spec": draw.choice((spec, spec, None))})
+    before = empty.cluster.now()
+    with held(empty.cluster) as cluster:
+        assert empty.cluster.now() < before + SECONDS + 5
+        cluster.delete("secret/none")
+    assert holder(empty.cluster) == ""
 
 
 def test_a_lease_whose_holder_somebody_has_taken_away_is_lost(empty: Stage) -> None:

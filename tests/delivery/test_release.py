@@ -204,6 +204,46 @@ def test_a_damaged_record_is_shown_and_is_nothing_to_return_to(
     assert stage.serving == {"2"}
 
 
+def test_a_rollback_from_a_release_whose_record_was_deleted_goes_to_the_newest_good_one(stage: Stage) -> None:
+    stage.deploy("2")
+    stage.deploy("3")
+    stage.cluster.remove_by_hand("configmap/release-3")
+    stage.type_in("rollback", "prod")
+    assert stage.serving == {"2"}
+    stage.cluster.remove_by_hand("configmap/release-2")
+    stage.type_in("rollback", "prod")
+    assert stage.serving == {"1"}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_records_are_deleted_or_relabelled_users_are_served_and_the_next_delivery_is_recorded(
+    stage: Stage, seed: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw = random.Random(seed)  # noqa: S311 (nothing secret is drawn)
+    for version in "234":
+        stage.deploy(version)
+    numbers = draw.choice(([1], [4], [3, 4], [1, 2, 3], [2, 3], [1, 2, 3, 4]))
+    for number in numbers:
+        if draw.random() < 0.7:
+            stage.cluster.remove_by_hand(f"configmap/release-{number}")
+        else:
+            phase = draw.choice(("failed", "pending", "", "x" * 63, None))
+            stage.cluster.by_hand(f"configmap/release-{number}", {"metadata": {"labels": {"phase": phase}}})
+    for command in draw.sample(("status", "rollback", "monitor", "smoke", "rotate"), k=3):
+        heard(capsys)
+        try:
+            stage.type_in(command, "prod")
+        except DeliveryError as error:
+            assert len(str(error).splitlines()) == 1, command
+        assert len(stage.serving) == 1
+    stage.deploy("9")
+    assert (stage.serving, release.running(stage.cluster).image) == ({"9"}, render("9").image)
+    stage.cluster.server.ill = {render("8").image: "ImagePullBackOff"}
+    with pytest.raises(ReleaseError, match="runs again"):
+        stage.deploy("8")
+    assert stage.serving == {"9"}
+
+
 def test_a_damaged_record_is_forgotten_in_its_turn(stage: Stage) -> None:
     damaged(stage, 1, data=None)
     for version in range(2, 13):
@@ -249,6 +289,14 @@ def test_a_configmap_that_was_put_in_the_way_within_the_very_second_stays_as_it_
     stage.deploy("2")
     assert [entry.number for entry in release.read(stage.cluster)] == [3, 1]
     assert (stage.cluster.get("configmap/release-2") or {})["data"] == FOREIGN["data"]
+
+
+def test_a_release_that_no_record_holds_is_not_begun(stage: Stage) -> None:
+    # Each is taken, and packed all of them are.
+    large = [body("v1", "ConfigMap", f"large-{part}", "web", data={"x": "y" * 900_000}) for part in range(4)]
+    with pytest.raises(DeliveryError, match="the record of a release holds 3145728; nothing was applied: make it sma"):
+        stage.deploy("2", "0001", *large)
+    assert (stage.serving, [recorded.phase for recorded in release.read(stage.cluster)]) == ({"1"}, ["good"])
 
 
 def test_a_record_whose_answer_was_lost_is_recorded_once(stage: Stage) -> None:
