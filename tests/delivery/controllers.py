@@ -41,12 +41,13 @@ def run(server: Server) -> None:
 def reap(server: Server) -> None:
     """Removes what is going and owns nothing any more, and what has lost its owner."""
     uids = {body["metadata"]["uid"] for body in server.objects.values()}
-    for body in list(server.objects.values()):
+    orphans = [body for uid in server.owned.keys() - uids for body in server.owned[uid].values()]
+    for body in orphans:
         owners = {owner["uid"] for owner in body["metadata"].get("ownerReferences", [])}
         if owners and not owners & uids:
             server.doom(body)
     while True:
-        gone = [body for body in server.objects.values() if _may_go(server, body)]
+        gone = [body for body in server.objects.values() if going(body) and _may_go(server, body)]
         if not gone:
             return
         for body in gone:
@@ -55,7 +56,7 @@ def reap(server: Server) -> None:
 
 def _may_go(server: Server, body: Manifest) -> bool:
     metadata = body["metadata"]
-    if not going(body) or metadata.get("finalizers") or server.dependents(body):
+    if metadata.get("finalizers") or server.dependents(body):
         return False
     if body["kind"] == "Namespace":
         return all(key[1] != metadata["name"] for key in server.objects)

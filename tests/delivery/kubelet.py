@@ -39,6 +39,8 @@ def live(server: Server, pod: Manifest) -> None:
     life = server.lives[pod["metadata"]["uid"]]
     if life.ended is not None:
         return
+    if not (server.ill or server.lost) and _settled(pod):
+        return
     name, reason = illness(server, pod)
     if pod["spec"].get("nodeName") in server.lost:
         _mourn(server, pod)
@@ -61,6 +63,11 @@ def live(server: Server, pod: Manifest) -> None:
         if life.ended is not None:
             phase = "Failed" if any(code for code, _ in life.codes.values()) else "Succeeded"
     server.set_status(pod, _status(server, pod, phase, waiting))
+
+
+def _settled(pod: Manifest) -> bool:
+    """Whether all that a pod still does is serve."""
+    return {"type": "Ready", "status": "True"} in pod["status"].get("conditions", []) and _serves(pod)
 
 
 def _place(server: Server, pod: Manifest) -> bool:
