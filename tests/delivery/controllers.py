@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Callable
@@ -258,7 +257,7 @@ CONTROLLERS: dict[str, Callable[[Server, Manifest], None]] = {
 
 def _pod(server: Server, owner: Manifest, name: str, template: Manifest | None = None) -> list[Manifest]:
     """A new pod of an owner; none where a quota is in the way."""
-    template = copy.deepcopy(template or owner["spec"]["template"])
+    template = template or owner["spec"]["template"]
     pod: Manifest = {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -21,6 +21,7 @@ from tests.delivery import controllers
 from tests.delivery.objects import (
     APPLIED,
     applied,
+    copied,
     kind_of,
     managed_fields,
     matches,
@@ -30,7 +31,7 @@ from tests.delivery.objects import (
     owners_of,
     refusal,
 )
-from tests.delivery.server import Key, Repeated, Server, SilentError, copied, key_named, key_of
+from tests.delivery.server import Key, Repeated, Server, SilentError, key_named, key_of
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -400,9 +399,3 @@ def key_named(name: str, namespace: str) -> Key:
     word, _, rest = name.partition("/")
     kind = kind_of(word)
     return kind, "" if kind in CLUSTER_WIDE else namespace, rest
-
-
-def copied(body: Manifest) -> Manifest:
-    """An object that whoever asked may change."""
-    copy: Manifest = pickle.loads(pickle.dumps(body))  # noqa: S301 (it was pickled here)
-    return copy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,6 +71,12 @@ def cronjob(name: str, steps: tuple[str, ...], **variables: str) -> Manifest:
 
 def render(version: str, schema: str = "0001", *more: Manifest, hosts: bool = True) -> Render:
     """The release of an image; `version` is its tag, and in its digest and configuration."""
+    alone = _render(version, schema, hosts)
+    return Render.of([*alone.objects, *more]) if more else alone
+
+
+@cache
+def _render(version: str, schema: str, hosts: bool) -> Render:
     image = f"registry.example/school-scheduler:{version}@sha256:{version:0>64}"
     config = f"app-config-{version}"
     serving = {"image": image, "envFrom": [{"configMapRef": {"name": config}}]}
@@ -92,7 +99,6 @@ def render(version: str, schema: str = "0001", *more: Manifest, hosts: bool = Tr
             cronjob("restore", RESTORE, BACKUP_NAME="newest", OVERWRITE="nothing"),
             cronjob("generation", ("generation",)),
             body("networking.k8s.io/v1", "Ingress", "web", "web", spec={**tls, "rules": [{"host": HOST}]}),
-            *more,
         ]
     )
 
@@ -175,7 +181,7 @@ class Stage:
 
     def type_in(self, *arguments: str) -> None:
         """As a person does, behind `python -m delivery`."""
-        __main__.run(__main__.parser().parse_args(arguments), self.target)
+        __main__.run(_parser().parse_args(arguments), self.target)
 
     def make_namespace(self) -> None:
         """The namespace, with nothing in it."""
@@ -193,6 +199,11 @@ class Stage:
     def serving(self) -> set[str]:
         """The tags that serve the pages."""
         return {image.partition("@")[0].rpartition(":")[2] for image in images(self.cluster)}
+
+
+@cache
+def _parser() -> argparse.ArgumentParser:
+    return __main__.parser()
 
 
 @cache

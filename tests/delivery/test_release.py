@@ -18,8 +18,7 @@ from delivery.release import KEPT, LONGEST, RENDER, Release, forgotten, last_goo
 from delivery.render import Render
 from delivery.shell import DeliveryError
 from tests.delivery.fake import FakeCluster, LostError, nothing
-from tests.delivery.objects import merged
-from tests.delivery.server import copied
+from tests.delivery.objects import copied, merged
 from tests.delivery.small import PROD, Stage, body, heard, render
 
 
@@ -380,6 +379,7 @@ def fields(body: Manifest) -> Iterator[tuple[Manifest, str]]:
     yield from ((place, key) for place in places for key in place)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", range(40))
 def test_whatever_is_in_a_record_a_command_succeeds_or_says_why_not_in_one_line(stage: Stage, seed: int) -> None:
     draw = random.Random(seed)  # noqa: S311 (nothing secret is drawn)
