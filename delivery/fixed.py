@@ -9,7 +9,7 @@ from delivery.cluster import RefusedError
 
 # What it says of such a field, of objects that hold no data.
 REFUSAL = re.compile(
-    r'(?P<kind>\w+)[\w.]* "(?P<name>[^"]+)" is invalid: .*'
+    r'\b(?P<kind>\w++)[\w.]*+ "(?P<name>[^"]+)" is invalid: .*'
     "(cannot change roleRef|field is immutable|may not change once set|updates to statefulset spec)"
 )
 # The pods of a StatefulSet go on, and become the next one's; a Secret's values are nowhere else.
