@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-
-from fpdf import FPDF
-from fpdf.enums import XPos, YPos
+from typing import TYPE_CHECKING
 
 from app.school.model import Plan, School
 from app.school.view import Cell, Weeks
+
+if TYPE_CHECKING:
+    from fpdf import FPDF
 
 # Millimetres.
 MARGIN = 12.0
@@ -22,6 +23,9 @@ TONES = (
 
 def pdf(school: School, plan: Plan, resources: Iterable[str], note: str) -> bytes:
     """The weeks of `resources`, with `note` at the foot of each page."""
+    # Here, not above: a server that starts need not wait for it.
+    from fpdf import FPDF
+
     paper = FPDF(orientation="landscape", format="A4")
     paper.set_auto_page_break(False)
     paper.set_title(latin(school.name))
@@ -42,9 +46,9 @@ def _page(paper: FPDF, school: School, weeks: Weeks, resource: str) -> None:
     paper.set_xy(MARGIN, MARGIN)
     paper.set_text_color(29, 39, 51)
     paper.set_font("Helvetica", "B", 16)
-    paper.cell(0, 8, latin(school.names[resource]), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+    paper.cell(0, 8, latin(school.names[resource]), new_x="LMARGIN", new_y="NEXT")
     paper.set_font("Helvetica", size=9)
-    paper.cell(0, 5, latin(school.name), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+    paper.cell(0, 5, latin(school.name), new_x="LMARGIN", new_y="NEXT")
     rows, days = weeks.of(resource), school.week.days
     top = MARGIN + 17
     width = (paper.w - 2 * MARGIN - NARROW) / len(days)
@@ -58,7 +62,8 @@ def _page(paper: FPDF, school: School, weeks: Weeks, resource: str) -> None:
     for row in rows:
         paper.set_xy(MARGIN, y + 1)
         paper.set_font("Helvetica", "B", 8)
-        paper.cell(NARROW, 4, _fitted(paper, row.period.name, NARROW - 1), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        period = _fitted(paper, row.period.name, NARROW - 1)
+        paper.cell(NARROW, 4, period, new_x="LMARGIN", new_y="NEXT")
         paper.set_font("Helvetica", size=7)
         paper.cell(NARROW, 3, f"{row.period.begins}-{row.period.ends}")
         for index, cell in enumerate(row.cells):

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
-from openpyxl.utils import get_column_letter
 from pydantic import ValidationError
 
 from app.school import edit
@@ -109,6 +108,8 @@ class _Row:
         return int(given) if given else default
 
     def complain(self, field: str, message: Message) -> None:
+        from openpyxl.utils import get_column_letter
+
         cell = f"{get_column_letter(self.columns.get(field, 0) + 1)}{self.number + 1}"
         self.errors.append(CellError(self.table.title, cell, message))
 

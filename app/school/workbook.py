@@ -13,10 +13,6 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from openpyxl import Workbook, load_workbook
-from openpyxl.cell import WriteOnlyCell
-from openpyxl.utils import get_column_letter
-
 from app.school.message import SchoolError, _
 from app.school.names import clean
 
@@ -50,6 +46,9 @@ def read(data: bytes, name: str) -> list[Table]:
 
 
 def _read_xlsx(data: bytes) -> list[Table]:
+    # Here and below, not above: a server that starts need not wait for it.
+    from openpyxl import load_workbook
+
     try:
         _check_archive(data)
         book = load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
@@ -117,6 +116,10 @@ def _text(cell: object) -> str:
 
 def write(tables: Iterable[Table]) -> bytes:
     """The tables as an XLSX workbook, every cell as text and never as a formula."""
+    from openpyxl import Workbook
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.utils import get_column_letter
+
     book, titles = Workbook(write_only=True), set[str]()
     for table in tables:
         sheet = book.create_sheet(_title(table.title, titles))
