@@ -51,7 +51,8 @@ unit: .venv/test
 	$(BIN)/python -m pytest tests $(PARALLEL) $(OPTIONS)
 endif
 
-# What is measured takes nearly twice the time, so nothing but these are.
+# What is measured takes nearly twice the time: nothing but these, and none of them that draws
+# its faults, which are marked no_cover.
 unit-delivery: .venv/test
 	$(BIN)/python -m pytest tests/delivery $(PARALLEL) --cov
 

@@ -138,6 +138,7 @@ FAULTS: dict[str, Fault] = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", range(50))
 def test_two_faults_at_once_lose_nothing_and_leave_one_command_that_brings_all_back(stage: Stage, seed: int) -> None:
     draw = random.Random(seed)  # noqa: S311 (nothing secret is drawn)

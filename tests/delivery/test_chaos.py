@@ -51,6 +51,7 @@ def _key(step: str) -> str:
     return step.replace("~1", "/").replace("~0", "~")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_drawn_is_taken_back(stage: Stage, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 (nothing secret is drawn)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+from delivery.render import Render
 from delivery.shell import ROOT
 from policy_tests.check import check
 from policy_tests.manifests import ManifestSet
@@ -41,7 +42,7 @@ def rendered(name: str, folder: Path, *patches: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def external(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all(rendered("external-mysql", tmp_path_factory.mktemp("external"))))
+    return list(Render(rendered("external-mysql", tmp_path_factory.mktemp("external"))).objects)
 
 
 def test_a_managed_database_leaves_nothing_of_our_own_but_what_the_restore_drill_starts_by(

@@ -520,6 +520,7 @@ def test_whoever_may_not_look_at_the_lease_has_smoke_tests_all_the_same(
     assert stage.proofs.smoked == [render("1").image] * 2
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", range(12))
 def test_a_pause_of_the_api_server_costs_no_good_release_and_saves_no_bad_one(stage: Stage, seed: int) -> None:
     draw = random.Random(seed)  # noqa: S311 (nothing secret is drawn)
@@ -561,6 +562,7 @@ FAULTS = {
 ILLNESSES = ("", "", "ImagePullBackOff", "CrashLoopBackOff", "unready", "restarting")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", range(50))
 def test_whatever_goes_wrong_users_are_served_and_one_command_brings_a_good_release(stage: Stage, seed: int) -> None:
     draw = random.Random(seed)  # noqa: S311 (nothing secret is drawn)

@@ -193,6 +193,7 @@ def test_a_delivery_that_is_killed_while_it_takes_a_pod_away_is_finished_by_the_
     assert image(stage) == "mysql"
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", range(8))
 def test_whatever_interrupts_a_replacement_the_next_delivery_brings_the_database(stage: Stage, seed: int) -> None:
     draw = random.Random(seed)  # noqa: S311 (nothing secret is drawn)

@@ -320,6 +320,7 @@ def breaks(stage: Stage, step: str, words: str) -> Fault:
     return begin
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", range(50))
 def test_any_two_faults_leave_a_running_application_or_the_command_that_brings_it_back(stage: Stage, seed: int) -> None:
     faults = {

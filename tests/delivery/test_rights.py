@@ -3,8 +3,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-import yaml
 
+from delivery.render import Render
 from policy_tests.environment import find, read_list
 from policy_tests.render import render
 
@@ -13,7 +13,7 @@ Right = tuple[str, str, str, str]
 
 def rights(environment: str, account: str) -> Iterator[Right]:
     """(group, resource, name or "", verb) of an account, by the Roles that are bound to it."""
-    manifests = list(yaml.safe_load_all(render(find(environment).overlay)))
+    manifests = Render(render(find(environment).overlay)).objects
     roles = {each["metadata"]["name"]: each["rules"] for each in manifests if each["kind"] == "Role"}
     for binding in (each for each in manifests if each["kind"] == "RoleBinding"):
         if account in [subject["name"] for subject in binding["subjects"]]:

@@ -210,6 +210,7 @@ def test_a_release_without_the_job_is_an_error_that_says_so(stage: Stage) -> Non
         rotation.accounts(stage.cluster, older, "--forget")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", range(30))
 def test_whatever_happens_a_password_of_the_secret_is_valid_and_the_next_run_ends_the_rotation(
     stage: Stage, seed: int

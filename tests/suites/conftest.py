@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from delivery.render import Render
 from policy_tests.render import render
 from tests.suites.api import Api, kubeconfig, serving
 from tests.suites.stranger import Stranger, clone, kubectl
@@ -38,7 +38,7 @@ def stranger(tmp_path: Path) -> Stranger:
 
 @pytest.fixture(scope="session")
 def overlay() -> list[Manifest]:
-    return list(yaml.safe_load_all(render("overlays/dev")))
+    return list(Render(render("overlays/dev")).objects)
 
 
 @pytest.fixture
