@@ -131,7 +131,7 @@ def _newest(server: Server, body: Manifest, sets: list[Manifest]) -> Manifest:
 
 def _unmade(server: Server, body: Manifest, reason: str) -> None:
     """What a Deployment shows while a ReplicaSet is refused; its change counts as not seen."""
-    message = f"failed to create new replica set: {reason}"
+    message = f'Failed to create new replica set "{body["metadata"]["name"]}-{_digest(server, body)}": {reason}'
     server.event(body, "ReplicaSetCreateError", message)
     status = body.get("status", {})
     others = [condition for condition in status.get("conditions", []) if condition["type"] != "Progressing"]

@@ -204,7 +204,7 @@ class Pods:
             return [trouble.words for trouble in diagnosis.unmade(there(cluster.get("deployment/deployment")))]
 
         until(cluster, lambda: words() != [])
-        assert words()[0].startswith("deployment/deployment: its pods are refused: failed to create new replica set")
+        assert words()[0].startswith("deployment/deployment: its pods are refused: Failed to create new replica set")
         assert "is forbidden: exceeded quota: one" in words()[0]
         cluster.patch("resourcequota/one", {"spec": {"hard": {"count/replicasets.apps": "5"}}})
         until(cluster, lambda: rollout.complete(there(cluster.get("deployment/deployment"))))
