@@ -100,15 +100,21 @@ def test_days_without_a_name_or_a_time_and_empty_groups_do_no_harm() -> None:
     assert len(made.week.slots) == 25
 
 
+def test_a_day_with_fewer_lessons_is_closed_at_its_end() -> None:
+    text = re.sub('<Time Id="sex-5">.*?</Time>', "", SAMPLE.read_text(), flags=re.DOTALL)
+    made, _ = imported(text.encode())
+    assert made.week.closed == {made.week.days[-1].id + made.week.periods[-1].id}
+
+
 def test_an_archive_without_days_has_one() -> None:
     text = "".join(line for line in SAMPLE.read_text().splitlines(True) if '<Day Reference="' not in line)
     with pytest.raises(SchoolError, match="at most 14 days and 20 lessons a day"):
         imported(text.encode())
 
 
-def test_two_of_one_name_stay_two_and_it_is_told() -> None:
+def test_two_of_one_name_stay_two_and_it_is_told_first() -> None:
     made, left = imported(changed(("<Name>Rogério dos Santos</Name>", "<Name>ANA  Beatriz Souza</Name>")))
-    assert "ANA Beatriz Souza → ANA Beatriz Souza (2)" in left
+    assert "ANA Beatriz Souza → ANA Beatriz Souza (2)" in left.partition("\n")[0]
     taught = {edit.find(made, "teachers", name).id for name in ("Ana Beatriz Souza", "ANA Beatriz Souza (2)")}
     assert len(taught) == 2
     assert sum(bool(taught & set(each.teachers)) for each in made.lessons) == sum(
@@ -132,6 +138,18 @@ def test_two_of_one_name_stay_two_and_it_is_told() -> None:
 )
 def test_what_a_school_cannot_say_is_named(old: str, new: str, complaint: str) -> None:
     assert re.search(complaint, imported(changed((old, new)))[1])
+
+
+@pytest.mark.parametrize(("amount", "rules"), [(0, 3), (1, 4)])
+def test_a_rule_for_triple_lessons_is_named_but_none_against_them(amount: int, rules: int) -> None:
+    rule = f"""<DistributeSplitEventsConstraint Id="triplas"><Name>Triplas</Name>
+        <Required>true</Required><Weight>1</Weight><CostFunction>Linear</CostFunction>
+        <AppliesTo><EventGroups><EventGroup Reference="aulas"/></EventGroups></AppliesTo>
+        <Duration>3</Duration><Minimum>{amount}</Minimum><Maximum>{amount}</Maximum>
+        </DistributeSplitEventsConstraint>"""
+    _, left = imported(changed(("</Constraints>", rule + "</Constraints>")))
+    # Three of the sample are wishes, which a school has as requirements.
+    assert f"DistributeSplitEvents that a school has otherwise, or not at all: {rules} (" in left
 
 
 def test_limits_that_are_wishes_or_for_some_days_are_named_and_not_made_others() -> None:

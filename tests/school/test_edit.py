@@ -7,6 +7,17 @@ from app.school.message import SchoolError
 from app.school.model import MOST_PLANS, Day, Lesson, Placement, Plan, Resource, School, Subject, Week
 
 
+def test_a_new_week_has_five_lessons_a_day_and_a_break_after_three() -> None:
+    periods = edit.begin("Escola", ("Segunda",), "{number}ª").week.periods
+    assert [(each.name, each.begins, each.ends, each.break_after) for each in periods] == [
+        ("1ª", "07:30", "08:20", False),
+        ("2ª", "08:20", "09:10", False),
+        ("3ª", "09:10", "10:00", True),
+        ("4ª", "10:20", "11:10", False),
+        ("5ª", "11:10", "12:00", False),
+    ]
+
+
 def test_an_id_is_never_used_twice(school: School) -> None:
     without = edit.remove(edit.put(school, "rooms", Resource(id="", name="Sala")), "rooms", "r16")
     assert edit.put(without, "rooms", Resource(id="", name="Sala")).rooms[-1].id == "r17"
@@ -98,6 +109,16 @@ def test_lessons_of_the_day_do_not_overlap(school: School) -> None:
 
 def test_a_school_comes_back_from_its_document(school: School) -> None:
     assert School.model_validate_json(school.model_dump_json(exclude_defaults=True)) == school
+
+
+def test_a_stored_week_has_a_break_only_where_it_says_so(school: School) -> None:
+    stored = school.model_dump(exclude_defaults=True)
+    stored["week"]["periods"] = [
+        {"id": "p1", "name": "1ª", "begins": "07:00", "ends": "07:50"},
+        {"id": "p2", "name": "2ª", "begins": "07:50", "ends": "08:40", "break_after": True},
+        {"id": "p3", "name": "3ª", "begins": "09:00", "ends": "09:50"},
+    ]
+    assert School.model_validate(stored).week.following == {"d1p1": "d1p2", "d2p1": "d2p2"}
 
 
 def test_a_new_subject_is_added_and_an_old_one_renamed(school: School) -> None:

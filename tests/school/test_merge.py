@@ -234,6 +234,21 @@ def test_another_class_that_joins_or_leaves_leaves_the_times(drafted: School) ->
     assert held(again(joined, rows(drafted))) == held(drafted)
 
 
+def test_a_lesson_of_two_classes_that_is_parted_is_one_of_the_two(drafted: School) -> None:
+    heading, art, *lines = rows(drafted)
+    joined = again(drafted, [heading, ["6A + 6B", *art[1:]], *lines])
+    parted = again(joined, [heading, art, ["6B", *art[1:]], *lines])
+    assert [each.id in joined.lesson for each in parted.lessons] == [True, False, True, True]
+    assert held(parted) == held(drafted)
+
+
+def test_two_lessons_that_other_classes_join_stay_two(drafted: School) -> None:
+    heading, art, *lines = rows(drafted)
+    alone = again(drafted, [heading, art, *lines, ["6B", *art[1:]]])
+    joined = again(alone, [heading, ["6A + 6B", *art[1:]], *lines, ["6B + 6C", *art[1:]]])
+    assert [each.id for each in joined.lessons] == [each.id for each in alone.lessons]
+
+
 def test_a_lesson_of_another_class_is_another_lesson(drafted: School) -> None:
     heading, *lines = rows(drafted)
     both = again(drafted, [heading, *lines, ["6B", "Inglês", "Bia", "", "1", "", ""]])

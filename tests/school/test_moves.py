@@ -6,7 +6,7 @@ from app.engine.cost import evaluate
 from app.engine.solver import solve
 from app.engine.xhstt import read_instances
 from app.school import absence, edit, lowering, moves
-from app.school.model import Lesson, Placement, Plan, Resource, School
+from app.school.model import Lesson, Mark, Placement, Plan, Resource, School
 from tests.school.test_lowering import GOOD
 
 
@@ -17,7 +17,8 @@ def plan() -> Plan:
 
 
 def test_every_target_costs_what_the_evaluator_says(school: School, plan: Plan) -> None:
-    school = edit.set_marks(school, "teachers", "t8", {"d2p3": "never", "d1p2": "avoid"})
+    marks: dict[str, Mark] = {"d2p3": "never", "d1p2": "avoid", "d2p1": "avoid"}
+    school = edit.set_marks(school, "teachers", "t8", marks)
     problem = lowering.instance(school)
     before = evaluate(problem, lowering.timetable(plan.placements))
     for lesson in plan.placements:
@@ -51,6 +52,19 @@ def test_an_equally_long_lesson_is_swapped(school: School, plan: Plan) -> None:
     assert {each.id for each in moves.swapped(plan, english, target.swap).placements} == {
         "l13@d1p1", "l14@d1p3", "l14@d2p2", "l15@d2p1",
     }  # fmt: skip
+
+
+def test_a_double_lesson_is_swapped_only_with_one_that_begins_there(school: School) -> None:
+    # As text the tenth lesson of a day comes before the ninth.
+    numbered = enumerate(school.week.periods, 9)
+    periods = tuple(period.model_copy(update={"id": f"p{number}"}) for number, period in numbered)
+    school = edit.set_week(school, school.week.model_copy(update={"periods": periods}))
+    art = Placement(lesson="l13", time="d1p9", duration=2)
+    physics = Placement(lesson="l14", time="d2p9", duration=2)
+    plan = Plan(id="", name="-", placements=(art, physics))
+    found = moves.targets(school, lowering.instance(school), plan, art, "c6")
+    swaps = {target.time: target.swap for target in found}
+    assert swaps == {"d1p10": None, "d2p9": physics, "d2p10": None}
 
 
 def test_a_locked_lesson_is_not_swapped_away(school: School, plan: Plan) -> None:
@@ -104,3 +118,9 @@ def test_what_needs_a_time_is_as_long_as_the_lesson_asks_for(school: School) -> 
     assert left(Placement(lesson="l13", time="d1p1", duration=2))[0] == ("l14", 1)
     # One of the two is taken, so that no double is left to be made.
     assert left(Placement(lesson="l13", time="d1p1", duration=1))[0] == ("l13", 1)
+
+
+def test_a_single_lesson_that_has_a_time_leaves_the_double_to_be_placed(school: School) -> None:
+    school = edit.put_lesson(school, school.lessons[0].model_copy(update={"weekly": 3}))
+    plan = Plan(id="", name="-", placements=(Placement(lesson="l13", time="d1p1", duration=1),))
+    assert [each.duration for each in moves.unplaced(school, plan) if each.lesson == "l13"] == [2]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.school import edit, paper
-from app.school.model import Placement, Plan, Resource, School
+from app.school.model import Placement, Plan, Resource, School, Subject
 from app.school.paper import latin, pdf
 
 WIDTH, HEIGHT, MARGIN = 841.89, 595.28, 34.0
@@ -132,6 +132,13 @@ def test_a_long_day_ends_above_the_note(school: School, breaks: bool) -> None:
     assert 0 < note < note + 7 < least < note + 45
 
 
+def test_on_the_longest_day_each_lesson_stands_in_its_box(school: School) -> None:
+    some, numbers = school.week.periods[0], range(1, edit.MOST_PERIODS + 1)
+    many = tuple(some.model_copy(update={"id": f"p{number}"}) for number in numbers)
+    school = school.model_copy(update={"week": school.week.model_copy(update={"periods": many})})
+    assert [box.texts for box in page(school, SINGLE).boxes if box.texts] == [("Física", "Bia")]
+
+
 def test_a_subject_has_one_colour_and_a_free_time_none(school: School) -> None:
     closed = school.model_copy(update={"week": school.week.model_copy(update={"closed": frozenset({"d2p3"})})})
     colours = [box.colour for box in page(closed).boxes]
@@ -146,6 +153,15 @@ def test_subjects_have_the_colours_of_the_pages(school: School) -> None:
     style = Path(paper.__file__).parents[1].joinpath("web", "static", "style.css").read_text()
     tones = re.findall(r"[.]tone-\d [{] background: #(\w{6})", style)
     assert [bytes(tone).hex() for tone in paper.TONES] == tones
+
+
+def test_where_colours_run_out_they_begin_again(school: School) -> None:
+    for number in range(len(school.subjects), len(paper.TONES) + 1):
+        school = edit.put(school, "subjects", Subject(id="", name=f"Oficina {number}"))
+    last = school.lessons[1].model_copy(update={"subject": school.subjects[-1].id})
+    first, again = page(edit.put_lesson(school, last)).boxes[:2]
+    assert (first.texts[0], again.texts[0]) == ("Arte", school.subjects[-1].name)
+    assert first.colour == again.colour
 
 
 def test_two_lessons_at_a_time_share_the_box(school: School) -> None:

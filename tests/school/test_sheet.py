@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import random
+import zipfile
 
 import pytest
 from openpyxl import load_workbook
 
 from app.school import edit, sheet, workbook
 from app.school.message import SchoolError
-from app.school.model import Period, Resource, School
+from app.school.model import Kind, Period, Resource, School
 from app.school.workbook import Table
 
 
@@ -50,6 +51,17 @@ def test_a_class_and_a_room_of_one_name_are_told_apart_or_asked_for(school: Scho
     assert sheet.imported(school, tables)[0].rooms == school.rooms
     _, errors = sheet.imported(school, [tables[0], Table("D", [row[:4] for row in tables[1].rows])])
     assert [each.cell for each in errors] == ["A2"]
+
+
+def test_of_a_long_text_that_is_wrong_the_beginning_is_told(school: School) -> None:
+    text = "x" * 41
+    kinds: tuple[Kind, ...] = ("classes", "rooms")
+    for kind in kinds:
+        school = edit.put(school, kind, Resource(id="", name=text))
+    rows = [["Nome", "Dia", "Aula", "Marca", "Tipo"], [text, text, text, text, ""], [text] * 5]
+    _, errors = sheet.imported(school, [Table("D", rows)])
+    assert {error.cell for error in errors} == {"A2", "B2", "B3", "C2", "C3", "D2", "D3", "E3"}
+    assert all(f"“{text[:40]}”" in error.message.said(str) for error in errors)
 
 
 @pytest.mark.parametrize(("cell", "complaint"), [("P" * 41, "is too long"), ("", None), ("línguas", None)])
@@ -171,3 +183,20 @@ def test_a_workbook_has_only_so_many_worksheets() -> None:
     assert len(workbook.read(workbook.write(tables[1:]), "a.xlsx")) == workbook.MOST_TABLES
     with pytest.raises(SchoolError, match="worksheets are read"):
         workbook.read(workbook.write(tables), "a.xlsx")
+
+
+def test_a_workbook_of_more_than_30_mb_or_300_parts_is_not_unpacked() -> None:
+    def padded(size: int, parts: int) -> bytes:
+        target = io.BytesIO(workbook.write([Table("A", [["x"]])]))
+        with zipfile.ZipFile(target, "a") as archive:
+            for number in range(parts - len(archive.infolist())):
+                archive.writestr(f"padding{number}", b"")
+            # What the archive says of its parts is enough to refuse it.
+            known = sum(part.file_size for part in archive.infolist())
+            archive.infolist()[-1].file_size = size - known
+        return target.getvalue()
+
+    assert workbook.read(padded(30_000_000, 300), "a.xlsx") == [Table("A", [["x"]])]
+    for size, parts in ((30_000_001, 300), (300_000_000, 300), (30_000_000, 301)):
+        with pytest.raises(SchoolError, match="less than 30 MB unpacked"):
+            workbook.read(padded(size, parts), "a.xlsx")
