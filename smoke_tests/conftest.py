@@ -104,12 +104,12 @@ def _site(environment: Environment, address: str | None) -> tuple[Site, list[str
     thread.start()
     thread.join(ANSWER)
     reason = answers[0] if answers else f"nothing came within {ANSWER} s"
+    where = [] if address else ["--ingress=ADDRESS or the variable INGRESS says where the ingress controller is"]
     if "Failed to resolve" in reason:
-        where = "--ingress=ADDRESS or the variable INGRESS says where the ingress controller is"
-        raise DeliveryError(f"DNS does not know the host of {site.url}; {where}")
+        raise DeliveryError("; ".join([f"DNS does not know the host of {site.url}", *where]))
     if reason:
         place = f" at {address}" if address else ""
-        raise DeliveryError("; ".join([f"{site.url} does not answer{place}: {reason}", *notes]))
+        raise DeliveryError("; ".join([f"{site.url} does not answer{place}: {reason}", *where, *notes]))
     return site, notes
 
 
