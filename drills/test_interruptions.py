@@ -55,6 +55,26 @@ def test_a_killed_delivery_is_finished_by_running_it_again(stage: Stage) -> None
 
 
 @pytest.mark.slow
+def test_of_three_commands_at_once_each_ends_in_its_turn_and_the_newest_good_release_runs(stage: Stage) -> None:
+    first, second = stage.faulty("none", after=10), stage.faulty("none", after=11)
+    delivery = [sys.executable, "-m", "delivery"]
+    environment = (stage.environment.name, "--ingress", stage.ingress)
+    deploy_one = ("deploy", *environment, "--single-node", "--image")
+    commands = [(*deploy_one, str(first)), (*deploy_one, str(second)), ("rollback", *environment)]
+    with stage.traffic() as answers:
+        running = [
+            subprocess.Popen([*delivery, *words], cwd=ROOT, stderr=subprocess.PIPE, text=True) for words in commands
+        ]
+        last_words = [process.communicate()[1].strip().splitlines()[-1] for process in running]
+    for process, words in zip(running, last_words, strict=True):
+        assert process.returncode == 0 or "is in use" in words
+    assert [answer for answer in answers if answer.error] == []
+    newest = last_good(stage.releases())
+    assert newest
+    assert set(stage.pods().values()) == {newest.image}
+
+
+@pytest.mark.slow
 def test_a_rollback_works_while_the_api_answers_late(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
