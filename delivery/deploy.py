@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from delivery import (
@@ -172,12 +172,13 @@ def bring(
     releases: Sequence[Release],
     misled: Iterable[Manifest] = (),
     minutes: float = 0,
-    attempts: int = 2,
+    taken: Collection[str] = (),
 ) -> None:
     """Applies a release, deletes what only others have, and proves it by smoke tests and a watch.
 
     Where somebody changes it by hand meanwhile, that proves nothing, whatever came of it: the change
-    is taken back, and all is done again.
+    is `taken` back, and all is done again. Annotations of objects that come back are left: a
+    controller would write them again for ever.
 
     Raises:
         DeliveryError: it fails, or is changed each time.
@@ -198,22 +199,25 @@ def bring(
         failure = error
     if not (edits := _meanwhile(cluster, render, failure)):
         return
-    if attempts == 1:
-        raise DeliveryError(f"somebody changes it by hand all the time:\n{edits}") from failure
-    say(f"changed by hand meanwhile, and taken back:\n{edits}")
+    text = "\n".join(edits)
+    if taken:
+        if not failure and all(edit in taken and drift.NOTE in edit for edit in edits):
+            return say(f"written again as soon as it was taken back, and left:\n{text}")
+        raise DeliveryError(f"somebody changes it by hand all the time:\n{text}") from failure
+    say(f"changed by hand meanwhile, and taken back:\n{text}")
     misled = configuration.misled(cluster, render)
     replacement.announced(cluster, render, misled)
-    bring(target, render, releases, misled, minutes, attempts - 1)
+    bring(target, render, releases, misled, minutes, edits)
 
 
-def _meanwhile(cluster: Cluster, render: Render, failure: DeliveryError | None) -> str:
-    """What somebody has changed by hand since the apply.
+def _meanwhile(cluster: Cluster, render: Render, failure: DeliveryError | None) -> list[str]:
+    """What somebody has changed by hand since the apply, a line each.
 
     Raises:
         DeliveryError: the failure, where nobody has or that cannot be seen; or that it cannot.
     """
     try:
-        edits = "\n".join(drift.found(cluster, render))
+        edits = [*drift.found(cluster, render)]
     except DeliveryError as error:
         raise failure or error from None
     if failure and not edits:

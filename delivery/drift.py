@@ -10,6 +10,9 @@ from delivery.release import Release
 from delivery.render import Render
 from delivery.target import Target
 
+# In the line about an annotation of an object itself, which no pod sees.
+NOTE = ": metadata.annotations."
+
 
 def found(cluster: Cluster, render: Render) -> Iterator[str]:
     """What the next delivery of a render takes back, a line each, without any value."""
@@ -26,13 +29,15 @@ def found(cluster: Cluster, render: Render) -> Iterator[str]:
     # A field that somebody has removed is nobody's, and `scale` leaves no hand's name.
     if rollout.difference(cluster, rest):
         changed = (body for body in rest if rollout.difference(cluster, [body]))
-        yield from (f"{name(body)} is changed{_scaled(cluster, there[name(body)])}" for body in changed)
+        for body in changed:
+            yield f"{name(body)} is changed{_written(cluster, there[name(body)])}"
 
 
-def _scaled(cluster: Cluster, body: Manifest) -> str:
-    """What is typed against an autoscaler that nobody has delivered, where one scales a live object."""
+def _written(cluster: Cluster, body: Manifest) -> str:
+    """What is done against a controller of no release, as an autoscaler, that writes an object."""
     if not managed.autoscaled(body):
-        return ""
+        others = " and ".join(managed.controllers(body))
+        return f": {others} writes it too; suspend that there before a delivery" if others else ""
     return (
         f": an autoscaler of no release scales it; `kubectl -n {cluster.namespace} get hpa` names it: delete it first"
     )

@@ -89,6 +89,12 @@ def autoscaled(body: Manifest) -> bool:
     return any(_is_controller(entry.get("manager", "")) for entry in owners)
 
 
+def controllers(body: Manifest) -> list[str]:
+    """The controllers that write more of a live object than the cluster's own do."""
+    names = {entry.get("manager", "") for entry in _managers(body) if "subresource" not in entry}
+    return sorted(filter(_is_controller, names - {"kube-controller-manager"}))
+
+
 def _managers(body: Manifest) -> list[Manifest]:
     """Who owns what; nobody anything of an object whose list was emptied, until the next apply."""
     managers: list[Manifest] = body["metadata"].get("managedFields", [])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import random
-from contextlib import nullcontext, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from delivery.deploy import Options, ReleaseError, deploy, rollback
 from delivery.render import Render
 from delivery.rotation import rotate
 from delivery.shell import DeliveryError
+from delivery.workloads import main_container
 from policy_tests.environment import Environment
 from tests.delivery.fake import FakeCluster, Killed, nothing
 from tests.delivery.faults import mended
@@ -350,15 +352,14 @@ def test_what_an_object_without_owners_has_more_is_taken_back(stage: Stage, caps
 def test_a_delivery_that_somebody_changes_again_goes_back(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     def smoke(environment: Environment, wanted: Render) -> None:
         if wanted == render("2"):
-            note = {"metadata": {"annotations": {"note": str(len(stage.proofs.smoked))}}}
-            stage.cluster.by_hand("service/web", note)
+            stage.cluster.by_hand("service/web", {"spec": {"sessionAffinity": "ClientIP"}})
         proven(environment, wanted)
 
     proven = stage.proofs.smoke
     monkeypatch.setattr(stage.proofs, "smoke", smoke)
     with pytest.raises(ReleaseError, match="release 2 failed, and release 1 runs again") as error:
         stage.deploy("2")
-    edit = "service/web: metadata.annotations.note, by hand"
+    edit = "service/web: spec.sessionAffinity, by hand"
     assert str(error.value.__cause__) == f"somebody changes it by hand all the time:\n{edit}"
     assert edited(stage) == []
 
@@ -492,3 +493,50 @@ def test_whoever_gave_no_name_is_somebody_else() -> None:
     assert list(managed.edits({"apiVersion": "v1", "metadata": {"managedFields": [entry]}})) == [
         "data.MORE, by a client that gives no name"
     ]
+
+
+def writing(
+    stage: Stage, manager: str, name: str, change: Manifest, holds: Callable[[Manifest], bool]
+) -> AbstractContextManager[None]:
+    """While the context lasts, a controller writes an object that is not as it is to be."""
+
+    def write() -> bool:
+        body = stage.cluster.get(name)
+        if body and not holds(body):
+            stage.cluster.by_hand(name, change, manager)
+        return True
+
+    write()
+    return stage.cluster.every(2, write)
+
+
+def test_an_annotation_that_comes_back_as_soon_as_it_is_taken_back_stops_no_release(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note = {"metadata": {"annotations": {"endpoints": "[]"}}}
+    holds = lambda body: "endpoints" in body["metadata"].get("annotations", {})  # noqa: E731
+    with writing(stage, "dashboard", "ingress/web", note, holds):
+        stage.deploy("2")
+        assert heard(capsys)[-2:] == [
+            "ingress/web: metadata.annotations.endpoints, by dashboard",
+            f"release 2 of prod is good: {render('2').image}",
+        ]
+        stage.proofs.unfit.add(render("3").image)
+        with pytest.raises(ReleaseError, match="release 3 failed, and release 2 runs again"):
+            stage.deploy("3")
+    assert stage.serving == {"2"}
+
+
+def test_a_controller_that_brings_an_older_image_is_named_by_the_release_that_fails(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = {"spec": copy.deepcopy(render("1").web["spec"])}
+    image = render("1").image
+    holds = lambda body: main_container(body["spec"]["template"])["image"] == image  # noqa: E731
+    with writing(stage, "kustomize-controller", "deployment/web", old, holds):
+        stage.cluster.pause(1)
+        with pytest.raises(ReleaseError, match="release 2 failed, and release 1 runs again"):
+            stage.deploy("2")
+    line = "deployment/web is changed: kustomize-controller writes it too; suspend that there before a delivery"
+    assert line in heard(capsys)
+    assert stage.serving == {"1"}
