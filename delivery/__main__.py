@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from dataclasses import replace
+from io import TextIOWrapper
 from types import FrameType
 
 from delivery import (
@@ -87,6 +88,9 @@ def in_turn(cluster: Cluster, cronjob: str) -> None:
 def status(target: Target) -> None:
     """The recorded releases, newest first, what was changed by hand since, and the pods."""
     cluster, releases = target.cluster, release.read(target.cluster)
+    if not releases:
+        which = "`kubectl config current-context` says which cluster was asked"
+        show(f"{cluster.namespace} has no release here; {which}")
     for recorded in releases:
         show(
             f"{recorded.number:>4}  {recorded.phase:10}  {recorded.at}  {recorded.image}  "
@@ -236,8 +240,12 @@ def main() -> int:
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:
             signal.signal(getattr(signal, name), _interrupt)
-    options = parser().parse_args()
+    for stream in (sys.stdout, sys.stderr):
+        # What the terminal's own encoding lacks is shown by its number. A stream may be closed.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
+        options = parser().parse_args()
         if options.command == "promote":
             show(str(registry.promote(options.image, options.tag)))
         else:

@@ -124,7 +124,7 @@ def rollback(target: Target, number: int | None, options: Options) -> None:
         releases = release.read(cluster)
         earlier = _chosen(cluster, releases, number)
         if earlier is None:
-            what = f"no release {number}" if number else "no good release before the newest"
+            what = "no good release before the newest" if number is None else f"no release {number}"
             raise DeliveryError(f"{name} has {what}; nothing was changed")
         backup.refuse_partial(target.environment, cluster)
         try:
@@ -153,8 +153,13 @@ def _unrecorded(cluster: Cluster, releases: Iterable[Release]) -> bool:
     """Whether what is to run is of no release here, as somebody has deleted its record."""
     webs = cluster.list("Deployment", selector=f"{COMPONENT}=web")
     templates = [body["spec"]["template"] for body in webs if body["metadata"]["name"] != canary.NAME]
-    images = {workloads.main_container(template)["image"] for template in templates}
-    return bool(images) and images.isdisjoint(recorded.image for recorded in releases)
+    images = {_digest(workloads.main_container(template)["image"]) for template in templates}
+    return bool(images) and images.isdisjoint(_digest(recorded.image) for recorded in releases)
+
+
+def _digest(reference: str) -> str:
+    """What an image is by: a webhook may have it come from a mirror, under another name."""
+    return reference.rpartition("@")[2]
 
 
 def return_to(target: Target, earlier: Release, releases: Sequence[Release]) -> None:

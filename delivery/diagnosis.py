@@ -201,8 +201,8 @@ def words(event: Manifest) -> str:
 
 
 def moment(event: Manifest) -> str:
-    """When an event happened last."""
-    return str(event.get("lastTimestamp") or event.get("eventTime"))
+    """When an event happened last; one that does not say so comes before all others."""
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")
 
 
 def report(cluster: Cluster) -> Iterator[str]:

@@ -82,4 +82,9 @@ def _place(cluster: Cluster) -> Place | None:
 def _read(cluster: Cluster | Sight, place: Place, folder: str) -> dict[str, str]:
     """The files of a folder of a container; the values pass by standard output and show nowhere."""
     lines = cluster.exec(*place, "sh", "-c", READ, folder).splitlines()
-    return {key: base64.b64decode(value).decode() for key, _, value in (line.partition(" ") for line in lines)}
+    try:
+        parts = (line.partition(" ") for line in lines)
+        return {key: base64.b64decode(value).decode() for key, _, value in parts}
+    except ValueError:
+        cut = f"the answer of {place[0]} was cut off"
+        raise DeliveryError(f"{cut}; type the same command again") from None

@@ -53,7 +53,7 @@ def screen(text: str, file: Path) -> str:
     # A full disk or a read-only checkout takes nothing from what is said.
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8", errors="backslashreplace")
         where = str(file)
     first = HEIGHT // 4
     if len(lines) > HEIGHT:

@@ -389,7 +389,9 @@ def test_a_rollback_to_a_number_takes_that_one(stage: Stage) -> None:
     assert phases(stage) == [(3, "failed"), (2, "failed"), (1, "good")]
 
 
-@pytest.mark.parametrize(("number", "reason"), [(None, "no good release before the newest"), (7, "no release 7")])
+@pytest.mark.parametrize(
+    ("number", "reason"), [(None, "no good release before the newest"), (7, "no release 7"), (0, "no release 0")]
+)
 def test_a_rollback_to_what_is_not_there_changes_nothing(stage: Stage, number: int | None, reason: str) -> None:
     with pytest.raises(DeliveryError, match=f"prod has {reason}; nothing was changed"):
         rollback(stage.target, number, Options())

@@ -251,6 +251,7 @@ def test_only_the_newest_event_can_be_an_obstacle(cluster: FakeCluster, newest: 
     cluster.create(event("job-1", 2, **newest, lastTimestamp=None, eventTime="2026-11-30T00:00:02Z"))
     cluster.create(event("job-1", 3, **full, lastTimestamp="2026-11-30T00:00:00Z"))
     cluster.create(event("job-2", 4, **full, lastTimestamp="2026-11-30T00:00:03Z"))
+    cluster.create(event("job-1", 5, **full))
     assert jobs._obstacle(cluster, {"job-1"}) == obstacle
     assert jobs._obstacle(cluster, {"job-3"}) == ""
 

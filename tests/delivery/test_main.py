@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,9 @@ from delivery.shell import DeliveryError
 from delivery.suites import Suites
 from delivery.target import Target
 from policy_tests.environment import Environment, find
+from policy_tests.manifests import ManifestError
 from tests.delivery.database import BACKUP
+from tests.delivery.fake import FakeCluster
 from tests.delivery.small import HOST, PROD, Stage, cronjob, heard, render, workload
 
 BUILT = Image.parse(render("2").image)
@@ -178,6 +181,14 @@ def test_status_shows_releases_and_pods(stage: Stage, capsys: pytest.CaptureFixt
     assert render("1").image in lines[1]
     pods = [line.split() for line in lines[2:]]
     assert ["mysql-0", "1/1", "Running", "0", "restarts"] in pods
+
+
+def test_status_of_a_cluster_without_any_release_says_so(
+    cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Stage(cluster).type_in("status", "prod")
+    line = "school-scheduler-prod has no release here; `kubectl config current-context` says which cluster was asked"
+    assert capsys.readouterr().out.splitlines() == [line, ""]
 
 
 def test_status_is_a_screen_however_many_pods_there_are(
@@ -387,6 +398,27 @@ def test_a_promoted_image_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setattr(registry, "promote", lambda image, tag: f"{image} is {tag}")
     assert typed(monkeypatch, "promote", "--image", "scheduler:1", "--tag", "v1") == 0
     assert capsys.readouterr().out == "scheduler:1 is v1\n"
+
+
+@pytest.mark.usefixtures("signals")
+def test_what_a_terminal_s_encoding_lacks_is_shown_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", TextIOWrapper(BytesIO(), encoding="latin-1"))
+    monkeypatch.setattr(registry, "promote", lambda image, tag: "Jürgen \u2192 v1")
+    assert typed(monkeypatch, "promote", "--image", "scheduler:1", "--tag", "v1") == 0
+    sys.stdout.seek(0)
+    assert sys.stdout.read() == "Jürgen \\u2192 v1\n"
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_list_of_environments_that_git_could_not_merge_is_one_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unmerged() -> None:
+        raise ManifestError("environments.yaml: <<<<<<<; restore it from Git")
+
+    monkeypatch.setattr(__main__, "read_list", unmerged)
+    assert typed(monkeypatch, "status", "prod") == 1
+    assert capsys.readouterr().err == "delivery: environments.yaml: <<<<<<<; restore it from Git\n"
 
 
 @pytest.mark.usefixtures("signals")

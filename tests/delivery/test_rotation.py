@@ -230,3 +230,12 @@ def test_whatever_happens_a_password_of_the_secret_is_valid_and_the_next_run_end
     assert shared(stage)
     assert not begun(stage)
     assert stage.serving == {"1"}
+
+
+def test_an_answer_of_the_database_that_is_cut_off_stops_a_command_in_one_line(stage: Stage) -> None:
+    whole = stage.cluster.server.programs["mysql"]
+    stage.cluster.server.programs["mysql"] = lambda pod, command: whole(pod, command)[:-3]
+    with pytest.raises(DeliveryError, match="the answer of mysql-0 was cut off; type the same command"):
+        stage.type_in("rotate", "prod")
+    stage.cluster.server.programs["mysql"] = whole
+    stage.type_in("rotate", "prod")

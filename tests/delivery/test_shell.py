@@ -82,6 +82,11 @@ def test_of_a_long_text_the_beginning_and_the_end_are_shown_and_where_the_whole_
     assert file.read_text() == text
 
 
+def test_a_long_text_with_a_byte_that_no_encoding_has_is_kept(tmp_path: Path) -> None:
+    screen("\udcfc\n" * 99, tmp_path / "whole.txt")
+    assert (tmp_path / "whole.txt").read_text(encoding="utf-8") == "\\udcfc\n" * 99
+
+
 def test_a_long_line_is_cut(tmp_path: Path) -> None:
     assert screen("x" * 9000, tmp_path / "whole.txt") == "x" * WIDTH + " ..."
 

@@ -12,6 +12,7 @@ from delivery.cluster import Manifest
 from delivery.lease import SECONDS, held
 from delivery.shell import DeliveryError
 from delivery.unnamed import FIND
+from delivery.workloads import main_container
 from tests.delivery.fake import FakeCluster
 from tests.delivery.server import Container, NotYetError, Webhook
 from tests.delivery.small import Stage, heard, render
@@ -227,3 +228,18 @@ def test_a_container_that_keeps_a_job_from_its_end_is_named(stage: Stage) -> Non
         stage.type_in(*COMMANDS["backup"])
     assert stage.cluster.now() < began + 120
     assert stage.serving == {"1"}
+
+
+def test_a_rollback_goes_to_the_release_before_though_images_come_from_a_mirror(
+    empty: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mirrored(web: Manifest) -> None:
+        container = main_container(web["spec"]["template"])
+        container["image"] = container["image"].replace("registry.example", "mirror.example")
+
+    empty.cluster.server.webhooks = [Webhook(kinds=frozenset({"Deployment"}), change=mirrored)]
+    monkeypatch.setattr(empty.proofs, "smoke", lambda environment, wanted: None)
+    for version in ("1", "2"):
+        empty.deploy(version)
+    empty.type_in("rollback", "prod")
+    assert empty.serving == {"1"}
