@@ -17,7 +17,7 @@ from typing import Any
 from delivery import unnamed
 from delivery.cluster import ConflictError, Manifest, MissingError, RefusedError, UnavailableError, lasting
 from delivery.fixed import refused
-from delivery.shell import DeadlineError, DeliveryError, program, run, say
+from delivery.shell import DeadlineError, DeliveryError, clock, program, run, say
 
 # What kubectl says when the API server could not answer, rather than would not; or its etcd, the
 # kubelet, or a webhook that was asked.
@@ -223,7 +223,7 @@ class Kubectl:
             raise unnamed.unreached(error, self.namespace, pod) from None
 
     def now(self) -> float:
-        return time.monotonic()
+        return clock()
 
     def pause(self, seconds: float) -> None:
         time.sleep(seconds)

@@ -93,9 +93,14 @@ class _Claim:
         return True
 
     def check(self) -> None:
-        """Raises TakenError where another may change things by now."""
+        """Raises TakenError where another may change things by now, UnavailableError where that stays unknown."""
+        deadline = self.cluster.now() + PATIENCE
         while self.cluster.now() > self.renewed + SECONDS:
-            asked, lease = self.cluster.now(), self._own(self.cluster.patient(PATIENCE))
+            if self.cluster.now() > deadline:
+                slow = f"the API server answers too slowly to keep the lease of {self.cluster.namespace}"
+                raise UnavailableError(f"{slow}; try again when it is faster")
+            lease = self._own(self.cluster.patient(PATIENCE))
+            asked = self.cluster.now()
             try:
                 _give(self.cluster.patient(0), lease, self.holder)
             except ConflictError:
@@ -108,7 +113,8 @@ class _Claim:
     def renew(self, cluster: Cluster, next_holder: str) -> None:
         """Writes the next holder, however late; TakenError where another has the lease."""
         while True:
-            asked, lease = cluster.now(), self._own(cluster)
+            lease = self._own(cluster)
+            asked = cluster.now()
             with suppress(ConflictError):
                 _give(cluster, lease, next_holder)
                 self.renewed = asked

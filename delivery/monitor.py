@@ -24,6 +24,8 @@ from delivery.traffic import Answer
 # Seconds that a judgement looks back on, and between two of them.
 WINDOW = 30.0
 EVERY = 5.0
+# Where more have passed since the last look, this machine slept: none takes as long.
+NAP = EVERY + 2 * WINDOW
 # Of the requests in a window, errors of those for one address.
 MOST_ERRORS = 0.01
 SLOWEST = 1.0
@@ -50,7 +52,7 @@ class PodState:
 
 @dataclass(frozen=True)
 class Look:
-    """All watched pods by name, at one moment of the monotonic clock; `problem` says why there are none to be seen."""
+    """All watched pods by name, at one moment of the clock; `problem` says why there are none to be seen."""
 
     at: float
     pods: dict[str, PodState] = field(default_factory=dict)
@@ -62,7 +64,8 @@ class Report:
     """What a watch saw: `problems` with their time, empty if all was well.
 
     Attributes:
-        seconds, unseen: how long it took, and how much of that the API server did not answer.
+        seconds, unseen: how long it took, and how much of that the API server did not answer, or this
+            machine slept.
     """
 
     environment: str
@@ -139,13 +142,20 @@ def watch(
 
     `answers` grows meanwhile; of the web pods only those of `track` are looked at, if given.
     """
-    began = last = cluster.now()
+    began = since = last = cluster.now()
     report = Report(environment, datetime.now(UTC).isoformat(timespec="seconds"))
     looks: list[Look] = []
     dark = 0.0
     say(f"watching {environment} for {minutes:g} min")
-    while not report.problems and last < began + report.unseen + max(60 * minutes, WINDOW + EVERY):
+    while not report.problems and last < max(
+        began + report.unseen + max(60 * minutes, WINDOW + EVERY), since + WINDOW + EVERY
+    ):
         cluster.pause(EVERY)
+        if (slept := cluster.now() - last) > NAP:
+            say(f"this machine slept for {slept:.0f} s, in which nothing was asked; watching goes on")
+            report.unseen += slept
+            looks = [replace(look, at=look.at + slept) for look in looks]
+            since = last = cluster.now()
         problems = []
         try:
             looks.append(_look(cluster, track))
@@ -154,14 +164,15 @@ def watch(
             now, reason = cluster.now(), str(error).splitlines()[-1]
             if not dark:
                 say(f"not seen: {reason}")
-            dark += now - last
             report.unseen += now - last
+            dark += min(now - last, NAP)
+            since = now if now - last > NAP else since
             # Between the looks before and after it there is no time.
             looks = [replace(look, at=look.at + now - last) for look in looks]
             if dark > PATIENCE:
                 problems = [f"the pods were not seen for {dark:.0f} s: {reason}"]
         last = now
-        if now >= began + WINDOW:
+        if now >= since + WINDOW:
             enough = now >= began + report.unseen + WINDOW
             problems += judge(list(answers), looks if enough else None, now)
         moment = datetime.now(UTC).isoformat(timespec="seconds")

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -99,3 +100,12 @@ def program(name: str) -> str:
     """The program beside this interpreter, where requirements/test.txt installs it, or else the one on the PATH."""
     beside = str(Path(sys.executable).parent)
     return shutil.which(name, path=beside) or shutil.which(name) or name
+
+
+def clock() -> float:
+    """Seconds of a clock that only goes forward, and does so while this machine sleeps, as others' do.
+
+    Linux has one of its own for that; that of macOS which has no such name does the same.
+    """
+    kind = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+    return time.monotonic() if kind is None else time.clock_gettime(kind)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import requests
 
+from delivery.shell import clock
 from delivery.site import Site
 
 # Of both indicators: pages are there, and people can save.
@@ -20,7 +20,7 @@ LAST = 30
 
 @dataclass(frozen=True)
 class Answer:
-    """One request: when it was sent (monotonic clock), how long it took, and what was wrong; None if nothing was."""
+    """One request: when it was sent (shell.clock), how long it took, and what was wrong; None if nothing was."""
 
     at: float
     path: str
@@ -48,10 +48,10 @@ def traffic(site: Site) -> Iterator[list[Answer]]:
 
 
 def _ask(site: Site, path: str) -> Answer:
-    started = time.monotonic()
+    started = clock()
     try:
         status = site.get(path, timeout=5).status_code
         error = None if status == 200 else f"status {status}"
     except requests.RequestException as problem:
         error = type(problem).__name__
-    return Answer(started, path, time.monotonic() - started, error)
+    return Answer(started, path, clock() - started, error)

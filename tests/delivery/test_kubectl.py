@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from delivery import kubectl
 from delivery.cluster import Cluster, ConflictError, MissingError, RefusedError, UnavailableError
+from delivery.kubectl import Kubectl
 from delivery.shell import DeadlineError, DeliveryError, program, run
 
 # What kubectl 1.34 says of an API server, an etcd, a kubelet or a webhook that does not answer.
@@ -276,3 +278,9 @@ def test_where_no_cluster_is_chosen_kubectl_finds_it_as_it_does(
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     with kubectl.pinned():
         assert os.environ["KUBECONFIG"] == str(tmp_path / "none")
+
+
+def test_the_clock_goes_on_while_the_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept = {time.CLOCK_BOOTTIME: 3600.0}
+    monkeypatch.setattr(time, "clock_gettime", lambda kind: slept.get(kind, 0.0))
+    assert Kubectl("prod").now() == 3600

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
@@ -285,3 +286,19 @@ def test_a_lease_that_somebody_deleted_is_made_again(empty: Stage) -> None:
         cluster.pause(SECONDS)
         assert holder(empty.cluster) == own
         cluster.delete("secret/none")
+
+
+SLOW = pytest.raises(UnavailableError, match="answers too slowly to keep the lease")
+
+
+@pytest.mark.parametrize(("latency", "ends"), [(20, nullcontext()), (40, SLOW)])
+def test_an_api_server_that_is_slow_ends_a_command_or_lets_it_go_on(
+    empty: Stage, latency: float, ends: AbstractContextManager[object]
+) -> None:
+    with held(empty.cluster) as cluster:
+        empty.cluster.faults.latency = latency
+        cluster.pause(2 * SECONDS)
+        with ends:
+            cluster.delete("secret/none")
+        assert empty.cluster.now() < 600
+        empty.cluster.faults.latency = 0.05

@@ -253,6 +253,31 @@ def test_an_api_server_that_pauses_is_not_the_site_s_failure(
     assert capsys.readouterr().err.count("not seen: The connection to the server was refused") == 1
 
 
+@pytest.mark.parametrize("sleeps_at", [2, 20, 50])
+def test_a_machine_that_sleeps_is_not_the_site_s_failure(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, sleeps_at: float
+) -> None:
+    def pause(self: FakeCluster, seconds: float) -> None:
+        if self.now() >= sleeps_at and not naps:
+            asking, self.server.repeated = self.server.repeated, []
+            self.server.advance(600)
+            self.server.repeated = asking
+            naps.append(600)
+        awake(self, seconds)
+
+    naps, awake = list[int](), FakeCluster.pause
+    sleeps_at += cluster.now()
+    monkeypatch.setattr(FakeCluster, "pause", pause)
+    report = watch(cluster, minutes=1)
+    assert report.problems == []
+    assert 600 <= report.unseen < 610
+    assert 60 <= report.seconds - report.unseen < 96
+    naps.clear()
+    cluster.server.ill["web"] = "unready"
+    sleeps_at = cluster.now() + 20
+    assert "was not ready" in watch(cluster).problems[0]
+
+
 def test_a_site_that_fails_while_the_api_server_is_away_is_told_of(cluster: FakeCluster) -> None:
     cluster.away(1000)
     report = monitor.watch("prod", cluster, [], 1)
