@@ -29,6 +29,8 @@ REFUSALS = ("forbidden", "denied", "invalid")
 SILENT = "failed calling webhook"
 # What the scheduler says of nodes that somebody has cordoned.
 CORDONED = "were unschedulable"
+# Why a pod is kept from a node, or from serving, until a controller allows it.
+GATED = ("SchedulingGated", "ReadinessGatesNotReady")
 # What is to be done about that, by a part of the reason; the first one counts.
 REMEDIES = {
     "exceeded quota": "`kubectl describe resourcequota` shows what takes it; free or raise it",
@@ -79,6 +81,15 @@ def lingering(job: Manifest, items: Iterable[Manifest]) -> Iterator[Trouble]:
                 way = "whoever adds it has to leave Jobs out, or make it a sidecar"
                 words = f"{place} goes on after all containers of {name(job)} have ended: {way}"
                 yield Trouble((pod["metadata"]["uid"], other, "lingering"), words, READY_WITHIN)
+
+
+def suspended(job: Manifest) -> Iterator[Trouble]:
+    """That somebody keeps a Job from its work, as a controller of queues does with those that it knows nothing of."""
+    if job["spec"].get("suspend"):
+        patch = f"kubectl -n {job['metadata']['namespace']} patch {name(job)} --type=merge"
+        line = f"""`{patch} --patch='{{"spec":{{"suspend":false}}}}'` lets it begin"""
+        words = f"{name(job)} is suspended, by hand or by a controller that has to leave it out; {line}"
+        yield Trouble((job["metadata"]["uid"], "suspended"), words, REFUSED_FOR)
 
 
 def hopeless(pod: Manifest) -> Iterator[str]:
@@ -152,6 +163,7 @@ def table(pods: Iterable[Manifest]) -> Iterator[str]:
             state = "Terminating"
         if lost(pod):
             state = f"{state}, and its node does not answer"
+        state = ": ".join((state, *gated(pod)))
         restarts = sum(container["restartCount"] for container in containers)
         count = f"{ready}/{len(pod['spec']['containers'])}"
         yield f"{pod['metadata']['name']:45} {count:>5}  {state}  {restarts} restarts"
@@ -177,6 +189,13 @@ def disrupted(pod: Manifest) -> Iterator[str]:
         if (condition["type"], condition["status"]) == ("DisruptionTarget", "True"):
             why = f"{condition.get('reason', '')}: {condition.get('message', '')}"
             yield f"{name(pod)} was taken away: {why}; `kubectl get nodes` shows whether its node answers"
+
+
+def gated(pod: Manifest) -> Iterator[str]:
+    """What somebody who has gated a pod has not allowed yet; no event says so."""
+    for condition in pod["status"].get("conditions", []):
+        if condition.get("reason") in GATED:
+            yield str(condition.get("message", ""))
 
 
 def unscheduled(pod: Manifest) -> str:

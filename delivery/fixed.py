@@ -1,4 +1,4 @@
-"""Fields that an API server lets nobody change, and the line that has their object made anew."""
+"""What an API server refuses for good, and the line to type: fields that nobody changes, quotas."""
 
 from __future__ import annotations
 
@@ -21,14 +21,18 @@ LINES = {
     "StatefulSet": "delete statefulset/{name} --cascade=orphan",
 }
 LINE = "delete {kind}/{name}"
+QUOTA = "exceeded quota"
 
 
 def refused(error: RefusedError, namespace: str) -> RefusedError:
-    """The error with a line to type for each object of which a field cannot be changed."""
+    """The error with a line to type for each object of which a field cannot be changed, or for a quota."""
     return RefusedError("\n".join([str(error), *_remedies(str(error), namespace)]))
 
 
 def _remedies(text: str, namespace: str) -> Iterator[str]:
+    if QUOTA in text:
+        shown = f"`kubectl -n {namespace} describe resourcequota` shows what takes it"
+        yield f"{shown}: free or raise it, then the same command again"
     for found in REFUSAL.finditer(text):
         kind, name = found["kind"], found["name"]
         if line := LINES.get(kind, LINE).format(kind=kind.lower(), name=name):

@@ -179,18 +179,23 @@ def alone(job: Manifest, name: str, arguments: Sequence[str] = ()) -> Manifest:
 
 def unfinished(cluster: Cluster | Sight, component: str) -> list[str]:
     """The names of a component's Jobs that have not ended, a CronJob's own among them."""
+    return [job["metadata"]["name"] for job in _unfinished(cluster, component)]
+
+
+def _unfinished(cluster: Cluster | Sight, component: str) -> list[Manifest]:
     jobs = cluster.list("Job", selector=f"{COMPONENT}={component}")
-    return [job["metadata"]["name"] for job in jobs if _condition(job) is None]
+    return [job for job in jobs if _condition(job) is None]
 
 
 def wait_for_others(cluster: Cluster, component: str, seconds: float = 3600) -> None:
     """Waits until no Job of a component runs; says once which one it waits for."""
     sight, seen = Sight(cluster), ""
     deadline = sight.now() + seconds
-    while others := unfinished(sight, component):
-        if others[0] != seen:
-            seen = others[0]
-            say(f"job/{seen} is running; waiting for its end")
+    while others := _unfinished(sight, component):
+        if (name := others[0]["metadata"]["name"]) != seen:
+            seen = name
+            held = (trouble.words for trouble in diagnosis.suspended(others[0]))
+            say(f"{next(held, f'job/{seen} is running')}; waiting for its end")
         if sight.now() > deadline:
             late = f"job/{seen} has not ended for {seconds:.0f} s"
             raise DeliveryError(f"{late}; nothing was begun")
@@ -224,7 +229,10 @@ def _end(cluster: Cluster, name: str, seconds: float) -> tuple[str | None, list[
         if lingering and now > others + lingering[0].bearable:
             raise JobError(name, f"does not end: {lingering[0].words}", _logs(cluster, name))
         before = obstacle
-        if any(map(_begun, pods)):
+        held = [trouble.words for item in _jobs(items) for trouble in diagnosis.suspended(item)]
+        if held:
+            (obstacle,) = held
+        elif any(map(_begun, pods)):
             obstacle = ""
         elif now > looked + rollout.EVENTS_EVERY:
             obstacle, looked = _obstacle(sight, last.keys()), now

@@ -160,9 +160,16 @@ def prepare(target: Target, options: Options) -> Plan:
         "BACKUP_ENVIRONMENT": options.source.namespace,
         "OVERWRITE": "nothing",
     }
-    writers = [pod for pod in cluster.list("Pod", selector=WRITERS) if workloads.lost(pod)]
-    if away := [*diagnosis.nodes(writers)]:
+    writers = cluster.list("Pod", selector=WRITERS)
+    if away := [*diagnosis.nodes([pod for pod in writers if workloads.lost(pod)])]:
         raise DeliveryError("\n".join([*away, "whether they write cannot be known; nothing was changed"]))
+    # What somebody has made without a workload goes with none.
+    if alone := [rollout.name(pod) for pod in writers if not pod["metadata"].get("ownerReferences")]:
+        line = f"`kubectl -n {cluster.namespace} delete {' '.join(alone)}`"
+        raise DeliveryError(
+            f"{', '.join(alone)} may write and belongs to no workload that is stopped; nothing was "
+            f"changed: {line}, then the same command again"
+        )
     # What is refused then would leave nothing that runs.
     rollout.difference(cluster, earlier.render.objects)
     _look(cluster, before, variables)

@@ -209,6 +209,7 @@ class _Judge:
         found = [*more, *(trouble for pod in pods for trouble in diagnosis.troubles(pod))]
         jobs = [body for body in changed if body["kind"] == "Job"]
         found += [trouble for body in jobs for trouble in diagnosis.lingering(body, items)]
+        found += [trouble for body in jobs for trouble in diagnosis.suspended(body)]
         found += [trouble for body in changed for trouble in diagnosis.refusals(body, items, events)]
         now = self.sight.now()
         self.old &= {*found}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from delivery.cluster import Manifest, RefusedError, going
 from tests.delivery import kubelet
-from tests.delivery.server import TEMPLATE, Life, Server, SilentError, Work
+from tests.delivery.server import TEMPLATE, Server, SilentError, Work
 
 REVISION = "deployment.kubernetes.io/revision"
 HASH = "pod-template-hash"
@@ -211,6 +211,13 @@ def job(server: Server, body: Manifest) -> None:
             server.doom(body)
         return
     pods, active = server.dependents(body, "Pod"), _staying(server, body)
+    if spec.get("suspend"):
+        for pod in active:
+            server.doom(pod)
+        server.set_status(body, {"conditions": [_suspended("True", "JobSuspended")]})
+        return
+    if "conditions" in status:
+        status["conditions"] = [_suspended("False", "JobResumed")]
     succeeded = sum(pod["status"]["phase"] == "Succeeded" for pod in pods)
     failed = work.pods - len(active) - succeeded
     status.setdefault("startTime", server.moment)
@@ -240,6 +247,10 @@ def _end(server: Server, work: Work, kind: str, reason: str) -> list[Manifest]:
     about = {"status": "True", "reason": reason, "message": ENDS[reason]}
     before = "SuccessCriteriaMet" if kind == "Complete" else "FailureTarget"
     return [{"type": condition, **about} for condition in (before, kind)]
+
+
+def _suspended(status: str, reason: str) -> Manifest:
+    return {"type": "Suspended", "status": status, "reason": reason}
 
 
 def _last_failure(server: Server, pods: list[Manifest]) -> float:
@@ -275,7 +286,6 @@ def _pod(server: Server, owner: Manifest, name: str, template: Manifest | None =
         _set_failure(server, owner, reason)
         return []
     pod = there
-    server.lives[pod["metadata"]["uid"]] = Life(server.clock)
     server.event(owner, "SuccessfulCreate", f"Created pod: {name}", "Normal")
     _set_failure(server, owner, "")
     return [pod]

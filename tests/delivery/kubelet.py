@@ -183,7 +183,12 @@ def _status(server: Server, pod: Manifest, phase: str, ill: dict[str, str]) -> M
     spec = pod["spec"]
     serving = [_container(server, pod, container, ill) for container in spec["containers"]]
     ready = phase == "Running" and all(container["ready"] for container in serving)
-    conditions = [{"type": "Ready", "status": str(ready)}]
+    condition = {"type": "Ready", "status": str(ready)}
+    if ready and (gates := spec.get("readinessGates")):
+        # Nobody here says that they are met.
+        why = f'corresponding condition of pod readiness gate "{gates[0]["conditionType"]}" does not exist.'
+        condition |= {"status": "False", "reason": "ReadinessGatesNotReady", "message": why}
+    conditions = [condition]
     status = {"phase": phase, "conditions": conditions, "containerStatuses": serving}
     if initial := [_container(server, pod, container, ill) for container in spec.get("initContainers", [])]:
         status["initContainerStatuses"] = initial

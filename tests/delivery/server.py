@@ -279,7 +279,11 @@ class Server:
             }
             if key[0] in COUNTED:
                 metadata["generation"] = 1
+            self._check_namespace(key)
             self.admit(body, new=True)
+            if key[0] == "Pod":
+                body.setdefault("status", {"phase": "Pending"})
+                self.lives[metadata["uid"]] = Life(self.clock)
         else:
             old = before["metadata"]
             metadata |= {name: old[name] for name in SERVERS if name in old}
@@ -294,6 +298,14 @@ class Server:
         self.owners[key] = owners
         self._keep(key, body)
         return body
+
+    def _check_namespace(self, key: Key) -> None:
+        """Raises RefusedError where nothing new is taken, as somebody deletes the namespace."""
+        place = self.objects.get(("Namespace", "", key[1]), {"metadata": {}})
+        if key[0] != "Event" and "deletionTimestamp" in place["metadata"]:
+            what = f'{key[0].lower()}s "{key[2]}" is forbidden'
+            why = f"unable to create new content in namespace {key[1]} because it is being terminated"
+            raise RefusedError(f"Error from server (Forbidden): {what}: {why}")
 
     def admit(self, body: Manifest, *, new: bool = False) -> None:
         """What admission makes of an object that is about to be stored."""

@@ -7,12 +7,12 @@ import json
 import pytest
 
 from delivery import diagnosis, rollout, workloads
-from delivery.cluster import Manifest, UnavailableError
+from delivery.cluster import Manifest, RefusedError, UnavailableError
 from delivery.database import QUERY
 from tests.delivery.database import BACKUP, BEFORE, NAMESPACE, Database
 from tests.delivery.fake import FakeCluster, Killed, LostError
 from tests.delivery.server import Container, StepError
-from tests.delivery.small import Stage, render
+from tests.delivery.small import PROD, Stage, body, render
 
 WEB_PODS = "app.kubernetes.io/component=web"
 
@@ -224,3 +224,10 @@ def test_nothing_of_a_tool_that_was_killed_runs_any_more(cluster: FakeCluster) -
         cluster.faults.before = lambda there, operation, name: None
     with pytest.raises(Killed):
         cluster.pause(1)
+
+
+def test_nothing_new_comes_into_a_namespace_that_somebody_deletes(cluster: FakeCluster) -> None:
+    cluster.by_hand(f"namespace/{PROD.namespace}", {"metadata": {"finalizers": ["hold"]}})
+    cluster.server.doom(cluster.server.objects["Namespace", "", PROD.namespace])
+    with pytest.raises(RefusedError, match="because it is being terminated"):
+        cluster.create(body("v1", "ConfigMap", "late", "web"))

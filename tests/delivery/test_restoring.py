@@ -22,7 +22,7 @@ from tests.delivery.faults import (
     typed,
 )
 from tests.delivery.server import Container, StepError
-from tests.delivery.small import RESTORE, Stage, heard, render
+from tests.delivery.small import RESTORE, Stage, body, heard, render
 
 COMMAND = ("restore", "prod", "--backup", BACKUP, "--overwrite", "--confirm", "prod")
 RESTORED = "of the backup"
@@ -304,8 +304,8 @@ def test_a_database_that_never_answers_is_named_with_the_way_to_give_it_up(stage
 
 
 def job_deleted(cluster: FakeCluster, operation: str, name: str) -> None:
-    for body in cluster.server.of("Job", NAMESPACE):
-        cluster.remove_by_hand(rollout.name(body))
+    for there in cluster.server.of("Job", NAMESPACE):
+        cluster.remove_by_hand(rollout.name(there))
 
 
 def evicted(cluster: FakeCluster, operation: str, name: str) -> None:
@@ -383,4 +383,19 @@ def test_without_a_backup_of_before_the_same_command_is_named(stage: Stage) -> N
     stage.database.broken = {}
     stage.cluster.pause(40)
     stage.type_in(*typed(str(error.value)))
+    assert runs_on(stage) == RESTORED
+
+
+def test_a_pod_of_no_workload_that_may_write_is_named_before_anything_stops(stage: Stage) -> None:
+    spec = {"containers": [{"name": "shell", "image": "shell:1"}]}
+    stage.cluster.create(body("v1", "Pod", "shell", "worker", spec=spec))
+    stage.cluster.pause(5)
+    began = stage.cluster.now()
+    line = f"`kubectl -n {NAMESPACE} delete pod/shell`, then the same command again"
+    with pytest.raises(DeliveryError, match=f"nothing was changed: {line}"):
+        stage.type_in(*COMMAND)
+    assert stage.cluster.now() < began + 10
+    assert runs_on(stage) == BEFORE
+    stage.cluster.delete("pod/shell")
+    stage.type_in(*COMMAND)
     assert runs_on(stage) == RESTORED

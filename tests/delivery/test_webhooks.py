@@ -8,8 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from delivery import drift, rollout
-from delivery.cluster import Manifest
+from delivery.cluster import Manifest, name
+from delivery.job import from_template
 from delivery.lease import SECONDS, held
+from delivery.render import COMPONENT
 from delivery.shell import DeliveryError
 from delivery.unnamed import FIND
 from delivery.workloads import main_container
@@ -243,3 +245,55 @@ def test_a_rollback_goes_to_the_release_before_though_images_come_from_a_mirror(
         empty.deploy(version)
     empty.type_in("rollback", "prod")
     assert empty.serving == {"1"}
+
+
+@pytest.fixture
+def queued(stage: Stage) -> Stage:
+    """A controller of queues suspends each new Job."""
+
+    def suspend(there: Manifest) -> None:
+        if there["metadata"]["uid"] not in known:
+            known.add(there["metadata"]["uid"])
+            there["spec"]["suspend"] = True
+
+    known = set[str]()
+    stage.cluster.server.webhooks = [Webhook(kinds=frozenset({"Job"}), change=suspend)]
+    return stage
+
+
+SUSPENDED = "is suspended, by hand or by a controller that has to leave it out; `kubectl -n"
+
+
+def test_a_job_that_somebody_suspends_is_named_and_waited_for_no_hour(queued: Stage) -> None:
+    began = queued.cluster.now()
+    with pytest.raises(DeliveryError, match=f"job/backup-\\S+ {SUSPENDED}"):
+        queued.type_in("backup", "prod")
+    with pytest.raises(DeliveryError, match=f"release 1: job/accounts {SUSPENDED}"):
+        queued.deploy("2")
+    assert queued.cluster.now() < began + 180
+    assert queued.serving == {"1"}
+
+
+def test_a_job_that_was_suspended_does_its_work_once_somebody_types_the_line(
+    queued: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def resume() -> bool:
+        for there in queued.cluster.list("Job", selector=f"{COMPONENT}=backup"):
+            queued.cluster.by_hand(name(there), {"spec": {"suspend": False}})
+        return True
+
+    queued.cluster.create(from_template(queued.cluster.get("cronjob/backup") or {}))
+    with queued.cluster.every(20, resume):
+        queued.type_in("backup", "prod")
+    assert [SUSPENDED in line for line in heard(capsys)[-3:]] == [True, False, True]
+
+
+def test_a_pod_that_somebody_has_gated_says_so(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    def gate(pod: Manifest) -> None:
+        pod["spec"]["readinessGates"] = [{"conditionType": "balancer"}]
+
+    stage.cluster.server.webhooks = [Webhook(kinds=frozenset({"Pod"}), change=gate)]
+    with pytest.raises(DeliveryError, match="release 1 runs again"):
+        stage.deploy("2")
+    why = 'Running: corresponding condition of pod readiness gate "balancer" does not exist.'
+    assert any(why in line for line in heard(capsys))

@@ -154,6 +154,26 @@ class Pods:
         until(cluster, lambda: "FailedScheduling" in warnings(cluster, "Pod"))
         assert "conditions" not in there(cluster.get("job/job"))["status"]
 
+    def test_a_job_that_is_suspended_has_no_pod_until_that_is_taken_back(self, place: Place) -> None:
+        cluster, body = place.cluster, job(place, "true")
+        body["spec"]["suspend"] = True
+        cluster.apply([body])
+        until(cluster, lambda: ended(cluster, "job/job") == ["Suspended"])
+        assert cluster.list("Pod", selector="job-name=job") == []
+        place.by_hand("job/job", {"spec": {"suspend": False}})
+        until(cluster, lambda: "Complete" in ended(cluster, "job/job"))
+
+    def test_a_pod_without_a_workload_runs_and_one_that_is_gated_says_so(self, place: Place) -> None:
+        cluster = place.cluster
+        gates = [{"conditionType": "example.com/balancer"}]
+        body = configuration(place, kind="Pod", spec=pod(place, readinessGates=gates))
+        del body["data"]
+        cluster.create(body)
+        until(cluster, lambda: [*diagnosis.gated(there(cluster.get("pod/one")))] != [])
+        (why,) = diagnosis.gated(there(cluster.get("pod/one")))
+        assert "readiness gate" in why and "example.com/balancer" in why
+        assert not workloads.ready(there(cluster.get("pod/one")))
+
     def test_a_quota_keeps_the_pods_of_a_job_from_being_made(self, place: Place) -> None:
         cluster = place.cluster
         quota = configuration(place, kind="ResourceQuota", spec={"hard": {"pods": "0"}})
