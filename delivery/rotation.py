@@ -52,6 +52,11 @@ def rotate(target: Target, *, certificate: bool = False, by_hand: bool = False) 
         current = credentials.read(cluster, DATABASE)
         # What no server here can learn stays: it runs elsewhere, or is an older release's.
         learns = bool(server.known(cluster))
+        if not learns and render.has_database and not server.answers(cluster):
+            raise DeliveryError(
+                f"the database of {environment.name} does not answer, and would keep its old "
+                f"passwords; `make status ENV={environment.name}` shows its pod"
+            )
         if certificate and not learns:
             raise DeliveryError(
                 f"no server in {cluster.namespace} can take up a certificate; deliver this release first"

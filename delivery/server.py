@@ -37,6 +37,11 @@ def known(cluster: Cluster) -> dict[str, str]:
     return _read(cluster, place, KNOWN) if place else {}
 
 
+def answers(cluster: Cluster) -> bool:
+    """Whether a server answers, be it one that keeps no copy."""
+    return _place(cluster) is not None
+
+
 def learn(cluster: Cluster, wanted: Mapping[str, str], *, certificate: bool = False) -> None:
     """Has the server go by a Secret's values from now on, without a restart.
 

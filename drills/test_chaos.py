@@ -15,7 +15,7 @@ import pytest
 from delivery import drift, foundation
 from delivery.cluster import MissingError
 from delivery.kubectl import kubectl
-from delivery.shell import ROOT, DeliveryError, say
+from delivery.shell import ROOT, DeliveryError, clock, say
 from delivery.traffic import Answer
 from drills import chaos
 from drills.chaos import Draw
@@ -44,7 +44,7 @@ def outage(answers: list[Answer], began: float, step: float = 5) -> float:
 
 def served(answers: list[Answer], seconds: float = 5) -> bool:
     """Whether all requests of the last seconds were answered well, or are not seen any more."""
-    recent = [answer for answer in answers if answer.at > time.monotonic() - seconds]
+    recent = [answer for answer in answers if answer.at > clock() - seconds]
     return len(recent) > 5 and not any(answer.error for answer in recent)
 
 
@@ -79,15 +79,15 @@ def play(scene: Scene, watch: Watch, outcome: Outcome, draw: Draw) -> None:
     stage, ear = scene.stage, Ear(watch)
     with stage.traffic() as answers, saving(stage) as saves:
         time.sleep(3)
-        began = time.monotonic()
+        began = clock()
         outcome.done = scene.do(draw)
         if not outcome.done:
             return
         _wait(scene, ear, answers, began, outcome)
-        mended = time.monotonic()
+        mended = clock()
         if not outcome.back:
             _bring_back(scene, outcome)
-        outcome.seconds = time.monotonic() - began
+        outcome.seconds = clock() - began
         outcome.out = outage(answers, began)
         recent = [answer for answer in answers if answer.at >= began]
         outcome.requests, outcome.failed = len(recent), sum(bool(answer.error) for answer in recent)
@@ -97,7 +97,7 @@ def play(scene: Scene, watch: Watch, outcome: Outcome, draw: Draw) -> None:
     if ear.calls():
         try:
             ear.silence()
-            outcome.ended = time.monotonic() - mended
+            outcome.ended = clock() - mended
         except AssertionError:
             outcome.wrong.append(f"the end of an alert was not told within {END} s")
     outcome.alerts = list(dict.fromkeys(alert["alertname"] for alert in ear.heard()))
@@ -113,7 +113,7 @@ def _wait(scene: Scene, ear: Ear, answers: list[Answer], began: float, outcome: 
     """Waits until all is well again by itself, or it is clear that somebody has to do something."""
     while True:
         time.sleep(2)
-        passed = time.monotonic() - began
+        passed = clock() - began
         if outcome.heard is None and ear.calls():
             outcome.heard = passed
         if passed < (LATE if outcome.action in SLOW else LOOK):
@@ -179,7 +179,7 @@ def test_users_are_served_or_somebody_is_told_and_the_release_comes_back(
     option = pytestconfig.getoption
     seed, count = option("--chaos-seed"), option("--chaos-draws")
     ledger = Ledger(Path(option("--chaos-ledger") or tmp_path / "chaos.jsonl"))
-    end = time.monotonic() + (60 if option("--quick") else 3600)
+    end = clock() + (60 if option("--quick") else 3600)
     outcomes: list[Outcome] = []
     say(f"chaos by seed {seed}, from draw {ledger.next(seed)}")
     with hand(stage.good) as node:
@@ -188,7 +188,7 @@ def test_users_are_served_or_somebody_is_told_and_the_release_comes_back(
             stage.deploy(stage.good, bootstrap=True)
             scene = Scene(stage, node)
         for draw in chaos.draws(scene.render, seed, ledger.next(seed)):
-            if len(outcomes) == count or time.monotonic() > end:
+            if len(outcomes) == count or clock() > end:
                 break
             outcome = Outcome(seed, draw.number, draw.object, draw.action)
             try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from delivery import image
 from delivery.deploy import ReleaseError
 from delivery.release import last_good
+from delivery.shell import clock
 from drills.conftest import TIMES, Stage
 from drills.database import query
 
@@ -32,7 +32,7 @@ def test_fault_is_noticed_and_the_release_before_returns(
     good = last_good(stage.releases())
     assert good
     built = stage.faulty(fault, after)
-    began = time.monotonic()
+    began = clock()
     with stage.traffic() as answers, pytest.raises(ReleaseError, match=f"{good.number} runs again") as failure:
         stage.deploy(built, canary=canary, watch=watch)
     assert re.search(reason, str(failure.value.__cause__))

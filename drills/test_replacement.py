@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 
 import pytest
 
@@ -13,7 +12,7 @@ from delivery.deploy import ReleaseError
 from delivery.kubectl import kubectl
 from delivery.release import last_good
 from delivery.render import Render
-from delivery.shell import DeliveryError
+from delivery.shell import DeliveryError, clock
 from drills.conftest import FAULTS, Fault, Stage
 from drills.database import query
 from drills.watching import until
@@ -76,7 +75,7 @@ def test_a_database_that_does_not_come_gives_way_to_the_one_before(
     changes: str,
     reason: str,
 ) -> None:
-    good, before, began = last_good(stage.releases()), uids(stage), time.monotonic()
+    good, before, began = last_good(stage.releases()), uids(stage), clock()
     assert good
     with (
         stage.traffic() as answers,

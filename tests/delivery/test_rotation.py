@@ -239,3 +239,14 @@ def test_an_answer_of_the_database_that_is_cut_off_stops_a_command_in_one_line(s
         stage.type_in("rotate", "prod")
     stage.cluster.server.programs["mysql"] = whole
     stage.type_in("rotate", "prod")
+
+
+def test_passwords_that_a_database_on_its_way_would_not_learn_are_not_rotated(stage: Stage) -> None:
+    before = credentials.read(stage.cluster, DATABASE)
+    stage.cluster.delete("pod/mysql-0")
+    with pytest.raises(DeliveryError, match="`make status ENV=prod` shows its pod"):
+        stage.type_in("rotate", "prod")
+    assert credentials.read(stage.cluster, DATABASE) == before
+    stage.cluster.pause(20)
+    stage.type_in("rotate", "prod")
+    assert credentials.read(stage.cluster, DATABASE)["rootpassword"] != before["rootpassword"]
