@@ -277,9 +277,10 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
                 "dateTimeFromNow",
                 "When each was delivered, and its phase; one that failed was taken back.",
                 (
-                    f'max by (configmap) (1000 * kube_configmap_created{{{STATE}, configmap=~"release-.+"}}) '
-                    "* on (configmap) group_left (label_phase) "
-                    f"max by (configmap, label_phase) (kube_configmap_labels{{{STATE}}})",
+                    # Where Prometheus has just started, a release has its phase from before as well.
+                    f"max by (configmap, label_phase) (kube_configmap_labels{{{STATE}}}) "
+                    "* on (configmap) group_left () "
+                    f'max by (configmap) (1000 * kube_configmap_created{{{STATE}, configmap=~"release-.+"}})',
                     "",
                 ),
                 kind="table",

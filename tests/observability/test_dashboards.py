@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 from observability.__main__ import made
 from observability.dashboards import DASHBOARDS, dashboard
 from observability.expressions import HERE, panels, queries
+from tests.observability.test_rules import needs_promtool, promtool
 
 Json = dict[str, Any]
 EVERY = [pytest.param(panel, id=f"{name}-{panel['title']}") for name, panel in panels()]
@@ -45,3 +47,21 @@ def test_panels_do_not_overlap(uid: str) -> None:
 def test_every_dashboard_is_delivered() -> None:
     _, delivered = yaml.safe_load((HERE / "grafana" / "kustomization.yaml").read_text())["configMapGenerator"]
     assert delivered["files"] == sorted(f"dashboards/{uid}.json" for uid in DASHBOARDS)
+
+
+@needs_promtool
+def test_a_release_that_has_two_phases_for_a_while_is_listed(tmp_path: Path) -> None:
+    (asked,) = [query for name, panel in panels() if panel["title"] == "Releases" for query in queries(panel)]
+    place = 'namespace="prod", job="kube-state-metrics", configmap="release-2"'
+    series = [
+        {"series": f"kube_configmap_created{{{place}}}", "values": "7"},
+        {"series": f'kube_configmap_labels{{{place}, label_phase="pending"}}', "values": "1"},
+        {"series": f'kube_configmap_labels{{{place}, label_phase="good"}}', "values": "1"},
+    ]
+    rows = [
+        {"labels": f'{{configmap="release-2", label_phase="{phase}"}}', "value": 7000} for phase in ("good", "pending")
+    ]
+    case = {"expr": asked.replace("$namespace", "prod"), "eval_time": "0", "exp_samples": rows}
+    test = {"tests": [{"input_series": series, "promql_expr_test": [case]}]}
+    (tmp_path / "releases.yaml").write_text(yaml.safe_dump(test))
+    promtool("test", "rules", tmp_path / "releases.yaml")
