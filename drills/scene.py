@@ -130,5 +130,4 @@ def _shown(change: Manifest) -> Manifest:
 def _lasts(pod: Manifest) -> bool:
     """Whether it is a workload's; one that was evicted stays until somebody deletes it."""
     owners = {owner["kind"] for owner in pod["metadata"].get("ownerReferences", [])}
-    ended = pod["status"].get("phase") in ("Failed", "Succeeded")
-    return bool(owners & {"ReplicaSet", "StatefulSet"}) and not ended
+    return bool(owners & {"ReplicaSet", "StatefulSet"}) and not workloads.ended(pod)

@@ -195,6 +195,19 @@ class Stage:
     def deploy(self, version: str, *arguments: Any, **options: Any) -> None:
         deploy.deploy(self.target, render(version, *arguments), deploy.Options(**options))
 
+    @contextmanager
+    def unserved(self) -> Iterator[list[float]]:
+        """The moments, half a second apart, at which nothing serves the pages; their list grows meanwhile."""
+        moments: list[float] = []
+
+        def look() -> bool:
+            if not self.serving:
+                moments.append(self.cluster.now())
+            return True
+
+        with self.cluster.every(0.5, look):
+            yield moments
+
     @property
     def serving(self) -> set[str]:
         """The tags that serve the pages."""

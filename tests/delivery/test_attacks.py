@@ -138,20 +138,22 @@ FAULTS: dict[str, Fault] = {
 }
 
 
+def run(stage: Stage, command: str) -> None:
+    """A delivery, with another schema or without, or one of COMMANDS."""
+    if command in ("deploy", "schema"):
+        stage.deploy("3", "0001" if command == "deploy" else "0002")
+    else:
+        stage.type_in(*COMMANDS[command])
+
+
 @pytest.mark.no_cover
 @pytest.mark.parametrize("seed", range(50))
 def test_two_faults_at_once_lose_nothing_and_leave_one_command_that_brings_all_back(stage: Stage, seed: int) -> None:
     draw = random.Random(seed)  # noqa: S311 (nothing secret is drawn)
     stage.deploy("2")
-    command = draw.choice(["deploy", "deploy of a schema", *COMMANDS])
+    command = draw.choice(["deploy", "schema", *COMMANDS])
     chosen = draw.sample(sorted(FAULTS), 2)
-    unserved: list[float] = []
     stored = set(stage.database.store.values())
-
-    def watched() -> bool:
-        if not stage.serving:
-            unserved.append(stage.cluster.now())
-        return True
 
     at = stage.cluster.faults.calls
     moments = {at + draw.randrange(1, 60): FAULTS[name] for name in chosen}
@@ -160,12 +162,9 @@ def test_two_faults_at_once_lose_nothing_and_leave_one_command_that_brings_all_b
         draw.choice(("before", "after")),
         lambda cluster, operation, name: moments.pop(cluster.faults.calls, nothing)(cluster, operation, name),
     )
-    with stage.cluster.every(0.5, watched):
+    with stage.unserved() as unserved:
         with suppress(DeliveryError, KeyboardInterrupt, Killed):
-            if command.startswith("deploy"):
-                stage.deploy("3", "0002" if "schema" in command else "0001")
-            else:
-                stage.type_in(*COMMANDS[command])
+            run(stage, command)
             assert command != "restore" or stage.database.data == RESTORED
             assert command != "backup" or len(stage.database.store) > len(stored)
         mended(stage.cluster)

@@ -568,16 +568,10 @@ ILLNESSES = ("", "", "ImagePullBackOff", "CrashLoopBackOff", "unready", "restart
 @pytest.mark.parametrize("seed", range(50))
 def test_whatever_goes_wrong_users_are_served_and_one_command_brings_a_good_release(stage: Stage, seed: int) -> None:
     draw = random.Random(seed)  # noqa: S311 (nothing secret is drawn)
-    unserved: list[float] = []
-
-    def served() -> bool:
-        if not stage.serving:
-            unserved.append(stage.cluster.now())
-        return True
 
     stage.cluster.server.ill = {render("2").image: draw.choice(ILLNESSES)}
     drawn(stage.cluster, draw, FAULTS, 90)
-    with stage.cluster.every(0.5, served):
+    with stage.unserved() as unserved:
         try:
             stage.deploy("2", canary=draw.choice((0, 1)), watch=draw.choice((0, 1)))
         except (DeliveryError, KeyboardInterrupt, Killed):

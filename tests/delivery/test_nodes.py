@@ -11,7 +11,7 @@ from delivery import diagnosis, drift, rollout, workloads
 from delivery.shell import DeliveryError
 from tests.delivery.fake import FakeCluster, nothing
 from tests.delivery.small import Stage, heard, render
-from tests.delivery.test_attacks import COMMANDS, RESTORED
+from tests.delivery.test_attacks import COMMANDS, RESTORED, run
 
 THREE = ("one", "two", "three")
 
@@ -42,7 +42,6 @@ def test_whatever_becomes_of_nodes_a_command_ends_and_one_delivery_brings_all_ba
     node, is_lost, back = draw.choice(server.nodes), draw.random() < 0.5, draw.choice((None, 60, 400, 900))
     moment = empty.cluster.faults.calls + draw.randrange(1, 60)
     stored = set(empty.database.store.values())
-    unserved: list[float] = []
 
     def happens(cluster: FakeCluster, operation: str, name: str) -> None:
         if cluster.faults.calls == moment:
@@ -52,15 +51,10 @@ def test_whatever_becomes_of_nodes_a_command_ends_and_one_delivery_brings_all_ba
         mend(empty)
         return False
 
-    def watched() -> bool:
-        if not empty.serving:
-            unserved.append(empty.cluster.now())
-        return True
-
     empty.cluster.faults.before = happens
     heard(capsys)
     failure, began = "", empty.cluster.now()
-    with empty.cluster.every(0.5, watched), empty.cluster.every(back or 10**6, returns):
+    with empty.unserved() as unserved, empty.cluster.every(back or 10**6, returns):
         try:
             run(empty, command)
         except DeliveryError as error:
@@ -87,13 +81,6 @@ def mend(stage: Stage) -> None:
     for node in stage.cluster.server.nodes:
         stage.cluster.server.find(node)
     stage.cluster.server.cordoned.clear()
-
-
-def run(stage: Stage, command: str) -> None:
-    if command in ("deploy", "schema"):
-        stage.deploy("3", "0001" if command == "deploy" else "0002")
-    else:
-        stage.type_in(*COMMANDS[command])
 
 
 def test_a_pod_whose_node_does_not_answer_serves_nobody_whatever_it_said_last(

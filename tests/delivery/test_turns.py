@@ -35,14 +35,8 @@ def test_of_three_commands_at_once_one_at_a_time_changes_anything_and_each_says_
         person.wakes = server.clock + draw.choice((0, 0, 1, 5, 20))
     draw.choice(people).sleeps_at = server.clock + draw.choice((float("inf"), draw.uniform(0, 30)))
     draw.choice(people).dies_at = server.clock + draw.choice((float("inf"), draw.uniform(0, 30)))
-    unserved: list[float] = []
 
-    def watched() -> bool:
-        if not stage.serving:
-            unserved.append(server.clock)
-        return True
-
-    with stage.cluster.every(0.5, watched):
+    with stage.unserved() as unserved:
         works = [(person, work(stage, person, name)) for person, name in zip(people, chosen, strict=True)]
         Turns(server, draw).take(works)
     for person, name in zip(people, chosen, strict=True):

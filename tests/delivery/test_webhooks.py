@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -15,10 +16,10 @@ from delivery.render import COMPONENT
 from delivery.shell import DeliveryError
 from delivery.unnamed import FIND
 from delivery.workloads import main_container
-from tests.delivery.fake import FakeCluster
+from tests.delivery.fake import FakeCluster, nothing
 from tests.delivery.server import Container, NotYetError, Webhook
 from tests.delivery.small import Stage, heard, render
-from tests.delivery.test_attacks import COMMANDS, RESTORED
+from tests.delivery.test_attacks import COMMANDS, RESTORED, run
 from tests.delivery.test_hand_edits import edited
 
 PROXY = {"name": "proxy", "image": "proxy:1"}
@@ -28,7 +29,7 @@ KINDS = ("ConfigMap", "CronJob", "Deployment", "Ingress", "Job", "Lease", "Pod",
 
 
 def of(webhook: Webhook, *kinds: str) -> Webhook:
-    return Webhook(webhook.name, frozenset(kinds), webhook.refusal, webhook.silent, webhook.change)
+    return replace(webhook, kinds=frozenset(kinds))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -40,22 +41,16 @@ def test_a_webhook_that_lets_nothing_through_is_named_and_costs_no_user_a_page(
     command, kind = draw.choice(["deploy", *COMMANDS]), draw.choice(KINDS)
     webhook = of(draw.choice((DENIED, Webhook(silent=True))), kind)
     stored = set(stage.database.store.values())
-    unserved: list[float] = []
     moment = stage.cluster.faults.calls + draw.choice((1, draw.randrange(1, 40)))
 
     def begins(cluster: FakeCluster, operation: str, name: str) -> None:
         if cluster.faults.calls == moment:
             cluster.server.webhooks.append(webhook)
 
-    def watched() -> bool:
-        if not stage.serving:
-            unserved.append(stage.cluster.now())
-        return True
-
     stage.cluster.faults.before = begins
     heard(capsys)
     failure = ""
-    with stage.cluster.every(0.5, watched):
+    with stage.unserved() as unserved:
         try:
             run(stage, command)
         except DeliveryError as error:
@@ -66,7 +61,7 @@ def test_a_webhook_that_lets_nothing_through_is_named_and_costs_no_user_a_page(
     assert len(failure.splitlines()) <= 25
     assert command == "restore" or unserved == []
     assert stored <= set(stage.database.store.values())
-    stage.cluster.faults.before = lambda cluster, operation, name: None
+    stage.cluster.faults.before = nothing
     stage.cluster.server.webhooks.clear()
     stage.cluster.pause(2 * SECONDS)
     if command == "restore" and failure and stage.database.data == RESTORED:
@@ -74,13 +69,6 @@ def test_a_webhook_that_lets_nothing_through_is_named_and_costs_no_user_a_page(
     stage.deploy("9")
     assert (stage.serving, stage.database.whole) == ({"9"}, True)
     assert list(drift.found(stage.cluster, render("9"))) == []
-
-
-def run(stage: Stage, command: str) -> None:
-    if command == "deploy":
-        stage.deploy("3")
-    else:
-        stage.type_in(*COMMANDS[command])
 
 
 @pytest.mark.parametrize("webhook", [DENIED, Webhook(silent=True)])
