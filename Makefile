@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: help run test check check-deployed policy unit unit-delivery unit-rest test-mysql screenshots up deploy rollback monitor observability \
   account backup backups restore restore-drill credentials secrets rotate status promote smoke generate down diff load \
   bench drills mutants \
-  requirements audit sbom licences pins
+  requirements audit sbom licences pins github gate
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -155,6 +155,12 @@ licences: .venv/test ## docs/licences.md anew
 
 pins: .venv/test ## what Dependabot renewed, in all places where it is used
 	@$(BIN)/python -m delivery.pins
+
+github: .venv/test ## in what the repository on GitHub is not what it should be; OPTIONS=--apply sets it (docs/github.md)
+	@$(BIN)/python -m repository $(OPTIONS)
+
+gate: .venv/test ## in a run of GitHub Actions: who approved it for the environment GATE; fails where nobody did
+	@$(BIN)/python -m repository gate '$(GATE)'
 
 # One virtual environment for the product and its tests, a second one for checkov, whose pins contradict OR-Tools'.
 # Byte code is made at the first import: most of what is installed is never imported.
