@@ -122,6 +122,8 @@ class Wanted(_Strict):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Wanted:
+        if REPOSITORY in self.environments:
+            raise ValueError(f"no environment is called {REPOSITORY}: that is where a secret of none is kept")
         for name, environment in self.environments.items():
             if not environment.refs:
                 raise ValueError(f"environment {name} admits no ref; list branches or tags")

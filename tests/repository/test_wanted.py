@@ -33,6 +33,7 @@ TEXT = wanted.FILE.read_text()
         ("in: [registry]", "in: []", "should have at least 1 item"),
         ("needed: [homolog,", "needed: [registry,", "KUBECONFIG is needed in registry, where it is not kept"),
         ("before: KUBECONFIG}", "before: KUBE}", "goes before KUBE, which is no secret here"),
+        ("  dev:\n", "  repository:\n", "no environment is called repository"),
         ("environments:", "environments: [", "repository.yaml: while parsing"),
         ("environments:", "environment:", "environment"),
     ],
