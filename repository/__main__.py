@@ -1,4 +1,4 @@
-"""Command line: python -m repository [--apply] [--repo OWNER/NAME] [--reviewer LOGIN] or gate ENVIRONMENT."""
+"""Command line: python -m repository [--apply], or gate ENVIRONMENT."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def _show(line: str) -> None:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="repository", description="Shows in what the repository on GitHub is not what it should be."
+        prog="repository",
+        description="Shows in what the repository on GitHub is not what it should be.",
     )
     parser.add_argument("--repo", metavar="OWNER/NAME", help="default: $GITHUB_REPOSITORY, or git's origin")
     parser.add_argument("--apply", action="store_true", help="make it what it should be")
@@ -70,16 +71,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         if options.command == "gate":
-            run, actor = os.environ.get("GITHUB_RUN_ID", ""), os.environ.get("GITHUB_TRIGGERING_ACTOR", "")
+            run, actor = (
+                os.environ.get("GITHUB_RUN_ID", ""),
+                os.environ.get("GITHUB_TRIGGERING_ACTOR", ""),
+            )
             approvers = os.environ.get("APPROVERS", "")
             _show(passed(connect(options.repo), options.environment, run, actor, approvers))
             return 0
         return compare(
-            Repository(connect(options.repo), wanted.read(options.file), tuple(options.reviewer)), options.apply
+            Repository(connect(options.repo), wanted.read(options.file), tuple(options.reviewer)),
+            options.apply,
         )
     except RepositoryError as error:
         line = screen(str(error), ROOT / "build" / "repository.txt")
-        print(f"::error::{line}" if os.environ.get("GITHUB_ACTIONS") else f"repository: {line}", file=sys.stderr)
+        print(
+            f"::error::{line}" if os.environ.get("GITHUB_ACTIONS") else f"repository: {line}",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("repository: interrupted; the same command again finishes the work", file=sys.stderr)

@@ -127,7 +127,12 @@ class Repository:
             if error.status != 404:
                 raise
             people = []
-        policy = {"deployment_branch_policy": {"protected_branches": False, "custom_branch_policies": True}}
+        policy = {
+            "deployment_branch_policy": {
+                "protected_branches": False,
+                "custom_branch_policies": True,
+            }
+        }
         protection = {
             "wait_timer": wanted.wait_timer,
             "prevent_self_review": wanted.prevent_self_review and wanted.gate,
@@ -223,7 +228,10 @@ class Repository:
             "can_approve_pull_request_reviews": wanted.can_approve_pull_request_reviews,
         }
         pins = {"enabled": True, "sha_pinning_required": wanted.sha_pinning_required}
-        for path, settings in (("{repo}/actions/permissions/workflow", token), ("{repo}/actions/permissions", pins)):
+        for path, settings in (
+            ("{repo}/actions/permissions/workflow", token),
+            ("{repo}/actions/permissions", pins),
+        ):
             try:
                 known = self.github.get(path)
             except RefusalError as error:

@@ -39,7 +39,12 @@ def passed(github: GitHub, environment: str, run: str, actor: str = "", approver
 
 
 def _decision(
-    github: GitHub, environment: str, settings: Mapping[str, Any], run: str, actor: str, approvers: list[str]
+    github: GitHub,
+    environment: str,
+    settings: Mapping[str, Any],
+    run: str,
+    actor: str,
+    approvers: list[str],
 ) -> str:
     rules = {rule["type"]: rule for rule in settings.get("protection_rules", [])}
     if not rules.get("required_reviewers", {}).get("reviewers"):

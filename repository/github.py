@@ -108,7 +108,8 @@ class GitHub:
             pause = wait if wait is not None else 2.0 ** (attempt - 1)
             if pause > LONGEST:
                 raise RefusalError(
-                    status, f"GitHub asks for a pause of {pause:.0f} s; start the command again after it"
+                    status,
+                    f"GitHub asks for a pause of {pause:.0f} s; start the command again after it",
                 )
             sleep(pause)
         raise AssertionError

@@ -31,7 +31,12 @@ class Result:
 def run(fake: Fake, *arguments: str, **variables: str) -> Result:
     """Runs `python -m repository` with variables of the environment beside those that name the fake."""
     out, errors = StringIO(), StringIO()
-    named = {"GH_TOKEN": TOKEN, "GITHUB_REPOSITORY": REPOSITORY, "GITHUB_API_URL": fake.url, "GITHUB_ACTIONS": ""}
+    named = {
+        "GH_TOKEN": TOKEN,
+        "GITHUB_REPOSITORY": REPOSITORY,
+        "GITHUB_API_URL": fake.url,
+        "GITHUB_ACTIONS": "",
+    }
     with patch.dict(os.environ, named | variables), redirect_stdout(out), redirect_stderr(errors):
         code = main(arguments)
     result = Result(code, out.getvalue(), errors.getvalue())

@@ -55,7 +55,17 @@ OPERATIONS = (
     ("put", "/repos/{owner}/{repo}/rulesets/{ruleset_id}"),
 )
 # What is for people, and what is said of headers and of GitHub's products.
-LEFT_OUT = {"description", "example", "examples", "externalDocs", "headers", "summary", "tags", "title", "x-github"}
+LEFT_OUT = {
+    "description",
+    "example",
+    "examples",
+    "externalDocs",
+    "headers",
+    "summary",
+    "tags",
+    "title",
+    "x-github",
+}
 
 
 class ViolationError(Exception):
@@ -67,7 +77,12 @@ def cut(whole: Mapping[str, Any]) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for method, path in OPERATIONS:
         paths.setdefault(path, {})[method] = _bare(whole["paths"][path][method])
-    small: dict[str, Any] = {"openapi": whole["openapi"], "package": PACKAGE, "integrity": INTEGRITY, "paths": paths}
+    small: dict[str, Any] = {
+        "openapi": whole["openapi"],
+        "package": PACKAGE,
+        "integrity": INTEGRITY,
+        "paths": paths,
+    }
     # Any answer may be an error.
     waiting = {"#/components/schemas/basic-error", *_references(paths)}
     known: set[str] = set()
@@ -141,7 +156,10 @@ def check_request(method: str, url: str, body: Any) -> None:
     for parameter in map(resolve, operation.get("parameters", [])):
         given = values if parameter["in"] == "path" else query
         if parameter["name"] in given:
-            validate(_typed(given.pop(parameter["name"]), resolve(parameter["schema"])), parameter["schema"])
+            validate(
+                _typed(given.pop(parameter["name"]), resolve(parameter["schema"])),
+                parameter["schema"],
+            )
         elif parameter.get("required"):
             raise ViolationError(f"{method} {url} lacks {parameter['name']}")
     if query or values:

@@ -27,7 +27,11 @@ OWNER, NAME = "escola", "school-scheduler"
 REPOSITORY = f"{OWNER}/{NAME}"
 USERS = {"ana": 1, "ben": 2, "eva": 3}
 TEAMS = {"releases": 11}
-NOT_FOUND = {"message": "Not Found", "documentation_url": "https://docs.github.com/rest", "status": "404"}
+NOT_FOUND = {
+    "message": "Not Found",
+    "documentation_url": "https://docs.github.com/rest",
+    "status": "404",
+}
 Answer = tuple[int, Any]
 
 
@@ -65,8 +69,15 @@ class Fake(ThreadingHTTPServer):
         self.state: dict[str, Any] = {
             "environments": {},
             "rulesets": {},
-            "permissions": {"enabled": True, "allowed_actions": "all", "sha_pinning_required": False},
-            "workflow": {"default_workflow_permissions": "write", "can_approve_pull_request_reviews": True},
+            "permissions": {
+                "enabled": True,
+                "allowed_actions": "all",
+                "sha_pinning_required": False,
+            },
+            "workflow": {
+                "default_workflow_permissions": "write",
+                "can_approve_pull_request_reviews": True,
+            },
             "secrets": [],
             "variables": [],
             "organization-secrets": [],
@@ -104,7 +115,11 @@ class Fake(ThreadingHTTPServer):
         if tail != template and f"{values['owner']}/{values['repo']}".lower() != REPOSITORY:
             return 404, NOT_FOUND
         if any(part in template for part in self.hidden):
-            return 403, {**NOT_FOUND, "message": "Resource not accessible by integration", "status": "403"}
+            return 403, {
+                **NOT_FOUND,
+                "message": "Resource not accessible by integration",
+                "status": "403",
+            }
         if tail.startswith("/environments"):
             return self._environments(method, tail, values, query, body)
         if tail.startswith("/rulesets"):
@@ -128,7 +143,12 @@ class Fake(ThreadingHTTPServer):
         if template == "/repos/{owner}/{repo}":
             owner = _user(OWNER) | {"type": "Organization" if self.organization else "User"}
             roles = {"admin": self.administrator, "pull": True, "push": True}
-            about = {"owner": owner, "full_name": REPOSITORY, "private": self.private, "permissions": roles}
+            about = {
+                "owner": owner,
+                "full_name": REPOSITORY,
+                "private": self.private,
+                "permissions": roles,
+            }
             return 200, _like("GET", "/repos/a/b", about)
         if template.endswith("/packages/{package_type}/{package_name}"):
             kind = "orgs" if self.organization else "users"
@@ -152,7 +172,11 @@ class Fake(ThreadingHTTPServer):
         operation, _, _ = find("GET", "/user")
         schema = answer_schema(operation, 200)
         assert schema
-        return 200, specimen(resolve(schema)["oneOf"][1]) | {"login": login, "id": USERS[login], "type": "User"}
+        return 200, specimen(resolve(schema)["oneOf"][1]) | {
+            "login": login,
+            "id": USERS[login],
+            "type": "User",
+        }
 
     def _environments(self, method: str, tail: str, values: dict[str, str], query: dict[str, str], body: Any) -> Answer:
         known, free = self.state["environments"], self.private and self.plan == "free"
@@ -197,10 +221,16 @@ class Fake(ThreadingHTTPServer):
         reviewers = [[reviewer["type"], reviewer["id"]] for reviewer in body.get("reviewers") or []]
         people = {("User", number) for number in USERS.values()} | {("Team", number) for number in TEAMS.values()}
         if len(reviewers) > 6 or {(kind, number) for kind, number in reviewers} - people:
-            return 422, {"message": "Validation Failed", "documentation_url": "https://docs.github.com/rest"}
+            return 422, {
+                "message": "Validation Failed",
+                "documentation_url": "https://docs.github.com/rest",
+            }
         policy = body.get("deployment_branch_policy")
         if policy and policy["protected_branches"] == policy["custom_branch_policies"]:
-            return 422, {"message": "Validation Failed", "documentation_url": "https://docs.github.com/rest"}
+            return 422, {
+                "message": "Validation Failed",
+                "documentation_url": "https://docs.github.com/rest",
+            }
         entry = self.state["environments"].setdefault(name, environment())
         # What is not sent goes back to what it is by itself.
         entry["reviewers"] = reviewers
@@ -219,7 +249,10 @@ class Fake(ThreadingHTTPServer):
             rules.append({"id": 1, "node_id": "", "type": "wait_timer", "wait_timer": entry["wait_timer"]})
         if entry["reviewers"]:
             reviewers = [
-                {"type": kind, "reviewer": _user(login_of(number), number) if kind == "User" else _team(number)}
+                {
+                    "type": kind,
+                    "reviewer": _user(login_of(number), number) if kind == "User" else _team(number),
+                }
                 for kind, number in entry["reviewers"]
             ]
             rule = {"id": 2, "node_id": "", "type": "required_reviewers", "reviewers": reviewers}
@@ -271,7 +304,12 @@ class Fake(ThreadingHTTPServer):
 
     def _approval(self, state: str, login: str, environments: list[str], comment: str) -> dict[str, Any]:
         named = [{"id": 1, "name": name} for name in environments]
-        return {"state": state, "user": _user(login, USERS[login]), "environments": named, "comment": comment}
+        return {
+            "state": state,
+            "user": _user(login, USERS[login]),
+            "environments": named,
+            "comment": comment,
+        }
 
 
 def login_of(number: int) -> str:
@@ -320,6 +358,9 @@ def _kept(kind: str, names: list[str], query: dict[str, str]) -> dict[str, Any]:
 
 class Handler(BaseHTTPRequestHandler):
     server: Fake
+    protocol_version = "HTTP/1.1"
+    # One packet for an answer: the second would wait for the first one's acknowledgement.
+    wbufsize = -1
 
     def log_message(self, *arguments: Any) -> None:
         """Says nothing."""
@@ -335,15 +376,19 @@ class Handler(BaseHTTPRequestHandler):
         if fault == "slow":
             time.sleep(0.5)
         if fault == "cut":
-            self.connection.close()
+            self.close_connection = True
             return None
         if fault == "garbage":
             return self._send(200, fake.garbage)
         if fault == "limit":
-            limit = {**NOT_FOUND, "message": "You have exceeded a secondary rate limit.", "status": "403"}
+            limit = {
+                **NOT_FOUND,
+                "message": "You have exceeded a secondary rate limit.",
+                "status": "403",
+            }
             return self._send(403, limit, {"Retry-After": str(fake.pause)})
         if isinstance(fault, int):
-            return self._send(fault, {"message": "Server Error"})
+            return self._send(fault, {"message": "Server Error"}, {"Location": f"{fake.url}/user"})
         path = urlsplit(self.path)
         try:
             check_request(self.command, self.path, body)

@@ -51,7 +51,11 @@ def test_the_smallest_answer_of_each_operation_is_allowed() -> None:
         ("GET", "/repos/a/b/environments?size=1", None),
         ("GET", "/repos/a/b/rulesets/one", None),
         ("POST", "/repos/a/b/rulesets", {"name": "x", "enforcement": "on"}),
-        ("POST", "/repos/a/b/rulesets", {"name": "x", "enforcement": "active", "rules": [{"type": "magic"}]}),
+        (
+            "POST",
+            "/repos/a/b/rulesets",
+            {"name": "x", "enforcement": "active", "rules": [{"type": "magic"}]},
+        ),
         ("POST", "/repos/a/b/rulesets", {"name": "x", "enforcement": "active", "bypass": []}),
         ("DELETE", "/repos/a/b/environments/dev", None),
         ("GET", "/repos/a/b/environments/a/b", None),
@@ -71,7 +75,11 @@ def test_requests_that_github_knows_are_none() -> None:
     ("path", "status", "change"),
     [
         ("/repos/a/b/environments/dev", 200, {"name": None}),
-        ("/repos/a/b/environments/dev", 200, {"deployment_branch_policy": {"protected_branches": True}}),
+        (
+            "/repos/a/b/environments/dev",
+            200,
+            {"deployment_branch_policy": {"protected_branches": True}},
+        ),
         ("/repos/a/b/rulesets/1", 200, {"enforcement": "on"}),
         ("/repos/a/b/actions/permissions/workflow", 200, {"default_workflow_permissions": "none"}),
         ("/repos/a/b/actions/permissions/workflow", 201, {}),

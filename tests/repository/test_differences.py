@@ -46,7 +46,9 @@ def test_what_is_new_lacks_everything_and_gets_it(fake: Fake) -> None:
     assert run(fake).code == 0
 
 
-def test_each_environment_admits_the_refs_of_the_file_and_gates_ask_whoever_applied_it(fake: Fake) -> None:
+def test_each_environment_admits_the_refs_of_the_file_and_gates_ask_whoever_applied_it(
+    fake: Fake,
+) -> None:
     applied(fake)
     for name, entry in fake.state["environments"].items():
         assert {(kind, ref) for _, kind, ref in entry["refs"]} == WANTED.environments[name].refs
@@ -102,7 +104,10 @@ def test_more_reviewers_than_github_takes_are_refused(fake: Fake) -> None:
             {"refs": [[1, "tag", "v*"], [2, "branch", "main"], [3, "branch", "x"]]},
             "admits branch main, branch x, tag v* instead of branch main, tag v*",
         ),
-        ({"refs": [[1, "tag", "v*"], [2, "tag", "main"]]}, "admits tag main, tag v* instead of branch main, tag v*"),
+        (
+            {"refs": [[1, "tag", "v*"], [2, "tag", "main"]]},
+            "admits tag main, tag v* instead of branch main, tag v*",
+        ),
     ],
 )
 def test_what_somebody_changed_of_an_environment_is_told_and_set_back(
@@ -136,10 +141,21 @@ RULESETS = {ruleset.name: ruleset.body() for ruleset in WANTED.rulesets}
         ("branches", {"target": "tag"}, "target is tag"),
         ("branches", {"bypass_actors": [{"actor_type": "OrganizationAdmin"}]}, "others go past it"),
         ("new tags", {"bypass_actors": []}, "others go past it"),
-        ("new tags", {"conditions": {"ref_name": {"include": ["refs/tags/v*"], "exclude": []}}}, "is for other refs"),
         (
             "new tags",
-            {"conditions": {"ref_name": {"include": ["refs/tags/v*", "refs/tags/preprod/*"], "exclude": ["~ALL"]}}},
+            {"conditions": {"ref_name": {"include": ["refs/tags/v*"], "exclude": []}}},
+            "is for other refs",
+        ),
+        (
+            "new tags",
+            {
+                "conditions": {
+                    "ref_name": {
+                        "include": ["refs/tags/v*", "refs/tags/preprod/*"],
+                        "exclude": ["~ALL"],
+                    }
+                }
+            },
             "is for other refs",
         ),
         ("released tags", {"rules": [{"type": "deletion"}]}, "its rules are deletion"),
@@ -253,9 +269,18 @@ def test_a_secret_is_there_where_its_environment_finds_it_or_one_that_goes_befor
 @pytest.mark.parametrize(
     ("package", "text"),
     [
-        ({"visibility": "private", "repository": REPOSITORY}, "is private: clusters need an imagePullSecret"),
-        ({"visibility": "public", "repository": "somebody/else"}, "belongs to somebody/else: an image with the label"),
-        ({"visibility": "public", "repository": None}, "belongs to no repository: an image with the label"),
+        (
+            {"visibility": "private", "repository": REPOSITORY},
+            "is private: clusters need an imagePullSecret",
+        ),
+        (
+            {"visibility": "public", "repository": "somebody/else"},
+            "belongs to somebody/else: an image with the label",
+        ),
+        (
+            {"visibility": "public", "repository": None},
+            "belongs to no repository: an image with the label",
+        ),
     ],
 )
 @pytest.mark.parametrize("organization", [True, False])
@@ -273,7 +298,9 @@ def test_a_package_that_is_linked_and_public_needs_no_word(fake: Fake) -> None:
     assert "ghcr.io" not in run(fake).output
 
 
-def test_a_private_repository_of_pro_or_team_has_all_but_reviewers_and_is_not_called_fine(fake: Fake) -> None:
+def test_a_private_repository_of_pro_or_team_has_all_but_reviewers_and_is_not_called_fine(
+    fake: Fake,
+) -> None:
     fake.private, fake.plan, fake.state["secrets"] = True, "team", KUBECONFIGS
     result = run(fake, "--apply")
     assert result.code == 1
@@ -285,7 +312,9 @@ def test_a_private_repository_of_pro_or_team_has_all_but_reviewers_and_is_not_ca
         assert {(kind, ref) for _, kind, ref in entry["refs"]} == WANTED.environments[name].refs
 
 
-def test_a_private_repository_of_the_free_plan_has_no_environments_and_no_rulesets(fake: Fake) -> None:
+def test_a_private_repository_of_the_free_plan_has_no_environments_and_no_rulesets(
+    fake: Fake,
+) -> None:
     fake.private = True
     result = run(fake, "--apply")
     assert result.code == 1
@@ -310,7 +339,9 @@ def test_who_is_no_administrator_applies_nothing(fake: Fake) -> None:
     assert f"only an administrator of {REPOSITORY} may apply this" in result.errors
 
 
-def test_who_may_not_see_who_goes_past_a_ruleset_is_told_that_it_was_not_looked_at(fake: Fake) -> None:
+def test_who_may_not_see_who_goes_past_a_ruleset_is_told_that_it_was_not_looked_at(
+    fake: Fake,
+) -> None:
     applied(fake)
     fake.sees_bypass = False
     result = run(fake)
@@ -362,7 +393,9 @@ def test_a_list_without_an_end_is_not_read_to_it(fake: Fake) -> None:
 NAMES = [*WANTED.environments, "staging", "teste/ü"]
 REFS = st.lists(
     st.tuples(
-        st.integers(1000, 1003), st.sampled_from(["branch", "tag"]), st.sampled_from(["main", "v*", "release/*", "x"])
+        st.integers(1000, 1003),
+        st.sampled_from(["branch", "tag"]),
+        st.sampled_from(["main", "v*", "release/*", "x"]),
     ).map(list),
     max_size=3,
     unique_by=(lambda ref: ref[0], lambda ref: (ref[1], ref[2])),

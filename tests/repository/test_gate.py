@@ -20,7 +20,12 @@ def guarded(fake: Fake) -> Fake:
 
 def gate(fake: Fake, **variables: str) -> Result:
     """The gate of production, in run 7 that Ben started."""
-    return run(fake, "gate", "production", **({"GITHUB_RUN_ID": "7", "GITHUB_TRIGGERING_ACTOR": "ben"} | variables))
+    return run(
+        fake,
+        "gate",
+        "production",
+        **({"GITHUB_RUN_ID": "7", "GITHUB_TRIGGERING_ACTOR": "ben"} | variables),
+    )
 
 
 def decided(fake: Fake, *decisions: tuple[str, str, list[str], str]) -> Fake:
@@ -31,12 +36,21 @@ def decided(fake: Fake, *decisions: tuple[str, str, list[str], str]) -> Fake:
 
 @pytest.mark.parametrize(
     ("comment", "words"),
-    [("", ""), ("go", " (go)"), ("two\n\nlines\x1b[2J", " (two lines?[2J)"), ("x" * 900, f" ({'x' * 200})")],
+    [
+        ("", ""),
+        ("go", " (go)"),
+        ("two\n\nlines\x1b[2J", " (two lines?[2J)"),
+        ("x" * 900, f" ({'x' * 200})"),
+    ],
 )
 def test_who_approved_the_run_is_told(guarded: Fake, comment: str, words: str) -> None:
     decided(guarded, ("approved", "ana", ["preprod", "production"], comment))
     result = gate(guarded)
-    assert (result.code, result.output, result.errors) == (0, f"production: approved by ana{words}\n", "")
+    assert (result.code, result.output, result.errors) == (
+        0,
+        f"production: approved by ana{words}\n",
+        "",
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,7 +138,9 @@ def test_an_actor_who_is_not_one_of_the_approvers_is_refused(fake: Fake, actor: 
     assert gate(fake, APPROVERS="ben, ana", GITHUB_TRIGGERING_ACTOR=actor).code == 1
 
 
-def test_a_list_of_approvers_opens_no_public_repository_and_no_environment_with_reviewers(guarded: Fake) -> None:
+def test_a_list_of_approvers_opens_no_public_repository_and_no_environment_with_reviewers(
+    guarded: Fake,
+) -> None:
     assert "nobody approved" in gate(guarded, APPROVERS="ben").errors
     guarded.private, guarded.plan = True, "enterprise"
     assert "nobody approved" in gate(guarded, APPROVERS="ben").errors

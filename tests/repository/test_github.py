@@ -12,7 +12,7 @@ from repository import github
 from repository.wanted import RepositoryError
 from tests.conftest import ROOT
 from tests.repository.command import run
-from tests.repository.fake import REPOSITORY, TOKEN, Fake
+from tests.repository.fake import REPOSITORY, TOKEN, Fake, environment
 
 
 @pytest.mark.parametrize("fault", [500, 502, 503, 429, "limit", "slow", "cut"])
@@ -52,6 +52,16 @@ def test_what_adds_something_is_never_asked_twice(fake: Fake, pauses: list[float
     assert len(fake.requests) == 1
 
 
+def test_what_has_gone_is_taken_away_and_what_may_not_be_is_told(fake: Fake) -> None:
+    api = github.GitHub(REPOSITORY, TOKEN, fake.url)
+    fake.state["environments"]["dev"] = environment(policy="custom")
+    path = "{repo}/environments/dev/deployment-branch-policies/7"
+    api.delete(path)
+    fake.faults = {1: 403}
+    with pytest.raises(github.RefusalError):
+        api.delete(path)
+
+
 def test_a_pause_of_an_hour_is_left_to_whoever_waits(fake: Fake, pauses: list[float]) -> None:
     fake.pause = 3600
     fake.faults = {0: "limit"}
@@ -60,7 +70,8 @@ def test_a_pause_of_an_hour_is_left_to_whoever_waits(fake: Fake, pauses: list[fl
 
 
 @pytest.mark.parametrize(
-    ("status", "text"), [(401, "GitHub answers 401"), (403, "GitHub answers 403"), (404, "GitHub answers 404")]
+    ("status", "text"),
+    [(401, "GitHub answers 401"), (403, "GitHub answers 403"), (404, "GitHub answers 404")],
 )
 def test_a_refusal_is_one_line(fake: Fake, status: int, text: str) -> None:
     fake.faults = {0: status}

@@ -24,6 +24,7 @@ COMMANDS = {
     "the list": (*PYTEST, "tests/policy/test_environment.py"),
     "what watches": (*PYTEST, "tests/observability/test_manifests.py", "-k=reaches_every"),
     "the workflows": (*PYTEST, "tests/workflows/test_definitions.py"),
+    "what GitHub admits": (*PYTEST, "tests/workflows/test_environments.py", f"-k=ci-{NAME}"),
     "the workflows by hand": (*PYTEST, "tests/workflows/test_runs.py", f"-k={NAME}"),
     "actionlint": (program("actionlint"), WORKFLOW),
     "zizmor": (program("zizmor"), "--offline", "--persona=auditor", "--quiet", WORKFLOW),

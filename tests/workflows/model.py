@@ -21,7 +21,17 @@ from tests.workflows.triggers import matches
 WILD = ("1.2.3", "x-y", "")
 MAIN = "refs/heads/main"
 # What a job is before it has an environment, and what it has nothing to do with.
-BEFORE = ("name", "if", "needs", "runs-on", "environment", "concurrency", "strategy", "timeout-minutes", "permissions")
+BEFORE = (
+    "name",
+    "if",
+    "needs",
+    "runs-on",
+    "environment",
+    "concurrency",
+    "strategy",
+    "timeout-minutes",
+    "permissions",
+)
 
 STATUS = re.compile(r"\b(always|cancelled|failure)\(\)")
 

@@ -18,6 +18,7 @@ from tests.workflows.model import (
     Start,
     UnknownError,
     admits,
+    environments,
     findings,
     read,
     runs,
@@ -32,7 +33,9 @@ BEFORE = findings(WORKFLOWS, WANTED)
 
 
 @pytest.mark.parametrize("file", WORKFLOWS)
-def test_every_run_is_admitted_by_its_environments_and_finds_its_secrets_and_variables(file: str) -> None:
+def test_every_run_is_admitted_by_its_environments_and_finds_its_secrets_and_variables(
+    file: str,
+) -> None:
     assert findings({file: WORKFLOWS[file]}, WANTED) == set()
 
 
@@ -266,7 +269,7 @@ def test_a_job_is_skipped_with_what_it_waits_for_unless_it_asks_how_that_ended()
 
 def test_a_start_by_hand_is_tried_with_each_environment() -> None:
     chosen = [start.inputs for start in starts(WORKFLOWS["rollback"])]
-    assert chosen == [(("environment", name),) for name in ("dev", "homolog", "preprod", "production")]
+    assert chosen == [(("environment", name),) for name in environments()]
 
 
 @pytest.mark.parametrize(
