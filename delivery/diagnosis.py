@@ -37,6 +37,8 @@ REMEDIES = {
     "service account": "an administrator has to make that ServiceAccount",
     "": "change the release, or the rule that refuses it",
 }
+# What a registry says of an image that is not for everybody; ghcr.io says either.
+PRIVATE = ("401", "403", "denied", "unauthorized")
 # Of pods that are not ready, how many are asked for their last words.
 ASKED = 10
 
@@ -64,10 +66,18 @@ def troubles(pod: Manifest) -> Iterator[Trouble]:
         waiting = container["state"].get("waiting", {})
         if (reason := waiting.get("reason")) in HOPELESS:
             about = (uid, container["name"], reason, str(container.get("restartCount", 0)))
-            yield Trouble(about, f"{place}: {reason}: {waiting.get('message', '')}")
+            message = waiting.get("message", "")
+            yield Trouble(about, f"{place}: {reason}: {message}{_unpulled(reason, message)}")
         elif container in serving and container.get("started") and not container["ready"]:
             about = (uid, container["name"], "unready", str(container.get("restartCount", 0)))
             yield Trouble(about, f"{place} is not ready after {READY_WITHIN} s", READY_WITHIN)
+
+
+def _unpulled(reason: str, message: str) -> str:
+    """What is typed where a registry gives an image to nobody that it does not know."""
+    if reason == "ImagePullBackOff" and any(part in message.lower() for part in PRIVATE):
+        return "; it may be private: make it public, or give the pods a Secret for it (docs/github.md#private-images)"
+    return ""
 
 
 def lingering(job: Manifest, items: Iterable[Manifest]) -> Iterator[Trouble]:

@@ -28,7 +28,7 @@ from policy_tests.packages import KUBECTL
 from policy_tests.reader import read_documents, read_manifests
 
 # What people make by hand, for all environments.
-DECLARED = "base/*/secret-example.yaml"
+DECLARED = "*/*/secret-example.yaml"
 Versions = tuple[str, ...]
 
 

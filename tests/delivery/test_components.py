@@ -131,3 +131,16 @@ def test_where_a_controller_makes_secrets_nothing_beside_it_adds_to_them(keeping
 def test_an_overlay_s_patch_reaches_the_controller_s_object(keeping: ManifestSet) -> None:
     text = "\n".join(each.text for each in keeping.manifests if each.kind in ("SealedSecret", "SecretStore"))
     assert "CIPHERTEXT" in text or ("https://vault.example.org" in text and "kubernetes" in text)
+
+
+def test_private_images_are_pulled_with_a_secret_by_every_account_and_every_rule_is_kept(tmp_path: Path) -> None:
+    text = rendered("pull-secret", tmp_path)
+    given = ManifestSet("given", read_manifests(text, "overlays/prod"))
+    environment = as_environment({"given": given}, ["prod"])["prod"]
+    assert isinstance(environment, ManifestSet)
+    assert [explain(rule, "prod", finding) for rule, finding in check(environment, read_waivers())] == []
+    accounts = [each.body for each in environment.manifests if each.kind == "ServiceAccount"]
+    assert len(accounts) > 8
+    assert all(body["imagePullSecrets"] == [{"name": "image-pull"}] for body in accounts)
+    for body in accounts:
+        kubernetes_validate.validate(body, "1.34", strict=True)

@@ -619,3 +619,20 @@ def test_what_is_an_administrator_s_is_neither_applied_nor_shown(cluster: FakeCl
     rollout.apply(cluster, objects)
     found = [each["metadata"]["name"] for each in cluster.list("ConfigMap")]
     assert found == ["web"]
+
+
+@pytest.mark.parametrize(
+    ("message", "refused"),
+    [
+        ("failed to authorize: failed to fetch anonymous token: unexpected status: 401 Unauthorized", True),
+        ("unexpected status from HEAD request to https://ghcr.io/v2/a/b/manifests/c: 403 Forbidden", True),
+        ("pull access denied, repository does not exist or may require authorization", True),
+        ("ghcr.io/a/b:1: not found", False),
+        ("dial tcp: lookup ghcr.io: no such host", False),
+    ],
+)
+def test_of_an_image_that_the_registry_refuses_the_way_is_named(message: str, refused: bool) -> None:
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "a/b": {message}'}}
+    status = {"containerStatuses": [{"name": "web", "state": waiting, "ready": False, "restartCount": 0}]}
+    (trouble,) = troubles({"metadata": {"name": "web-1", "uid": "1"}, "status": status, "spec": {}})
+    assert ("docs/github.md#private-images" in trouble.words) is refused
