@@ -87,8 +87,8 @@ account: .venv/test ## a new link by which the first account of ENV is made; the
 status: .venv/test ## releases and pods of ENV
 	@$(BIN)/python -m delivery status $(ENV)
 
-promote: .venv/test ## IMAGE (NAME:TAG) gets the tag TAG as well; nothing is built
-	@$(BIN)/python -m delivery promote --image '$(IMAGE)' --tag '$(TAG)'
+promote: .venv/test ## IMAGE (NAME:TAG@sha256:DIGEST or NAME:TAG) gets the tag TAG as well; nothing is built
+	@$(BIN)/python -m delivery promote --image '$(IMAGE)' --tag '$(TAG)' $(OPTIONS)
 
 smoke: .venv/test ## the smoke tests of the newest good release in ENV
 	@$(BIN)/python -m delivery smoke $(ENV) $(OPTIONS)
@@ -115,7 +115,7 @@ rotate: .venv/test ## new passwords for the database accounts of ENV, while the 
 	@$(BIN)/python -m delivery rotate $(ENV) $(OPTIONS)
 
 generate: .venv/test ## one headless generation in ENV, now
-	@$(BIN)/python -m delivery generate $(ENV)
+	@$(BIN)/python -m delivery generate $(ENV) $(OPTIONS)
 
 down: .venv/test ## delete ENV with all its data
 	@$(BIN)/python -m delivery down $(ENV)
@@ -123,9 +123,9 @@ down: .venv/test ## delete ENV with all its data
 diff: .venv/test ## what the working tree changes in each environment, against the checkout BASE, as Markdown
 	@$(BIN)/python -m policy_tests diff --base '$(BASE)' --head .
 
-load: .venv-load/ready ## visitors in ENV for two minutes; non-zero beyond load_tests/thresholds.py
+load: .venv-load/ready ## visitors in ENV for two minutes; non-zero beyond load_tests/thresholds.py, or where DIGEST does not run
 	@mkdir -p build/load
-	@ENV=$(ENV) .venv-load/bin/locust --locustfile load_tests/locustfile.py --headless --only-summary \
+	@ENV=$(ENV) DIGEST='$(DIGEST)' .venv-load/bin/locust --locustfile load_tests/locustfile.py --headless --only-summary \
 	  --users 10 --spawn-rate 2 --run-time 2m --csv build/load/$(ENV) $(OPTIONS)
 
 bench: .venv/test .venv-checkov/ready ## what is measured rather than tested, beside what it should be; INSTANCES: XHSTT files for the search

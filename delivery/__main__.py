@@ -7,6 +7,8 @@ import math
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from io import TextIOWrapper
 from types import FrameType
@@ -29,6 +31,7 @@ from delivery import (
     workloads,
 )
 from delivery.cluster import Cluster
+from delivery.image import Image
 from delivery.kubectl import Kubectl, pinned
 from delivery.render import COMPONENT, Render
 from delivery.shell import ROOT, DeliveryError, say, screen, show
@@ -85,6 +88,26 @@ def in_turn(cluster: Cluster, cronjob: str) -> None:
     show(job.run(cluster, cronjob), end="")
 
 
+@contextmanager
+def running(target: Target, image: str | None) -> Iterator[None]:
+    """A proof of an environment: what it proves is said, and has to be that image, if one is given.
+
+    Raises:
+        DeliveryError: another one runs, before or afterwards.
+    """
+    environment = target.environment.name
+    wanted = Image.parse(image) if image else None
+    for moment in ("before", "after"):
+        there = release.running(target.cluster).image
+        digest = there.rpartition("@")[2]
+        if wanted and digest != wanted.digest:
+            way = "somebody has delivered or gone back; deliver it again"
+            raise DeliveryError(f"{environment} runs {there} {moment} the proof, and not {wanted.digest}: {way}")
+        if moment == "before":
+            yield
+    say(f"{environment} ran {digest} meanwhile")
+
+
 def status(target: Target) -> None:
     """The recorded releases, newest first, what was changed by hand since, and the pods."""
     cluster, releases = target.cluster, release.read(target.cluster)
@@ -134,6 +157,7 @@ def parser() -> argparse.ArgumentParser:
     creating.add_argument("--registry", default="localhost:5001", help="host:port that docker and the cluster reach")
     deploying = delivering(command("deploy", "deliver an image; a release that fails goes back to the last good one"))
     deploying.add_argument("--image", required=True, help="NAME:TAG@sha256:DIGEST")
+    deploying.add_argument("--forward", action="store_true", help="refuse a version that is older than what runs")
     for delivery, first in ((creating, "the small ones"), (deploying, "the overlay's")):
         text = f"whether at the sizes for a single node (default: as the newest good release, else {first})"
         delivery.add_argument("--single-node", action=argparse.BooleanOptionalAction, help=text)
@@ -141,9 +165,11 @@ def parser() -> argparse.ArgumentParser:
         delivery.add_argument("--watch", type=duration, default=0, metavar="MINUTES", help="watch the release after it")
     returning = delivering(command("rollback", "go back to the last good release before the newest"))
     returning.add_argument("--to", type=int, metavar="NUMBER", help="or to this one")
+    text = "change nothing where the newest release is good, as it is unless its delivery was interrupted"
+    returning.add_argument("--interrupted", action="store_true", help=text)
     monitoring = through_ingress(command("monitor", "watch an environment; non-zero when something is wrong"))
     monitoring.add_argument("--minutes", type=duration, default=10, help="how long (%(default)s)")
-    through_ingress(command("smoke", "the smoke tests of the newest good release"))
+    proving = [through_ingress(command("smoke", "the smoke tests of the newest good release"))]
     watching = command("observability", "install what watches an environment: metrics, logs, alerts, dashboards")
     watching.add_argument("--webhook", metavar="URL", help="who is told of alerts; needed the first time")
     text = "a service outside that tells you when it no longer hears that alerts are told"
@@ -169,11 +195,17 @@ def parser() -> argparse.ArgumentParser:
     command("backups", "the backups that there are, newest first")
     command("account", "a new link by which the first account is made")
     command("status", "the recorded releases, what was changed by hand since, and the pods")
-    command("generate", "run the headless generation now")
+    proving.append(command("generate", "run the headless generation now"))
+    for proof in proving:
+        text = "NAME:TAG@sha256:DIGEST, refused where another one runs before or afterwards"
+        proof.add_argument("--image", help=text)
     command("down", "delete the environment with all its data")
     promoting = commands.add_parser("promote", help="give an image another tag, without building it again")
-    promoting.add_argument("--image", required=True, metavar="NAME:TAG", help="the image")
+    promoting.add_argument("--image", required=True, metavar="NAME:TAG[@DIGEST]", help="the image")
     promoting.add_argument("--tag", required=True, help="its new tag")
+    promoting.add_argument("--move", action="store_true", help="take the tag from the image that has it")
+    asking = commands.add_parser("digest", help="the digest behind a tag; empty where there is no such image")
+    asking.add_argument("--image", required=True, metavar="NAME:TAG", help="the image")
     return parser
 
 
@@ -185,13 +217,15 @@ def run(options: argparse.Namespace, target: Target) -> None:
             up(target, options.registry, options.single_node, replace(chosen(options), bootstrap=True))
         case "deploy":
             pinned = image.Image.parse(options.image)
-            deploy.deploy(target, rendered(target, pinned, options.single_node, otherwise=False), chosen(options))
+            asked = replace(chosen(options), forward=options.forward)
+            deploy.deploy(target, rendered(target, pinned, options.single_node, otherwise=False), asked)
         case "rollback":
-            deploy.rollback(target, options.to, deploy.Options(wait=options.wait))
+            deploy.rollback(target, options.to, deploy.Options(wait=options.wait, interrupted=options.interrupted))
         case "monitor":
             deploy.watch(target, release.running(cluster).render, options.minutes)
         case "smoke":
-            target.smoke(release.running(cluster).render)
+            with running(target, options.image):
+                target.smoke(release.running(cluster).render)
         case "observability":
             observability.install(target, options.webhook, through=options.through, heartbeat=options.heartbeat)
         case "restore":
@@ -216,7 +250,8 @@ def run(options: argparse.Namespace, target: Target) -> None:
         case "status":
             status(target)
         case "generate":
-            in_turn(cluster, "generation")
+            with running(target, options.image):
+                in_turn(cluster, "generation")
         case "down":
             cluster.delete(f"namespace/{environment.namespace}")
 
@@ -247,7 +282,9 @@ def main() -> int:
     try:
         options = parser().parse_args()
         if options.command == "promote":
-            show(str(registry.promote(options.image, options.tag)))
+            show(str(registry.promote(options.image, options.tag, move=options.move)))
+        elif options.command == "digest":
+            show(registry.digest_of(options.image))
         else:
             with pinned():
                 run(options, target_of(options))

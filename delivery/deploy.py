@@ -20,6 +20,7 @@ from delivery import (
     replacement,
     rollout,
     sops,
+    versions,
     workloads,
 )
 from delivery.cluster import Cluster, Manifest, lasting
@@ -49,12 +50,16 @@ class Options:
         wait: seconds to wait for another delivery to end.
         bootstrap: begin, as an administrator, with the namespace and with random credentials where
             there are none.
+        forward: refuse an image whose version is older than the one that runs.
+        interrupted: of a rollback, that it changes nothing where the newest release is good.
     """
 
     canary: float = 0
     watch: float = 0
     wait: float = 60
     bootstrap: bool = False
+    forward: bool = False
+    interrupted: bool = False
 
 
 def deploy(target: Target, render: Render, options: Options) -> None:
@@ -76,6 +81,8 @@ def deploy(target: Target, render: Render, options: Options) -> None:
         credentials.require_database(environment, cluster)
         credentials.check_certificates(environment, cluster, render.tls_hosts)
         before = release.read(cluster)
+        if options.forward:
+            _refuse_older(release.last_good(before), render.image)
         text = changes(cluster, render, before)
         show(screen(text, ROOT / "build" / environment.name / "changes.diff"))
         # Before a canary puts the content back.
@@ -122,6 +129,8 @@ def rollback(target: Target, number: int | None, options: Options) -> None:
     with lease.held(cluster, options.wait) as cluster:
         target = replace(target, cluster=cluster)
         releases = release.read(cluster)
+        if options.interrupted and releases and releases[0].phase == "good":
+            return say(f"nothing is to be taken back: release {releases[0].number} of {name} is good")
         earlier = _chosen(cluster, releases, number)
         if earlier is None:
             what = "no good release before the newest" if number is None else f"no release {number}"
@@ -138,6 +147,20 @@ def rollback(target: Target, number: int | None, options: Options) -> None:
                 release.mark(cluster, newer, "failed")
         release.mark(cluster, earlier, "good")
         say(f"{name} is back at release {earlier.number}: {earlier.image}")
+
+
+def _refuse_older(running: Release | None, wanted: str) -> None:
+    """DeliveryError where an image has an older version than the release that runs."""
+    there, new = (_tag(image) for image in (running.image if running else wanted, wanted))
+    known, asked = versions.precedence(there), versions.precedence(new)
+    if known and asked and asked < known:
+        way = "`make rollback` goes back to a release that was good"
+        raise DeliveryError(f"{there} runs, which is newer than {new}; nothing was changed; {way}")
+
+
+def _tag(reference: str) -> str:
+    """The tag of NAME:TAG@DIGEST."""
+    return reference.partition("@")[0].rpartition(":")[2]
 
 
 def _chosen(cluster: Cluster, releases: Sequence[Release], number: int | None) -> Release | None:

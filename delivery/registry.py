@@ -24,28 +24,53 @@ TYPES = (
 LOCAL = re.compile(r"(localhost|127\.0\.0\.1)(:\d+)?")
 
 
-def promote(source: str, tag: str) -> Image:
-    """Gives the image behind `source` (NAME:TAG) another tag: its manifest is copied, so the digest stays.
+def promote(source: str, tag: str, *, move: bool = False) -> Image:
+    """Gives the image behind `source` another tag: its manifest is copied, so the digest stays.
 
-    REGISTRY_USERNAME and REGISTRY_PASSWORD in the environment log in.
+    `source` is NAME:TAG@DIGEST, by which the digest counts, or NAME:TAG. REGISTRY_USERNAME and
+    REGISTRY_PASSWORD in the environment log in.
 
     Raises:
-        DeliveryError: there is no such image, or the tag is another image's already.
+        DeliveryError: there is no such image, or the tag is another image's already and not to `move`.
     """
-    name, _, source_tag = source.rpartition(":")
-    if not name or "/" in source_tag:
-        raise DeliveryError(f"{source!r} is no image; give NAME:TAG")
+    name, source_tag, digest = _parts(source)
     repository = _Repository(name)
-    content = repository.manifest(source_tag)
+    content = repository.manifest(digest or source_tag)
     if content is None:
         raise DeliveryError(f"there is no image {source}; what gets promoted has passed the environment before")
-    image = Image(name, tag, "sha256:" + hashlib.sha256(content[0]).hexdigest())
+    image = Image(name, tag, _digest(content[0]))
+    if digest and image.digest != digest:
+        raise DeliveryError(f"the registry answers {image.digest} for {source}; nothing was promoted")
     existing = repository.manifest(tag)
-    if existing is not None and existing[0] != content[0]:
+    if existing is not None and existing[0] != content[0] and not move:
         raise DeliveryError(f"{name}:{tag} is another image's tag and never moves; choose the next one")
-    if existing is None:
+    if existing is None or existing[0] != content[0]:
         repository.put(tag, *content)
     return image
+
+
+def digest_of(source: str) -> str:
+    """The digest behind NAME:TAG; empty where there is no such image.
+
+    Raises:
+        DeliveryError: it is no image, or the registry does not say.
+    """
+    name, tag, _ = _parts(source)
+    content = _Repository(name).manifest(tag)
+    return _digest(content[0]) if content else ""
+
+
+def _parts(source: str) -> tuple[str, str, str]:
+    """Name, tag and digest of NAME:TAG@DIGEST; without a digest it is empty."""
+    tagged, _, digest = source.partition("@")
+    name, _, tag = tagged.rpartition(":")
+    if not name or not tag or "/" in tag:
+        raise DeliveryError(f"{source!r} is no image; give NAME:TAG")
+    return name, tag, digest
+
+
+def _digest(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
 class _Repository:

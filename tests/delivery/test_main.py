@@ -385,7 +385,7 @@ def test_an_error_is_one_message_and_exit_code_1(
 def test_a_disk_that_is_full_is_one_message_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full(image: str, tag: str) -> str:
+    def full(image: str, tag: str, move: bool) -> str:
         raise OSError(28, "No space left on device", "build")
 
     monkeypatch.setattr(registry, "promote", full)
@@ -395,7 +395,7 @@ def test_a_disk_that_is_full_is_one_message_too(
 
 @pytest.mark.usefixtures("signals")
 def test_a_promoted_image_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(registry, "promote", lambda image, tag: f"{image} is {tag}")
+    monkeypatch.setattr(registry, "promote", lambda image, tag, move: f"{image} is {tag}")
     assert typed(monkeypatch, "promote", "--image", "scheduler:1", "--tag", "v1") == 0
     assert capsys.readouterr().out == "scheduler:1 is v1\n"
 
@@ -403,7 +403,7 @@ def test_a_promoted_image_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: py
 @pytest.mark.usefixtures("signals")
 def test_what_a_terminal_s_encoding_lacks_is_shown_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", TextIOWrapper(BytesIO(), encoding="latin-1"))
-    monkeypatch.setattr(registry, "promote", lambda image, tag: "Jürgen \u2192 v1")
+    monkeypatch.setattr(registry, "promote", lambda image, tag, move: "Jürgen \u2192 v1")
     assert typed(monkeypatch, "promote", "--image", "scheduler:1", "--tag", "v1") == 0
     sys.stdout.seek(0)
     assert sys.stdout.read() == "Jürgen \\u2192 v1\n"

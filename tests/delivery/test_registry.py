@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from delivery.registry import TYPES, promote
+from delivery.registry import TYPES, digest_of, promote
 from delivery.shell import DeliveryError
 
 USER, PASSWORD = "promoter", "correct horse"
@@ -206,3 +206,37 @@ def test_a_name_says_where_its_registry_is(image: str, url: str, monkeypatch: py
     with pytest.raises(DeliveryError, match="does not answer"):
         promote(f"{image}:v1", "v2")
     assert asked == [url]
+
+
+def test_an_image_that_is_named_by_its_digest_is_that_one_whatever_its_tag_means_by_now(registry: Registry) -> None:
+    registry.tags[DIGEST] = MANIFEST
+    registry.tags["preprod-7"] = b"another"
+    image = promote(f"{registry.name}:preprod-7@{DIGEST}", "v1.2.3")
+    assert str(image) == f"{registry.name}:v1.2.3@{DIGEST}"
+    assert registry.tags["v1.2.3"] == MANIFEST
+
+
+def test_a_registry_that_answers_with_another_image_is_not_believed(registry: Registry) -> None:
+    registry.tags[DIGEST] = b"another"
+    with pytest.raises(DeliveryError, match=r"the registry answers sha256:.*; nothing was promoted"):
+        promote(f"{registry.name}:preprod-7@{DIGEST}", "v1.2.3")
+    assert "v1.2.3" not in registry.tags
+
+
+def test_a_tag_that_is_to_move_is_taken_from_the_image_that_had_it(registry: Registry) -> None:
+    registry.tags["latest-dev"] = b"another"
+    promote(f"{registry.name}:preprod-7", "latest-dev", move=True)
+    assert registry.tags["latest-dev"] == MANIFEST
+
+
+@pytest.mark.parametrize(("tag", "digest"), [("preprod-7", DIGEST), ("preprod-8", "")])
+def test_a_digest_is_known_where_there_is_such_an_image(registry: Registry, tag: str, digest: str) -> None:
+    assert digest_of(f"{registry.name}:{tag}") == digest
+
+
+def test_a_registry_that_refuses_is_none_without_the_image(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_USERNAME", USER)
+    monkeypatch.setenv("REGISTRY_PASSWORD", "wrong")
+    registry.challenge = "Bearer"
+    with pytest.raises(DeliveryError, match="answers 401"):
+        digest_of(f"{registry.name}:preprod-8")

@@ -7,7 +7,7 @@ from importlib.metadata import packages_distributions
 
 import pytest
 
-from load_tests.thresholds import exceeded
+from load_tests.thresholds import another, exceeded
 from tests.conftest import ROOT
 
 LOCUSTFILE = ROOT / "load_tests" / "locustfile.py"
@@ -40,3 +40,21 @@ def test_too_many_errors_too_slow_and_too_little_to_tell_all_fail(
     requests: int, failures: int, seconds: float, problems: list[str]
 ) -> None:
     assert list(exceeded(requests, failures, seconds)) == problems
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seen", "problems"),
+    [
+        ("a", ["a", "a"], []),
+        ("", ["a", "a"], []),
+        ("a", ["b", "b"], ["b ran before and b afterwards, and not a"]),
+        ("a", ["a", "b"], ["a ran before and b afterwards, and not a"]),
+        ("", ["a", "b"], ["a ran before and b afterwards, and not the same"]),
+        ("a", ["a"], ["nobody knows which image ran before and afterwards"]),
+        ("a", [], ["nobody knows which image ran before and afterwards"]),
+    ],
+)
+def test_a_load_on_another_image_than_the_one_that_was_delivered_fails(
+    wanted: str, seen: list[str], problems: list[str]
+) -> None:
+    assert list(another(wanted, seen)) == problems
