@@ -18,6 +18,8 @@ NAME = re.compile(r"\d{8}T\d{6}Z")
 CRONJOB = "cronjob/restore"
 # An annotation of it while a restore is under way: the backup of what was there before.
 RECORD = "school-scheduler/restoring"
+# Seconds that the backup before a migration may take.
+BEFORE_MIGRATION = 1800
 
 
 def make(cluster: Cluster) -> str:
@@ -111,7 +113,7 @@ def before_migration(environment: Environment, cluster: Cluster, render: Render,
         change = f"before the schema changes from {good.render.schema} to {render.schema}"
         say(f"backing up {change}")
         try:
-            now(cluster, seconds=1800)
+            now(cluster, seconds=BEFORE_MIGRATION)
         except DeliveryError as error:
             nothing = f"there is no backup from {change}, and nothing was applied"
             remedy = f"make rollback ENV={environment.name} OPTIONS='--to {good.number}'"

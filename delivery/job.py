@@ -21,6 +21,8 @@ from delivery.sight import Sight
 # A label of the Job and of its pods; the value is the Job's name.
 LABEL = "school-scheduler/job"
 NAME_OF_POD = "batch.kubernetes.io/job-name"
+# Seconds that a Job may take, and for which another of its sort is waited for; and in which its pods have gone.
+LONGEST, GONE = 3600, 120
 # Seconds: how long a Job stays after its end, and how much longer than whoever follows it it may run.
 KEPT, SPARE = 600, 120
 # Seconds for which something may keep a pod from starting: a quota or a volume; or nodes without
@@ -58,7 +60,7 @@ def run(
     *,
     only: str | None = None,
     arguments: Sequence[str] = (),
-    seconds: float = 3600,
+    seconds: float = LONGEST,
 ) -> str:
     """Makes a Job as `cronjob` does and waits for its end; what its last container has printed.
 
@@ -187,7 +189,7 @@ def _unfinished(cluster: Cluster | Sight, component: str) -> list[Manifest]:
     return [job for job in jobs if _condition(job) is None]
 
 
-def wait_for_others(cluster: Cluster, component: str, seconds: float = 3600) -> None:
+def wait_for_others(cluster: Cluster, component: str, seconds: float = LONGEST) -> None:
     """Waits until no Job of a component runs; says once which one it waits for."""
     sight, seen = Sight(cluster), ""
     deadline = sight.now() + seconds
@@ -206,7 +208,7 @@ def end(cluster: Cluster, names: Sequence[str]) -> None:
     """Deletes Jobs and waits until their pods are gone, so that none does anything any more."""
     cluster.delete(*(f"job/{name}" for name in names))
     for name in names:
-        rollout.gone(cluster, f"{NAME_OF_POD}={name}", seconds=120)
+        rollout.gone(cluster, f"{NAME_OF_POD}={name}", seconds=GONE)
 
 
 def _end(cluster: Cluster, name: str, seconds: float) -> tuple[str | None, list[Manifest]]:

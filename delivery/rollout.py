@@ -30,6 +30,8 @@ PRUNED = (
     "ConfigMap",
     "ServiceAccount",
 )
+# Seconds in which a rollout has to come up.
+UP = 300
 # Seconds that a statement of a migration may take (docs/database.md), and after which that is said.
 MIGRATION, QUIET = 3600, 300
 # Seconds between two looks at the events.
@@ -141,7 +143,7 @@ def past(cluster: Cluster) -> Past:
     return Past(frozenset(there), frozenset(map(_version, events)))
 
 
-def wait(cluster: Cluster, objects: Iterable[Manifest], seconds: float = 300, before: Past | None = None) -> None:
+def wait(cluster: Cluster, objects: Iterable[Manifest], seconds: float = UP, before: Past | None = None) -> None:
     """Waits until the workloads among `objects` run and the Jobs are done, for up to `seconds`.
 
     What `before` has is no reason to end it, as long as it stays as it was. The time in which the

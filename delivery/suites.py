@@ -16,7 +16,7 @@ from delivery.traffic import Answer
 from policy_tests.environment import Environment
 
 # Seconds that a suite may take, however slowly the site answers.
-LONGEST = 1800
+LONGEST = 600
 
 
 @dataclass(frozen=True)
