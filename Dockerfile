@@ -14,10 +14,11 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash app backup && mkd
 FROM ${PYTHON_IMAGE}
 ARG PYTHON_IMAGE
 ARG VERSION=0.1.0
+ARG SOURCE=https://github.com/school-scheduler/school-scheduler
 ARG COMMIT=unknown
 LABEL org.opencontainers.image.title="School Scheduler" \
       org.opencontainers.image.description="Makes a school's weekly timetable" \
-      org.opencontainers.image.source="https://github.com/school-scheduler/school-scheduler" \
+      org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${COMMIT}" \

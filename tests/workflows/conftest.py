@@ -43,11 +43,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.fixture(scope="session")
 def act(tmp_path_factory: pytest.TempPathFactory) -> Act:
-    """Runs in which make, docker and gh only note how they were called."""
-    act = Act(
-        tmp_path_factory.mktemp("act"), ("make", "docker", "gh", "helm", "kind"), {"BUILT": BUILT, "PROVEN": PROVEN}
-    )
-    act.commit([*definitions(), ROOT / ".ci" / "kind"])
+    """Runs in which all programs but ours of pipeline/ only note how they were called."""
+    programs = ("cosign", "docker", "gh", "helm", "kind", "make", "python")
+    act = Act(tmp_path_factory.mktemp("act"), programs, {"BUILT": BUILT, "PROVEN": PROVEN})
+    # What pipeline/ needs of the rest: act copies all of it for each job.
+    ours = [ROOT / "delivery" / f"{name}.py" for name in ("__init__", "image", "shell", "versions")]
+    act.commit([*definitions(), *ours, *(ROOT / "pipeline").glob("*.py"), ROOT / ".ci" / "kind"])
     return act
 
 
@@ -68,7 +69,14 @@ def start(act: Act) -> Start:
 @pytest.fixture
 def push(start: Start) -> Start:
     """A push to a ref, such as refs/heads/main."""
-    return lambda workflow, ref, **options: start(workflow, "push", {"ref": ref}, **options)
+    repository = {"full_name": REPOSITORY, "visibility": "public"}
+
+    def push(workflow: str, ref: str, **options: Any) -> Run:
+        # What preprod has proved is there when a release comes.
+        options = {"THERE": "*:sha-*", **options} if workflow == "ci-prod" else options
+        return start(workflow, "push", {"ref": ref, "repository": repository}, **options)
+
+    return push
 
 
 @pytest.fixture

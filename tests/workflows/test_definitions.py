@@ -54,9 +54,7 @@ def test_a_secret_without_a_suffix_stands_in_for_each_that_has_one(text: str) ->
 
 
 def test_each_environment_is_delivered_to_by_one_workflow() -> None:
-    jobs = [job for text in TEXTS.values() for job in yaml.safe_load(text).get("jobs", {}).values()]
-    steps = [step.get("with", {}) for job in jobs for step in job["steps"]]
-    delivered = [step["environment"] for step in steps if step.get("targets") == "deploy"]
+    delivered = [name for text in TEXTS.values() for name in re.findall(r"-m delivery deploy (\w+)", text)]
     assert sorted(delivered) == sorted(read_list())
 
 

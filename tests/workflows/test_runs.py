@@ -1,4 +1,4 @@
-"""Every workflow from its first to its last job; what make, docker and gh are asked for, and what a failure stops."""
+"""Every workflow from its first to its last job; what programs are asked for, and what a failure stops."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from tests.workflows.act import Act, Run
 from tests.workflows.conftest import BUILT, ENVIRONMENTS, PROVEN, SECRETS, Start, own
 
 HUB = {"DOCKERHUB_USERNAME": "escola", "DOCKERHUB_TOKEN": "token-of-the-hub"}
-IMAGE = "ghcr.io/example/school-scheduler"
+IMAGE, HUB_IMAGE = "ghcr.io/example/school-scheduler", "docker.io/escola/school-scheduler"
+DEPLOY = "python -m delivery deploy"
+CALL = "make |python -m delivery "
 
 
 def succeeded(*jobs: str) -> dict[str, str]:
@@ -20,8 +22,8 @@ def succeeded(*jobs: str) -> dict[str, str]:
 
 
 def made(run: Run) -> list[str]:
-    """What make was asked for; what tests make in parallel, sorted, goes first."""
-    calls = [call.removeprefix("make ") for call in run.calls if call.startswith("make ")]
+    """What make and delivery were asked for; what tests make in parallel, sorted, goes first."""
+    calls = [re.sub(CALL, "", call) for call in run.calls if re.match(CALL, call)]
     tests = [call for call in calls if re.match("(audit|check|policy|sbom|unit|test)", call)]
     return sorted(tests) + [call for call in calls if call not in tests]
 
@@ -39,16 +41,24 @@ TESTED = ["audit", "check", "check-deployed", POLICY, "sbom", "test-mysql", "uni
 def test_a_push_to_develop_is_tested_published_and_deployed_to_dev(push: Start, commit: str) -> None:
     run = push("ci-cd", "refs/heads/develop", settings={"DEPLOY_DEV": "true"})
     assert run.jobs == succeeded("check", "audit", "policy", *UNIT, "test-mysql", "image", "deploy", "done")
-    assert made(run) == [*TESTED, f"deploy ENV=dev IMAGE={IMAGE}:dev-17@{BUILT} OPTIONS=", "status ENV=dev"]
-    tags = f"--tag={IMAGE}:dev-17 --tag={IMAGE}:latest-dev"
-    assert f"docker build --quiet --build-arg COMMIT={commit} {tags} ." in run.calls
+    image = f"{IMAGE}:dev-17"
+    assert made(run) == [
+        *TESTED,
+        f"digest --image {image}",
+        f"promote IMAGE={image}@{BUILT} TAG=latest-dev OPTIONS=--move",
+        f"deploy dev --image {image}@{BUILT}",
+        "status dev",
+    ]
+    labels = ("VERSION=dev-17", f"COMMIT={commit}", "SOURCE=https://github.com/example/school-scheduler")
+    words = " ".join(f"--build-arg={label}" for label in labels)
+    assert f"docker build --quiet {words} --tag={image} ." in run.calls
     assert all(f"setup-python {version}" in run.log for version in ("3.11", "3.12", "3.13"))
 
 
 def test_without_a_named_cluster_develop_is_published_only(push: Start) -> None:
     run = push("ci-cd", "refs/heads/develop")
     assert run.jobs == succeeded("check", "audit", "policy", *UNIT, "test-mysql", "image", "done")
-    assert made(run) == TESTED
+    assert not [call for call in made(run) if call.startswith("deploy")]
 
 
 def test_a_pull_request_gets_one_comment_and_publishes_nothing(pull_request: Start) -> None:
@@ -74,37 +84,106 @@ def test_a_fork_gets_neither_comment_nor_alerts_nor_secrets(pull_request: Start)
 def test_homolog_gets_the_image_that_was_built(push: Start) -> None:
     run = push("ci-homolog", "refs/heads/homolog")
     assert run.jobs == succeeded("test", "test-mysql", "image", "deploy")
-    deploy = f"deploy ENV=homolog IMAGE={IMAGE}:homolog-17@{BUILT} OPTIONS="
-    assert made(run) == ["test", "test-mysql", deploy, "status ENV=homolog"]
+    image = f"{IMAGE}:homolog-17"
+    deploy = f"deploy homolog --image {image}@{BUILT}"
+    assert made(run) == ["test", "test-mysql", f"digest --image {image}", deploy, "status homolog"]
 
 
-def test_homolog_is_tested_on_a_database_of_its_own_where_there_is_one(push: Start) -> None:
-    run = push("ci-homolog", "refs/heads/homolog", secrets=SECRETS | {"DB_PASSWORD_HOMOLOG": "secret"})
+@pytest.mark.parametrize("name", ["DB_PASSWORD_HOMOLOG", "DB_PASSWORD"])
+def test_homolog_is_tested_on_a_database_of_its_own_where_there_is_one(name: str, push: Start) -> None:
+    run = push("ci-homolog", "refs/heads/homolog", secrets=SECRETS | {name: "secret"})
     assert run.jobs == succeeded("test", "test-mysql", "image", "deploy")
     assert made(run)[:2] == ["test", "unit OPTIONS=-m mysql"]
 
 
 def test_preprod_proves_an_image_before_its_commit_gets_a_tag(push: Start, commit: str) -> None:
     run = push("ci-preprod", "refs/heads/main")
-    jobs = ("test", "test-mysql", "image", "deploy", "e2e", "load", "approve", "prove")
+    jobs = ("look", "test", "test-mysql", "image", "scan", "sign", "deploy", "approve", "prove")
     assert run.jobs == succeeded(*jobs)
+    image = f"{IMAGE}:preprod-17@{BUILT}"
     assert made(run) == [
         "test",
         "test-mysql",
-        f"deploy ENV=preprod IMAGE={IMAGE}:preprod-17@{BUILT} OPTIONS=--canary 2 ",
-        "status ENV=preprod",
-        "generate smoke ENV=preprod IMAGE= OPTIONS=",
-        "status ENV=preprod",
-        "load ENV=preprod",
-        f"promote IMAGE={IMAGE}:preprod-17 TAG=sha-{commit}",
+        f"digest --image {IMAGE}:sha-{commit}",
+        f"digest --image {IMAGE}:preprod-17",
+        f"deploy preprod --image {image} --canary 2",
+        f"generate preprod --image {image}",
+        f"smoke preprod --image {image}",
+        f"load ENV=preprod DIGEST={BUILT}",
+        "status preprod",
+        "gate GATE=preprod-approval",
+        f"promote IMAGE={image} TAG=sha-{commit} OPTIONS=",
     ]
+
+
+@pytest.mark.parametrize("ref", ["refs/heads/main", "refs/tags/preprod/2026-11-24"])
+def test_a_commit_that_has_its_proof_is_delivered_again_and_nothing_is_built(
+    ref: str, push: Start, commit: str
+) -> None:
+    run = push("ci-preprod", ref, THERE="*:sha-*")
+    assert run.jobs == succeeded("look", "deploy")
+    proven = f"{IMAGE}:sha-{commit}@{PROVEN}"
+    assert f"deploy preprod --image {proven} --canary 2" in made(run)
+    assert not [call for call in run.calls if call.startswith(("docker", "attest", "make promote", "make test"))]
+
+
+def test_a_run_that_is_repeated_takes_the_image_that_it_has_built(push: Start) -> None:
+    run = push("ci-homolog", "refs/heads/homolog", THERE="*:homolog-17", GITHUB_RUN_ATTEMPT="2")
+    assert run.jobs == succeeded("test", "test-mysql", "image", "deploy")
+    assert not [call for call in run.calls if call.startswith("docker")]
+    assert f"deploy homolog --image {IMAGE}:homolog-17@{PROVEN}" in made(run)
+
+
+@pytest.mark.parametrize(
+    ("workflow", "ref", "why"),
+    [
+        ("ci-cd", "refs/heads/develop", {"HEAD": "beef"}),
+        ("ci-cd", "refs/heads/develop", {"GITHUB_RUN_ATTEMPT": "2", "LATEST": "9"}),
+        ("ci-homolog", "refs/heads/release/1.2", {"HEAD": "beef"}),
+        ("ci-homolog", "refs/heads/release/1.2", {"GITHUB_RUN_ATTEMPT": "2", "LATEST": "9"}),
+        ("ci-preprod", "refs/heads/main", {"HEAD": "beef"}),
+        ("ci-preprod", "refs/tags/preprod/2026-11-24", {"GITHUB_RUN_ATTEMPT": "2", "LATEST": "9"}),
+    ],
+)
+def test_what_is_superseded_moves_nothing_and_is_green(
+    workflow: str, ref: str, why: dict[str, str], push: Start
+) -> None:
+    run = push(workflow, ref, settings={"DEPLOY_DEV": "true"}, **why)
+    assert run.passed
+    assert {"approve", "prove"}.isdisjoint(run.jobs)
+    assert not [call for call in made(run) if call.startswith(("deploy", "generate", "load", "promote", "status"))]
+    assert "superseded by" in run.log
+
+
+@pytest.mark.parametrize(
+    ("workflow", "ref"),
+    [
+        ("ci-cd", "refs/heads/develop"),
+        ("ci-homolog", "refs/heads/homolog"),
+        ("ci-preprod", "refs/heads/main"),
+    ],
+)
+def test_in_a_new_repository_what_is_not_set_up_is_skipped_and_named(workflow: str, ref: str, push: Start) -> None:
+    run = push(workflow, ref, secrets={}, settings={"DEPLOY_DEV": "true"})
+    assert run.passed
+    assert run.jobs["deploy"] == "success"
+    assert {"approve", "prove"}.isdisjoint(run.jobs)
+    assert not [call for call in made(run) if call.startswith(("deploy", "load", "status"))]
+    assert "is not set up, and nothing was delivered; `make github` makes the environment" in run.log
+    assert "gh secret set KUBECONFIG --env" in run.log
+
+
+def test_a_release_without_a_way_to_production_is_refused(push: Start) -> None:
+    run = push("ci-prod", "refs/tags/v1.2.3", secrets={})
+    assert run.jobs == succeeded("verify", "promote") | {"deploy": "failure"}
+    assert "production was not touched: it has no kubeconfig" in run.log
 
 
 def test_preprod_scans_and_attests_the_image_that_it_built(push: Start) -> None:
     run = push("ci-preprod", "refs/heads/main")
     assert [call for call in run.calls if call.startswith(("scan", "attest"))] == [
-        f"scan {IMAGE}:preprod-17@{BUILT} as table",
-        f"scan {IMAGE}:preprod-17@{BUILT} as cyclonedx",
+        f"scan {IMAGE}@{BUILT} as table",
+        f"scan {IMAGE}@{BUILT} as cyclonedx",
         f"attest {IMAGE}@{BUILT}",
         f"attest {IMAGE}@{BUILT} with sbom.cdx.json",
     ]
@@ -112,32 +191,70 @@ def test_preprod_scans_and_attests_the_image_that_it_built(push: Start) -> None:
 
 def test_prod_gets_the_proven_digest_and_nothing_is_built(push: Start, commit: str) -> None:
     run = push("ci-prod", "refs/tags/v1.2.3")
-    assert run.jobs == succeeded("promote", "verify", "deploy")
+    assert run.jobs == succeeded("verify", "promote", "deploy")
     assert made(run) == [
-        f"promote IMAGE={IMAGE}:sha-{commit} TAG=v1.2.3",
-        f"deploy ENV=prod IMAGE={IMAGE}:v1.2.3@{PROVEN} OPTIONS=--canary 2 --watch 10 ",
-        "status ENV=prod",
+        f"digest --image {IMAGE}:sha-{commit}",
+        f"promote IMAGE={IMAGE}:sha-{commit}@{PROVEN} TAG=v1.2.3 OPTIONS=",
+        "gate GATE=production",
+        f"deploy prod --image {IMAGE}:v1.2.3@{PROVEN} --forward --wait 3600 --canary 2 --watch 10",
+        "status prod",
     ]
     assert not [call for call in run.calls if call.startswith("docker")]
-    verified, scanned = (call for call in run.calls if call.startswith(("gh", "scan")))
-    assert verified.startswith(f"gh attestation verify oci://{IMAGE}:v1.2.3@{PROVEN} --repo example/school-scheduler ")
+    verified, scanned, _ = (call for call in run.calls if call.startswith(("gh", "scan", "make promote")))
+    assert verified.startswith(f"gh attestation verify oci://{IMAGE}@{PROVEN} --repo example/school-scheduler ")
     assert f" --source-digest {commit} " in verified
-    assert scanned == f"scan {IMAGE}:v1.2.3@{PROVEN} as table"
+    assert verified.endswith(" --source-ref refs/heads/main")
+    assert scanned == f"scan {IMAGE}@{PROVEN} as table"
+
+
+@pytest.mark.parametrize("tag", ["v1.2", "v1.2.3+4", "v01.2.3", "v1.2.3-rc..1"])
+def test_a_tag_that_is_no_version_is_refused_before_anything_moves(tag: str, push: Start) -> None:
+    run = push("ci-prod", f"refs/tags/{tag}")
+    assert run.jobs == {"verify": "failure"}
+    assert f"{tag} is no version that can be released" in run.log
+    assert made(run) == []
+
+
+def test_what_preprod_has_not_proved_is_refused_before_anything_moves(push: Start, commit: str) -> None:
+    run = push("ci-prod", "refs/tags/v1.2.3", THERE="")
+    assert run.jobs == {"verify": "failure"}
+    assert f"there is no image sha-{commit}: preprod did not prove it" in run.log
+
+
+def test_a_private_repository_signs_and_verifies_with_a_key(push: Start, commit: str) -> None:
+    key = {"COSIGN_PRIVATE_KEY": "key", "COSIGN_PASSWORD": "password"}
+    settings = {"PROVENANCE": "cosign", "COSIGN_PUBLIC_KEY": "public"}
+    signed = push("ci-preprod", "refs/heads/main", secrets=SECRETS | key, settings=settings)
+    assert signed.jobs["prove"] == "success"
+    notes = f"--annotations=commit={commit} --annotations=ref=refs/heads/main"
+    (call,) = (call for call in signed.calls if call.startswith(("attest", "cosign")))
+    assert call.startswith("cosign sign --yes --key=env://COSIGN_PRIVATE_KEY ")
+    assert call.endswith(f"{notes} {IMAGE}@{BUILT}")
+    run = push("ci-prod", "refs/tags/v1.2.3", settings=settings)
+    assert run.jobs == succeeded("verify", "promote", "deploy")
+    (call,) = (call for call in run.calls if call.startswith(("gh", "cosign")))
+    assert call.startswith("cosign verify --key=env://COSIGN_PUBLIC_KEY ")
+    assert call.endswith(f"{notes} {IMAGE}@{PROVEN}")
 
 
 @pytest.mark.parametrize(
     ("workflow", "ref", "fail", "red", "never"),
     [
         ("ci-cd", "refs/heads/develop", "make unit*", "done", ["docker"]),
-        ("ci-homolog", "refs/heads/homolog", "make test", "test", ["docker", "make deploy"]),
-        ("ci-homolog", "refs/heads/homolog", "make deploy*", "deploy", []),
-        ("ci-preprod", "refs/heads/main", "scan * as table", "image", ["attest", "make deploy", "make promote"]),
-        ("ci-preprod", "refs/heads/main", "make deploy*", "deploy", ["make load", "make promote"]),
-        ("ci-preprod", "refs/heads/main", "make load*", "load", ["make promote"]),
-        ("ci-prod", "refs/tags/v1.2.3", "make promote*", "promote", ["gh", "scan", "make deploy"]),
-        ("ci-prod", "refs/tags/v1.2.3", "gh *", "verify", ["scan", "make deploy"]),
-        ("ci-prod", "refs/tags/v1.2.3", "scan *", "verify", ["make deploy"]),
-        ("ci-prod", "refs/tags/v1.2.3", "make deploy*", "deploy", []),
+        ("ci-homolog", "refs/heads/homolog", "make test", "test", ["docker", DEPLOY]),
+        ("ci-homolog", "refs/heads/homolog", f"{DEPLOY}*", "deploy", []),
+        ("ci-preprod", "refs/heads/main", "make test", "test", ["docker", DEPLOY]),
+        ("ci-preprod", "refs/heads/main", "scan * as table", "scan", ["attest", DEPLOY, "make promote"]),
+        ("ci-preprod", "refs/heads/main", "gh api *", "deploy", [DEPLOY, "make promote"]),
+        ("ci-preprod", "refs/heads/main", f"{DEPLOY}*", "deploy", ["make load", "make promote"]),
+        ("ci-preprod", "refs/heads/main", "python -m delivery smoke*", "deploy", ["make load", "make promote"]),
+        ("ci-preprod", "refs/heads/main", "make load*", "deploy", ["make promote"]),
+        ("ci-preprod", "refs/heads/main", "make gate*", "prove", ["make promote"]),
+        ("ci-prod", "refs/tags/v1.2.3", "gh *", "verify", ["scan", "make promote", DEPLOY]),
+        ("ci-prod", "refs/tags/v1.2.3", "scan *", "verify", ["make promote", DEPLOY]),
+        ("ci-prod", "refs/tags/v1.2.3", "make promote*", "promote", [DEPLOY]),
+        ("ci-prod", "refs/tags/v1.2.3", "make gate*", "deploy", [DEPLOY]),
+        ("ci-prod", "refs/tags/v1.2.3", f"{DEPLOY}*", "deploy", []),
     ],
 )
 def test_a_failure_is_red_and_stops_what_comes_after_it(
@@ -149,7 +266,7 @@ def test_a_failure_is_red_and_stops_what_comes_after_it(
     assert not [call for call in run.calls if call.startswith(tuple(never) or "nothing")]
 
 
-@pytest.mark.parametrize("fail", ["", "make deploy*"])
+@pytest.mark.parametrize("fail", ["", f"{DEPLOY}*"])
 def test_a_kubeconfig_is_private_outside_the_checkout_and_forgotten(fail: str, push: Start) -> None:
     run = push("ci-homolog", "refs/heads/homolog", fail=fail)
     assert run.kubeconfigs
@@ -167,7 +284,7 @@ def test_a_delivery_alone_has_the_private_key_of_its_environment(
 ) -> None:
     run = push(workflow, ref)
     (call,) = run.keys
-    assert call.startswith(f"key-of-{environment}: make deploy ENV={environment} ")
+    assert call.startswith(f"key-of-{environment}: {DEPLOY} {environment} ")
     assert "key-of-" not in "\n".join(run.calls)
 
 
@@ -178,26 +295,38 @@ def test_a_secret_of_an_environment_of_github_needs_no_suffix(push: Start) -> No
 
 
 def test_after_a_failure_the_status_is_shown_and_the_report_kept(push: Start) -> None:
-    run = push("ci-homolog", "refs/heads/homolog", fail="make deploy*")
-    assert run.calls[-2:] == ["make status ENV=homolog", "upload deploy-homolog-1"]
+    run = push("ci-homolog", "refs/heads/homolog", fail=f"{DEPLOY}*")
+    assert run.calls[-2:] == ["python -m delivery status homolog", "upload deploy-homolog-1"]
+
+
+def test_a_status_that_cannot_be_seen_spoils_no_delivery(push: Start) -> None:
+    run = push("ci-homolog", "refs/heads/homolog", fail="python -m delivery status*")
+    assert run.jobs == succeeded("test", "test-mysql", "image", "deploy")
+    assert "its status cannot be seen" in run.log
 
 
 def test_a_missing_kubeconfig_is_named(by_hand: Start) -> None:
     run = by_hand("generate", secrets={}, environment="dev")
     assert run.jobs == {"generate": "failure"}
-    assert "there is no kubeconfig for this environment; see docs/github.md" in run.log
+    assert "dev was not touched: it has no kubeconfig; `make github` makes" in run.log
 
 
 @pytest.mark.parametrize(
     ("secrets", "settings", "login", "name"),
     [
         ({}, {}, "somebody to ghcr.io", IMAGE),
-        ({"DOCKERHUB_USERNAME": "Escola"}, {}, "somebody to ghcr.io", IMAGE),
+        ({}, {"IMAGE_NAME": "school_scheduler"}, "somebody to ghcr.io", "ghcr.io/example/school_scheduler"),
+        (
+            {"DOCKERHUB_TOKEN": HUB["DOCKERHUB_TOKEN"]},
+            {"DOCKERHUB_USERNAME": "escola"},
+            "escola to docker.io",
+            HUB_IMAGE,
+        ),
         (
             HUB | {"DOCKERHUB_USERNAME": "Escola"},
             {},
             "Escola to docker.io",
-            "docker.io/escola/school-scheduler",
+            HUB_IMAGE,
         ),
         (
             HUB,
@@ -210,21 +339,31 @@ def test_a_missing_kubeconfig_is_named(by_hand: Start) -> None:
 def test_the_registry_is_docker_hub_with_its_secrets_and_ghcr_without(
     secrets: dict[str, str], settings: dict[str, str], login: str, name: str, push: Start, commit: str
 ) -> None:
-    run = push("ci-prod", "refs/tags/v1.2.3", secrets=secrets, settings=settings, fail="make promote*")
+    run = push("ci-prod", "refs/tags/v1.2.3", secrets=SECRETS | secrets, settings=settings)
     assert run.calls[0] == f"login {login} with a password of 16 characters"
-    assert made(run)[0] == f"promote IMAGE={name}:sha-{commit} TAG=v1.2.3"
+    assert made(run)[:2] == [
+        f"digest --image {name}:sha-{commit}",
+        f"promote IMAGE={name}:sha-{commit}@{PROVEN} TAG=v1.2.3 OPTIONS=",
+    ]
+    assert made(run)[3].startswith(f"deploy prod --image {name}:v1.2.3@{PROVEN} ")
+
+
+def test_a_user_of_docker_hub_without_a_token_is_refused(push: Start) -> None:
+    run = push("ci-prod", "refs/tags/v1.2.3", settings={"DOCKERHUB_USERNAME": "escola"})
+    assert run.jobs == {"verify": "failure"}
+    assert "DOCKERHUB_USERNAME is set and DOCKERHUB_TOKEN is not" in run.log
 
 
 def test_docker_hub_s_token_is_on_no_command_line_and_its_attestations_name_its_index(push: Start) -> None:
-    run = push("ci-preprod", "refs/heads/main", secrets=HUB, fail="make deploy*")
+    run = push("ci-preprod", "refs/heads/main", secrets=HUB)
     assert f"attest index.docker.io/escola/school-scheduler@{BUILT}" in run.calls
     assert HUB["DOCKERHUB_TOKEN"] not in "\n".join(run.calls)
 
 
 def test_a_git_tag_that_a_shell_would_run_is_refused(push: Start) -> None:
     run = push("ci-prod", "refs/tags/v1;id")
-    assert run.jobs == {"promote": "failure"}
-    assert "cannot be the tag of an image" in run.log
+    assert run.jobs == {"verify": "failure"}
+    assert "is no version that can be released" in run.log
     assert made(run) == []
 
 
@@ -232,25 +371,25 @@ def test_a_git_tag_that_a_shell_would_run_is_refused(push: Start) -> None:
 def test_a_rollback_by_hand_has_the_kubeconfig_of_its_environment_only(environment: str, by_hand: Start) -> None:
     run = by_hand("rollback", environment=environment, release="17")
     assert run.jobs == succeeded("rollback")
-    assert made(run) == [f"rollback ENV={environment} IMAGE= OPTIONS=--wait 900 --to 17", f"status ENV={environment}"]
+    assert made(run) == [f"rollback {environment} --wait 900 --to 17", f"status {environment}"]
     assert {each.split()[-1] for each in run.kubeconfigs} == {environment}
 
 
 def test_a_rollback_to_no_release_in_particular_leaves_the_choice_to_make(by_hand: Start) -> None:
-    assert made(by_hand("rollback", environment="dev", release=""))[0] == "rollback ENV=dev IMAGE= OPTIONS=--wait 900 "
+    assert made(by_hand("rollback", environment="dev", release=""))[0] == "rollback dev --wait 900"
 
 
 def test_a_rollback_to_no_number_is_refused(by_hand: Start) -> None:
     run = by_hand("rollback", environment="prod", release="17; id")
     assert run.jobs == {"rollback": "failure"}
-    assert made(run) == []
+    assert made(run) == ["status prod"]
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_a_generation_by_hand_keeps_its_result(environment: str, by_hand: Start) -> None:
     run = by_hand("generate", environment=environment)
     assert run.jobs == succeeded("generate")
-    assert made(run) == [f"generate ENV={environment} IMAGE= OPTIONS=", f"status ENV={environment}"]
+    assert made(run) == [f"generate {environment}", f"status {environment}"]
     assert {each.split()[-1] for each in run.kubeconfigs} == {environment}
     kept = run.artifacts / f"generate-{environment}-1" / environment / "output.txt"
     assert kept.read_text() == "cost 0 41\n"
@@ -259,7 +398,7 @@ def test_a_generation_by_hand_keeps_its_result(environment: str, by_hand: Start)
 def test_at_night_homolog_generates_where_it_is_switched_on(start: Start) -> None:
     run = start("generate", "schedule", {}, settings={"GENERATE_NIGHTLY": "true"})
     assert run.jobs == succeeded("generate")
-    assert made(run)[0] == "generate ENV=homolog IMAGE= OPTIONS="
+    assert made(run)[0] == "generate homolog"
     assert {each.split()[-1] for each in run.kubeconfigs} == {"homolog"}
     assert start("generate", "schedule", {}).jobs == {}
 
@@ -283,4 +422,4 @@ def test_a_run_by_hand_draws_by_the_seed_that_is_given(start: Start) -> None:
 def test_the_backup_drill_runs_in_the_environment_that_is_chosen(by_hand: Start) -> None:
     run = by_hand("backup-drill", environment="preprod")
     assert run.jobs == succeeded("drill")
-    assert made(run) == ["restore-drill ENV=preprod IMAGE= OPTIONS=", "status ENV=preprod"]
+    assert made(run) == ["restore-drill preprod", "status preprod"]
