@@ -62,7 +62,8 @@ def image(reference: str) -> bool:
     if subprocess.run([trivy, "image", "--download-db-only", "--quiet"], check=False).returncode:
         skipped(reference, "trivy cannot fetch its database")
         return True
-    return not subprocess.run([trivy, "image", "--skip-db-update", *grave, reference], check=False).returncode
+    left = f"--ignorefile={ROOT / '.trivyignore.yaml'}"
+    return not subprocess.run([trivy, "image", "--skip-db-update", *grave, left, reference], check=False).returncode
 
 
 def skipped(what: str, why: str) -> None:

@@ -81,9 +81,10 @@ def test_an_image_is_good_where_trivy_finds_nothing(trivy: Path, code: str, good
     (trivy / "image").write_text(code)
     assert audit.image("example:1") is good
     grave = "--severity=HIGH,CRITICAL --ignore-unfixed --exit-code=1"
+    left = f"--ignorefile={ROOT / '.trivyignore.yaml'}"
     assert (trivy / "asked").read_text().splitlines() == [
         "image --download-db-only --quiet",
-        f"image --skip-db-update {grave} example:1",
+        f"image --skip-db-update {grave} {left} example:1",
     ]
 
 

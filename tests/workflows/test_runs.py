@@ -74,6 +74,12 @@ def test_a_pull_request_is_compared_with_what_it_would_be_merged_into(pull_reque
     assert re.fullmatch(r"diff BASE=\S+/base", diff)
 
 
+def test_a_merge_queue_is_tested_and_publishes_nothing(start: Start) -> None:
+    run = start("ci-cd", "merge_group", {"merge_group": {"head_ref": "refs/heads/gh-readonly-queue/main/pr-1"}})
+    assert run.jobs == succeeded("check", "audit", "policy", *UNIT, "test-mysql", "build", "done")
+    assert [call for call in run.calls if call.startswith(("docker", "login", "comment"))] == ["docker build ."]
+
+
 def test_a_fork_gets_neither_comment_nor_alerts_nor_secrets(pull_request: Start) -> None:
     run = pull_request("ci-cd", "somebody/school-scheduler")
     assert run.jobs == succeeded("check", "audit", "policy", *UNIT, "test-mysql", "build", "done")

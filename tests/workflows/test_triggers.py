@@ -14,6 +14,7 @@ WORKFLOWS = {file.stem: yaml.safe_load(file.read_text())[True] for file in ROOT.
     ("event", "expected"),
     [
         (Event("pull_request"), ["ci-cd"]),
+        (Event("merge_group"), ["ci-cd"]),
         (Event("push", "refs/heads/develop"), ["ci-cd"]),
         (Event("push", "refs/heads/homolog"), ["ci-homolog"]),
         (Event("push", "refs/heads/release/1.2"), ["ci-homolog"]),
