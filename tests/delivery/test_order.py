@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from delivery import release
 from delivery.render import Render
 from delivery.shell import DeliveryError
-from tests.delivery.fake import FakeCluster
+from tests.delivery.fake import FakeCluster, nothing
 from tests.delivery.small import Stage, heard, render
-
-Calls = Callable[[FakeCluster, str, str], None]
 
 
 @pytest.mark.parametrize("older", ["v1.3.0-rc.1", "v1.2.9"])
@@ -31,22 +27,18 @@ def test_the_same_version_a_newer_one_and_what_is_none_are_delivered(newer: str,
     assert stage.serving == {newer}
 
 
-def cut(at: int, error: type[BaseException]) -> Calls:
-    """Ends the command at its request of that number."""
+def interrupt(stage: Stage, at: int) -> None:
+    """A delivery with a canary that is cut off by Ctrl-C at its request of that number."""
+    last = stage.cluster.faults.calls + at
 
     def fault(cluster: FakeCluster, operation: str, name: str) -> None:
-        if cluster.faults.calls == at:
-            raise error
+        if cluster.faults.calls == last:
+            raise KeyboardInterrupt
 
-    return fault
-
-
-def interrupt(stage: Stage, at: int) -> None:
-    """A delivery with a canary that is cut off by Ctrl-C in the midst of its requests."""
-    stage.cluster.faults.before = cut(stage.cluster.faults.calls + at, KeyboardInterrupt)
+    stage.cluster.faults.before = fault
     with pytest.raises(KeyboardInterrupt):
         stage.deploy("2", canary=2)
-    stage.cluster.faults.before = lambda cluster, operation, name: None
+    stage.cluster.faults.before = nothing
 
 
 @pytest.mark.parametrize("at", range(12, 240, 19))
