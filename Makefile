@@ -117,8 +117,8 @@ rotate: .venv/test ## new passwords for the database accounts of ENV, while the 
 generate: .venv/test ## one headless generation in ENV, now
 	@$(BIN)/python -m delivery generate $(ENV) $(OPTIONS)
 
-down: .venv/test ## delete ENV with all its data
-	@$(BIN)/python -m delivery down $(ENV)
+down: .venv/test ## delete ENV with all its data, by OPTIONS="--confirm ENV"
+	@$(BIN)/python -m delivery down $(ENV) $(OPTIONS)
 
 diff: .venv/test ## what the working tree changes in each environment, against the checkout BASE, as Markdown
 	@$(BIN)/python -m policy_tests diff --base '$(BASE)' --head .

@@ -38,7 +38,7 @@ from delivery.shell import ROOT, DeliveryError, say, screen, show
 from delivery.site import url_of
 from delivery.suites import Suites
 from delivery.target import Target
-from policy_tests.environment import find, read_list
+from policy_tests.environment import Environment, find, read_list
 from policy_tests.manifests import ManifestError
 
 
@@ -125,6 +125,15 @@ def status(target: Target) -> None:
     show(screen(pods, ROOT / "build" / target.environment.name / "pods.txt"))
 
 
+def down(environment: Environment, cluster: Cluster, confirm: str | None) -> None:
+    """Deletes an environment with all its data, where its name was given twice."""
+    if confirm != environment.name:
+        what = f"this deletes {environment.namespace}, its database, and the backups that are kept in it"
+        line = f"make down ENV={environment.name} OPTIONS='--confirm {environment.name}'"
+        raise DeliveryError(f"{what}; nothing was deleted: `{line}` does so")
+    cluster.delete(f"namespace/{environment.namespace}")
+
+
 def duration(text: str) -> float:
     """A length of time from the command line, which has an end; ValueError for any other text."""
     value = float(text)
@@ -199,7 +208,8 @@ def parser() -> argparse.ArgumentParser:
     for proof in proving:
         text = "NAME:TAG@sha256:DIGEST, refused where another one runs before or afterwards"
         proof.add_argument("--image", help=text)
-    command("down", "delete the environment with all its data")
+    deleting = command("down", "delete the environment with all its data")
+    deleting.add_argument("--confirm", metavar="ENVIRONMENT", help="its name once more")
     promoting = commands.add_parser("promote", help="give an image another tag, without building it again")
     promoting.add_argument("--image", required=True, metavar="NAME:TAG[@DIGEST]", help="the image")
     promoting.add_argument("--tag", required=True, help="its new tag")
@@ -253,7 +263,7 @@ def run(options: argparse.Namespace, target: Target) -> None:
             with running(target, options.image):
                 in_turn(cluster, "generation")
         case "down":
-            cluster.delete(f"namespace/{environment.namespace}")
+            down(environment, cluster, options.confirm)
 
 
 def chosen(options: argparse.Namespace) -> deploy.Options:

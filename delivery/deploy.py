@@ -191,7 +191,7 @@ def return_to(target: Target, earlier: Release, releases: Sequence[Release]) -> 
     misled = configuration.misled(target.cluster, earlier.render)
     replacement.announced(target.cluster, earlier.render, misled)
     canary.stop(target.cluster)
-    bring(target, earlier.render, releases, misled)
+    bring(target, earlier.render, releases, misled, again=True)
 
 
 def bring(
@@ -201,8 +201,12 @@ def bring(
     misled: Iterable[Manifest] = (),
     minutes: float = 0,
     taken: Collection[str] = (),
+    *,
+    again: bool = False,
 ) -> None:
     """Applies a release, deletes what only others have, and proves it by smoke tests and a watch.
+
+    Where it has run before, and does `again`, its Jobs are no condition on nodes that take no pods.
 
     Where somebody changes it by hand meanwhile, that proves nothing, whatever came of it: the change
     is `taken` back, and all is done again. Annotations of objects that come back are left: a
@@ -215,7 +219,7 @@ def bring(
     before = rollout.past(cluster)
     replacement.apply(cluster, render.objects)
     try:
-        rollout.wait(cluster, render.objects, before=before)
+        rollout.wait(cluster, render.objects, before=before, again=again)
         configuration.renew(cluster, render, misled)
         cluster.delete(f"deployment/{canary.NAME}", *superfluous(render, releases))
         target.smoke(render)
@@ -235,7 +239,7 @@ def bring(
     say(f"changed by hand meanwhile, and taken back:\n{text}")
     misled = configuration.misled(cluster, render)
     replacement.announced(cluster, render, misled)
-    bring(target, render, releases, misled, minutes, edits)
+    bring(target, render, releases, misled, minutes, edits, again=again)
 
 
 def _meanwhile(cluster: Cluster, render: Render, failure: DeliveryError | None) -> list[str]:

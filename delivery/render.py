@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -109,7 +110,12 @@ def _parsed(text: str) -> tuple[Manifest, ...]:
             case None | {"kind": str(), "metadata": {"name": str()}}:
                 continue
         raise DeliveryError(f"the render has what is not a Kubernetes object: {body!r:.60}")
-    return tuple(body for body in bodies if body)
+    objects = tuple(body for body in bodies if body)
+    names = Counter((body["kind"], body["metadata"].get("namespace"), body["metadata"]["name"]) for body in objects)
+    for (kind, _, name), count in names.items():
+        if count > 1:
+            raise DeliveryError(f"the render has {kind.lower()}/{name} {count} times")
+    return objects
 
 
 def tls_hosts(ingress: Manifest) -> list[str]:

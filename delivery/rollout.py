@@ -36,6 +36,8 @@ UP = 300
 MIGRATION, QUIET = 3600, 300
 # Seconds between two looks at the events.
 EVENTS_EVERY = 5
+# Seconds for which a node is awaited that takes the pod of a Job that has been done before.
+UNPLACED = 60
 
 
 def delivered(body: Manifest) -> bool:
@@ -143,12 +145,20 @@ def past(cluster: Cluster) -> Past:
     return Past(frozenset(there), frozenset(map(_version, events)))
 
 
-def wait(cluster: Cluster, objects: Iterable[Manifest], seconds: float = UP, before: Past | None = None) -> None:
+def wait(
+    cluster: Cluster,
+    objects: Iterable[Manifest],
+    seconds: float = UP,
+    before: Past | None = None,
+    *,
+    again: bool = False,
+) -> None:
     """Waits until the workloads among `objects` run and the Jobs are done, for up to `seconds`.
 
     What `before` has is no reason to end it, as long as it stays as it was. The time in which the
     API server does not answer does not count, nor that in which a migration is at work. A Job that
-    has gone, as its own time to live has it, is not asked for.
+    has gone, as its own time to live has it, is not asked for; nor, where the Jobs have been done
+    before and run `again`, one that no node takes while all workloads run.
 
     Raises:
         DeliveryError: time is up, a Job has failed, a pod shows that it will not come, or somebody
@@ -179,6 +189,11 @@ def wait(cluster: Cluster, objects: Iterable[Manifest], seconds: float = UP, bef
         # A Deployment whose ReplicaSet is refused counts as not seen.
         unmade = [trouble for label in sorted(late & there.keys()) for trouble in diagnosis.unmade(there[label])]
         problems += judge.problems(changed, items, pods, unmade)
+        unplaced = [*map(diagnosis.unscheduled, pods)]
+        jobs_alone = again and not problems and late.isdisjoint(standing)
+        if jobs_alone and unplaced and all(unplaced) and judge.waited > UNPLACED:
+            say(f"no node takes {', '.join(sorted(late))}, done before and left to begin later: {unplaced[0]}")
+            return
         if not problems and judge.idle(pods) > seconds:
             problems = [f"{', '.join(sorted(late))} did not come up within {seconds:.0f} s"]
         if problems:

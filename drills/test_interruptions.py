@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import random
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from delivery import deploy, lease
+from delivery import deploy, drift, foundation, lease, release
 from delivery.deploy import ReleaseError
-from delivery.kubectl import kubectl
+from delivery.kubectl import Kubectl, kubectl
 from delivery.release import last_good
 from delivery.shell import ROOT, DeliveryError
 from drills.conftest import Stage
 from drills.line import line
+from policy_tests.environment import read_list
 
 
 def configuration(stage: Stage) -> str:
@@ -52,6 +56,29 @@ def test_a_killed_delivery_is_finished_by_running_it_again(stage: Stage) -> None
     stage.deploy(other)
     assert stage.releases()[0].phase == "good"
     assert set(stage.pods().values()) == {str(other)}
+
+
+@pytest.mark.slow
+def test_an_up_that_is_stopped_at_any_moment_is_finished_by_the_same_command(
+    stage: Stage, pytestconfig: pytest.Config
+) -> None:
+    draw = random.Random(pytestconfig.getoption("--chaos-seed"))  # noqa: S311 (nothing secret is drawn)
+    (environment, *_) = (other for other in read_list().values() if other.name != stage.environment.name)
+    cluster = Kubectl(environment.namespace)
+    command = [sys.executable, "-m", "delivery", "up", environment.name]
+    command += [f"--registry={stage.registry}", f"--ingress={stage.ingress}"]
+    try:
+        for _ in range(4):
+            with subprocess.Popen(command, cwd=ROOT) as process:
+                time.sleep(draw.uniform(2, 60))
+                process.send_signal(draw.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT)))
+        subprocess.run(command, cwd=ROOT, check=True)
+        good = last_good(release.read(cluster))
+        assert good
+        assert foundation.compare(cluster, good.render) == ([], [])
+        assert list(drift.found(cluster, good.render)) == []
+    finally:
+        cluster.delete(f"namespace/{environment.namespace}")
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ def cordoned() -> Iterator[None]:
 def test_a_cordoned_node_is_named_while_users_are_served_and_uncordoned_takes_the_release(stage: Stage) -> None:
     other, before = stage.faulty("none", after=9), stage.pods()
     with stage.traffic() as answers:
-        with cordoned(), pytest.raises(ReleaseError) as error:
+        with cordoned(), pytest.raises(ReleaseError, match="runs again") as error:
             stage.deploy(other)
         assert "`kubectl uncordon NODE` ends that" in str(error.value.__cause__)
         assert set(before) & set(stage.pods())

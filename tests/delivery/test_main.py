@@ -270,10 +270,17 @@ def test_the_secret_gets_what_it_lacks(stage: Stage) -> None:
 
 
 def test_down_takes_the_environment_with_all_its_data_away(stage: Stage) -> None:
-    stage.type_in("down", "prod")
+    stage.type_in("down", "prod", "--confirm", "prod")
     assert stage.cluster.get(f"namespace/{PROD.namespace}") is None
     assert stage.cluster.list("Pod", "Secret", "ConfigMap") == []
-    stage.type_in("down", "prod")
+    stage.type_in("down", "prod", "--confirm", "prod")
+
+
+@pytest.mark.parametrize("confirmed", [(), ("--confirm", "preprod")])
+def test_down_takes_nothing_away_without_the_name_once_more(stage: Stage, confirmed: tuple[str, ...]) -> None:
+    with pytest.raises(DeliveryError, match="nothing was deleted: `make down ENV=prod OPTIONS='--confirm prod'`"):
+        stage.type_in("down", "prod", *confirmed)
+    assert stage.serving == {"1"}
 
 
 def test_a_restore_may_be_of_another_environment(stage: Stage) -> None:

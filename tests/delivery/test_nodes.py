@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from delivery import diagnosis, drift, rollout, workloads
+from delivery.deploy import ReleaseError
 from delivery.shell import DeliveryError
 from tests.delivery.fake import FakeCluster, nothing
 from tests.delivery.small import Stage, heard, render
@@ -156,3 +157,23 @@ def test_a_restore_does_not_begin_where_a_writer_may_go_on_unseen(spread: Stage)
     assert str(error.value).endswith("whether they write cannot be known; nothing was changed")
     assert spread.database.data != RESTORED
     assert spread.cluster.get("deployment/web")
+
+
+def test_a_return_to_what_serves_is_good_though_no_node_takes_its_jobs(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.cluster.server.cordoned.add("node")
+    with stage.unserved() as unserved, pytest.raises(ReleaseError, match="release 1 runs again"):
+        stage.deploy("2")
+    assert (stage.serving, unserved) == ({"1"}, [])
+    assert any("no node takes job/accounts, done before" in line for line in heard(capsys))
+    mend(stage)
+    stage.deploy("2")
+    assert stage.serving == {"2"}
+
+
+def test_a_first_delivery_is_not_good_before_its_jobs_are_done(stage: Stage) -> None:
+    stage.cluster.server.cordoned.add("node")
+    with pytest.raises(ReleaseError) as error:
+        stage.deploy("1", "0001")
+    assert "job/accounts" in str(error.value.__cause__)

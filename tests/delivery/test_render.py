@@ -37,6 +37,12 @@ def test_what_is_no_object_of_kubernetes_is_refused(text: str) -> None:
         _ = Render(good + text).objects
 
 
+def test_an_object_that_is_there_twice_is_refused_and_named() -> None:
+    object_ = "kind: Service\nmetadata: {name: web}\n---\n"
+    with pytest.raises(DeliveryError, match="the render has service/web 2 times"):
+        _ = Render(object_ + object_).objects
+
+
 def test_a_refusal_shows_no_more_than_the_beginning() -> None:
     with pytest.raises(DeliveryError) as error:
         _ = Render("x" * 1000).objects
