@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from delivery import (
     backup,
@@ -18,7 +19,7 @@ from delivery import (
     rotation,
     workloads,
 )
-from delivery.cluster import Cluster
+from delivery.cluster import Cluster, going
 from delivery.database import State
 from delivery.release import Release
 from delivery.render import COMPONENT
@@ -30,6 +31,7 @@ NEWEST = "newest"
 # What a load may take of the volume, as a multiple of the dump: the tables, and the binary log.
 GROWTH = 3
 WRITERS = f"{COMPONENT} in (web,worker,generation)"
+SUSPEND = "suspend what does so (Flux, Argo CD), then the same command again"
 
 
 class DisturbedError(DeliveryError):
@@ -215,9 +217,14 @@ def _look(cluster: Cluster, before: State | None, variables: dict[str, str]) -> 
 def _stop(plan: Plan) -> None:
     """Takes the application away, so that nobody writes, and has the database and its accounts."""
     cluster, render = plan.cluster, plan.earlier.render
-    writers = cluster.list("Deployment", "CronJob", "Job", selector=WRITERS)
-    cluster.delete(*map(rollout.name, writers))
-    rollout.gone(cluster, WRITERS, seconds=180)
+    writers = partial(cluster.list, "Deployment", "CronJob", "Job", selector=WRITERS)
+    cluster.delete(*map(rollout.name, writers()))
+    try:
+        rollout.gone(cluster, WRITERS, seconds=180)
+    except DeliveryError as error:
+        if names := ", ".join(rollout.name(body) for body in writers() if not going(body)):
+            raise DisturbedError(f"somebody makes {names} again that was deleted: {SUSPEND}") from error
+        raise
     rest = [
         body
         for body in render.objects
@@ -236,7 +243,7 @@ def _require_silence(plan: Plan) -> None:
     pods = plan.cluster.list("Pod", selector=WRITERS)
     if names := ", ".join(map(rollout.name, pods)):
         lost = f"somebody has started {names} meanwhile, and what these save may be lost"
-        raise DisturbedError(f"{lost}: suspend what does so (Flux, Argo CD), then the same command again")
+        raise DisturbedError(f"{lost}: {SUSPEND}")
 
 
 def _start(plan: Plan) -> None:

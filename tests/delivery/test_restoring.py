@@ -416,3 +416,17 @@ def test_whoever_starts_the_application_during_a_restore_is_told_of(stage: Stage
     stage.cluster.server.steps[step] = work
     stage.type_in(*COMMAND)
     assert runs_on(stage) == RESTORED
+
+
+def test_a_controller_that_makes_the_application_again_at_once_is_told_of(stage: Stage) -> None:
+    def happens() -> bool:
+        if stage.cluster.get("deployment/web") is None:
+            stage.cluster.create(render("1").web)
+        return True
+
+    line = "somebody makes deployment/web again that was deleted: suspend what does so"
+    with stage.cluster.every(1, happens), pytest.raises(DeliveryError, match=line):
+        stage.type_in(*COMMAND)
+    assert runs_on(stage) == BEFORE
+    stage.type_in(*COMMAND)
+    assert runs_on(stage) == RESTORED
