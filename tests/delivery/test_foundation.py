@@ -46,6 +46,7 @@ def test_what_is_missing_is_named_with_the_command_before_anything_is_changed(fo
     [
         ("resourcequota/environment", {"spec": {"hard": {"pods": "99"}}}),
         ("resourcequota/environment", {"spec": {"hard": {"secrets": "0"}}}),
+        *(("resourcequota/environment", {"spec": {"hard": {"limits.cpu": cpu}}}) for cpu in ("400m", "600m")),
         ("role/deployer", {"rules": []}),
         (f"namespace/{PROD.namespace}", {"metadata": {"labels": {"app.kubernetes.io/part-of": None}}}),
     ],

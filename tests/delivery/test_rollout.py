@@ -13,6 +13,7 @@ from delivery.rollout import complete, surplus
 from delivery.shell import DeliveryError
 from delivery.workloads import newest_pods
 from tests.delivery.fake import FakeCluster
+from tests.delivery.faults import refused
 from tests.delivery.server import Container, StepError
 from tests.delivery.small import PROD, workload
 from tests.delivery.small import body as thing
@@ -602,6 +603,21 @@ def test_a_workload_that_somebody_scales_does_not_count_as_complete(cluster: Fak
     assert waited(cluster, web()).startswith(
         "deployment/web was scaled to 0 by hand, or by what `kubectl get hpa` shows, and is to have 1"
     )
+
+
+def test_a_workload_is_no_less_scaled_by_hand_where_the_cluster_refuses_to_say_what_it_would_admit(
+    cluster: FakeCluster,
+) -> None:
+    cluster.apply([web()])
+    cluster.by_hand("deployment/web", {"spec": {"replicas": 0}})
+    cluster.pause(10)
+
+    def refuses(cluster: FakeCluster, operation: str, name: str) -> None:
+        if operation == "preview":
+            refused(cluster, operation, name)
+
+    cluster.faults.before = refuses
+    assert waited(cluster, web()).startswith("deployment/web was scaled to 0 by hand")
 
 
 def test_the_replicas_that_no_manifest_names_are_an_autoscaler_s(cluster: FakeCluster) -> None:
