@@ -48,5 +48,5 @@ def run(fake: Fake, *arguments: str, **variables: str) -> Result:
 def impatient() -> Iterator[list[float]]:
     """Nobody waits; the list holds for how many seconds somebody would have."""
     pauses: list[float] = []
-    with patch.object(github, "sleep", pauses.append), patch.object(github, "TIMEOUT", 0.2):
+    with patch.object(github, "sleep", pauses.append), patch.object(github, "TIMEOUT", 1):
         yield pauses

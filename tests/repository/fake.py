@@ -374,7 +374,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self._send(401, {**NOT_FOUND, "message": "Bad credentials", "status": "401"})
         if fault == "slow":
-            time.sleep(0.5)
+            time.sleep(1.5)
         if fault == "cut":
             self.close_connection = True
             return None

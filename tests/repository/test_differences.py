@@ -430,7 +430,7 @@ DRAWN_RULESETS = st.lists(
 )
 FAULTS = st.dictionaries(
     st.integers(0, 60),
-    st.sampled_from([500, 502, 403, 404, 429, "slow", "garbage", "cut", "lost", "limit"]),
+    st.sampled_from([500, 502, 403, 404, 429, "garbage", "cut", "lost", "limit"]),
     max_size=4,
 )
 
