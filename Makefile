@@ -8,7 +8,7 @@ INGRESS ?= 127.0.0.1
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run test check check-deployed policy unit unit-delivery unit-rest test-mysql screenshots up deploy rollback monitor observability \
-  account backup backups restore restore-drill credentials secrets rotate status promote smoke generate down diff load \
+  account backup backups restore restore-drill credentials secrets rotate status promote version smoke generate down diff load \
   bench drills mutants \
   requirements audit sbom licences pins github gate
 
@@ -89,6 +89,9 @@ status: .venv/test ## releases and pods of ENV
 
 promote: .venv/test ## IMAGE (NAME:TAG@sha256:DIGEST or NAME:TAG) gets the tag TAG as well; nothing is built
 	@$(BIN)/python -m delivery promote --image '$(IMAGE)' --tag '$(TAG)' $(OPTIONS)
+
+version: .venv/test ## IMAGE (NAME:TAG@sha256:DIGEST) into overlays/ENV/version, for a commit that a controller applies (docs/gitops.md)
+	@$(BIN)/python -m delivery version $(ENV) --image '$(IMAGE)'
 
 smoke: .venv/test ## the smoke tests of the newest good release in ENV
 	@$(BIN)/python -m delivery smoke $(ENV) $(OPTIONS)

@@ -134,6 +134,13 @@ def down(environment: Environment, cluster: Cluster, confirm: str | None) -> Non
     cluster.delete(f"namespace/{environment.namespace}")
 
 
+def choose(environment: Environment, wanted: image.Image) -> None:
+    """Has the environment run an image as soon as the change of its version is committed."""
+    changed = overlay.choose(environment, wanted)
+    what = f"names {wanted}: commit it" if changed else f"named {wanted} already"
+    say(f"{environment.overlay}/version {what}")
+
+
 def duration(text: str) -> float:
     """A length of time from the command line, which has an end; ValueError for any other text."""
     value = float(text)
@@ -210,6 +217,8 @@ def parser() -> argparse.ArgumentParser:
         proof.add_argument("--image", help=text)
     deleting = command("down", "delete the environment with all its data")
     deleting.add_argument("--confirm", metavar="ENVIRONMENT", help="its name once more")
+    choosing = command("version", "write into overlays/ENV/version which image it runs, for whoever delivers from Git")
+    choosing.add_argument("--image", required=True, metavar="NAME:TAG@sha256:DIGEST", help="the image")
     promoting = commands.add_parser("promote", help="give an image another tag, without building it again")
     promoting.add_argument("--image", required=True, metavar="NAME:TAG[@DIGEST]", help="the image")
     promoting.add_argument("--tag", required=True, help="its new tag")
@@ -295,6 +304,8 @@ def main() -> int:
             show(str(registry.promote(options.image, options.tag, move=options.move)))
         elif options.command == "digest":
             show(registry.digest_of(options.image))
+        elif options.command == "version":
+            choose(find(options.environment), image.Image.parse(options.image))
         else:
             with pinned():
                 run(options, target_of(options))

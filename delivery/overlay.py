@@ -1,9 +1,10 @@
-"""An overlay with another image: `build/<env>`, a Kustomization on top of `overlays/<env>`."""
+"""An overlay with another image: `build/<env>`, a Kustomization on top of `overlays/<env>`, or its own version."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -20,14 +21,40 @@ def image_name(environment: Environment) -> str:
     Raises:
         DeliveryError: the Component names none.
     """
-    file = ROOT / environment.overlay / "version" / "kustomization.yaml"
+    file = _version(environment, ROOT)
     try:
         images = yaml.safe_load(file.read_text())["images"]
         (name,) = (image["newName"] for image in images if image["name"] == NAME)
     except (yaml.YAMLError, LookupError, TypeError, ValueError) as error:
-        what = f"{file.relative_to(ROOT)} does not name the image {NAME} once"
-        raise DeliveryError(f"{what}; `git diff` shows why: {' '.join(str(error).split())}") from None
+        raise _unclear(file, ROOT, error) from None
     return str(name)
+
+
+def choose(environment: Environment, image: Image, root: Path = ROOT) -> bool:
+    """Has the environment's version Component name an image; every other character of the file stays.
+
+    Returns whether that changes the file.
+
+    Raises:
+        DeliveryError: the Component does not name the application's image once, with a tag and a digest.
+    """
+    file = _version(environment, root)
+    text = changed = file.read_text()
+    try:
+        document: Any = yaml.compose(text)
+        (images,) = (value for key, value in document.value if key.value == "images")
+        entries = [{key.value: value for key, value in entry.value} for entry in images.value]
+        (entry,) = (entry for entry in entries if entry["name"].value == NAME)
+        wanted = {"newName": image.name, "newTag": image.tag, "digest": image.digest}
+        # From the end, as what is before keeps its place.
+        for key, value in sorted(wanted.items(), key=lambda item: -entry[item[0]].start_mark.index):
+            before, after = entry[key].start_mark.index, entry[key].end_mark.index
+            if entry[key].value != value:
+                changed = f"{changed[:before]}{_scalar(value)}{changed[after:]}"
+    except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise _unclear(file, root, error) from None
+    file.write_text(changed)
+    return changed != text
 
 
 def write(environment: Environment, image: Image, *, single_node: bool, build: Path = ROOT / "build") -> Path:
@@ -71,6 +98,20 @@ def render(folder: Path) -> Render:
     text = kustomize(str(folder))
     (folder / "manifests.yaml").write_text(text)
     return Render(text)
+
+
+def _version(environment: Environment, root: Path) -> Path:
+    return root / environment.overlay / "version" / "kustomization.yaml"
+
+
+def _unclear(file: Path, root: Path, error: Exception) -> DeliveryError:
+    what = f"{file.relative_to(root)} does not name the image {NAME} once"
+    return DeliveryError(f"{what}; `git diff` shows why: {' '.join(str(error).split())}")
+
+
+def _scalar(text: str) -> str:
+    """A text as YAML has it, in quotes where it would be a number or a date without them."""
+    return yaml.safe_dump(text, width=1000).partition("\n")[0]
 
 
 def _write(folder: Path, version: str, kind: str, **fields: object) -> None:

@@ -408,6 +408,33 @@ def test_a_promoted_image_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 @pytest.mark.usefixtures("signals")
+def test_a_version_is_chosen_without_a_cluster_and_said_to_be_committed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    chosen: list[tuple[str, Image]] = []
+
+    def choose(environment: Environment, image: Image) -> bool:
+        chosen.append((environment.name, image))
+        return len(chosen) == 1
+
+    monkeypatch.setattr(overlay, "choose", choose)
+    for _ in range(2):
+        assert typed(monkeypatch, "version", "prod", "--image", str(BUILT)) == 0
+    assert chosen == [("prod", BUILT)] * 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == f"delivery: overlays/prod/version names {BUILT}: commit it"
+    assert second == f"delivery: overlays/prod/version named {BUILT} already"
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_version_needs_a_digest(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert typed(monkeypatch, "version", "prod", "--image", "scheduler:v1") == 1
+    message = "delivery: 'scheduler:v1' is not a pinned image; give NAME:TAG@sha256:DIGEST\n"
+    assert capsys.readouterr().err == message
+
+
+@pytest.mark.usefixtures("signals")
 def test_what_a_terminal_s_encoding_lacks_is_shown_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", TextIOWrapper(BytesIO(), encoding="latin-1"))
     monkeypatch.setattr(registry, "promote", lambda image, tag, move: "Jürgen \u2192 v1")

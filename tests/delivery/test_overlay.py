@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from delivery import overlay
 from delivery.image import Image
 from delivery.render import Render
-from delivery.shell import DeliveryError
+from delivery.shell import ROOT, DeliveryError
 from delivery.site import url_of
 from policy_tests.environment import find, read_list
 
@@ -89,3 +91,77 @@ def test_a_version_that_names_no_image_is_named_in_one_line(
     with pytest.raises(DeliveryError, match=what) as error:
         rendered("prod", tmp_path)
     assert len(str(error.value).splitlines()) == 1
+
+
+VERSION = """# Why.
+images:
+  - {name: other, newTag: "1"}
+  - digest: sha256:0  # of v1
+    name: school-scheduler
+    newTag: 'v1'
+
+    newName: ghcr.io/school/scheduler
+"""
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> Path:
+    """The version file of prod in a checkout of its own, with what people may have written into it."""
+    file = tmp_path / "overlays" / "prod" / "version" / "kustomization.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(VERSION)
+    return file
+
+
+def chosen(root: Path, image: Image = IMAGE) -> bool:
+    return overlay.choose(find("prod"), image, root)
+
+
+def test_a_version_file_keeps_all_but_the_image(version: Path, tmp_path: Path) -> None:
+    assert chosen(tmp_path)
+    wanted = VERSION.replace("sha256:0", IMAGE.digest).replace("'v1'", IMAGE.tag)
+    assert version.read_text() == wanted.replace("ghcr.io/school/scheduler", IMAGE.name)
+
+
+def test_a_version_file_that_names_the_image_already_is_not_touched(version: Path, tmp_path: Path) -> None:
+    chosen(tmp_path)
+    before = version.read_bytes()
+    assert not chosen(tmp_path)
+    assert version.read_bytes() == before
+
+
+@pytest.mark.parametrize("tag", ["1.0", "0x1", "2026-12-01", "1e3", "yes", "null"])
+def test_a_tag_that_looks_like_something_else_stays_a_text(tag: str, version: Path, tmp_path: Path) -> None:
+    chosen(tmp_path, Image(IMAGE.name, tag, IMAGE.digest))
+    assert yaml.safe_load(version.read_text())["images"][1]["newTag"] == tag
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "images: []\n",
+        "[images]\n",
+        "images\n",
+        "<<<<<<< HEAD\nimages: []\n",
+        VERSION.replace("digest", "dig"),
+        VERSION.replace("other", "school-scheduler"),
+        f"{VERSION}images: []\n",
+    ],
+)
+def test_a_version_file_that_does_not_name_the_image_once_is_left_as_it_is(
+    text: str, version: Path, tmp_path: Path
+) -> None:
+    version.write_text(text)
+    with pytest.raises(DeliveryError, match=r"kustomization\.yaml does not name the image school-scheduler once"):
+        chosen(tmp_path)
+    assert version.read_text() == text
+
+
+@pytest.mark.parametrize("environment", read_list())
+def test_every_environment_s_version_can_be_chosen(environment: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "overlays", tmp_path / "overlays")
+    assert overlay.choose(find(environment), IMAGE, tmp_path)
+    files = [file for file in (tmp_path / "overlays").rglob("*") if file.is_file()]
+    changed = [file for file in files if file.read_bytes() != (ROOT / file.relative_to(tmp_path)).read_bytes()]
+    assert [file.relative_to(tmp_path).parts[1:3] for file in changed] == [(environment, "version")]
