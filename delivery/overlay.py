@@ -1,4 +1,7 @@
-"""An overlay with another image: `build/<env>`, a Kustomization on top of `overlays/<env>`, or its own version."""
+"""An overlay with another image: `build/<env>`, a Kustomization on top of `overlays/<env>`.
+
+Or its own version, to be committed.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +34,12 @@ def image_name(environment: Environment) -> str:
 
 
 def choose(environment: Environment, image: Image, root: Path = ROOT) -> bool:
-    """Has the environment's version Component name an image; every other character of the file stays.
+    """Has the environment's version Component name an image; the rest of the file stays.
 
     Returns whether that changes the file.
 
     Raises:
-        DeliveryError: the Component does not name the application's image once, with a tag and a digest.
+        DeliveryError: the Component does not name that image once, with its tag and digest.
     """
     file = _version(environment, root)
     text = changed = file.read_text()

@@ -18,7 +18,7 @@ SIXTY_TIMES = re.compile(r"\*(/1)?\s+\d+(,\d+)*\s.*")
 # The controller looks for runs that are due once in as many seconds.
 CONTROLLER_PERIOD = 10
 # Whoever makes these Jobs deletes them too.
-HOOKS = ("helm.sh/hook", "argocd.argoproj.io/hook")
+HOOKS = ("helm.sh/hook", "argocd.argoproj.io/hook", "kustomize.toolkit.fluxcd.io/force")
 
 
 @rule(

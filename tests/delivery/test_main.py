@@ -428,7 +428,10 @@ def test_a_version_is_chosen_without_a_cluster_and_said_to_be_committed(
 
 
 @pytest.mark.usefixtures("signals")
-def test_a_version_needs_a_digest(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_version_needs_a_digest(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert typed(monkeypatch, "version", "prod", "--image", "scheduler:v1") == 1
     message = "delivery: 'scheduler:v1' is not a pinned image; give NAME:TAG@sha256:DIGEST\n"
     assert capsys.readouterr().err == message

@@ -106,7 +106,7 @@ images:
 
 @pytest.fixture
 def version(tmp_path: Path) -> Path:
-    """The version file of prod in a checkout of its own, with what people may have written into it."""
+    """The version file of prod in a checkout of its own, as people may have written it."""
     file = tmp_path / "overlays" / "prod" / "version" / "kustomization.yaml"
     file.parent.mkdir(parents=True)
     file.write_text(VERSION)
@@ -123,7 +123,7 @@ def test_a_version_file_keeps_all_but_the_image(version: Path, tmp_path: Path) -
     assert version.read_text() == wanted.replace("ghcr.io/school/scheduler", IMAGE.name)
 
 
-def test_a_version_file_that_names_the_image_already_is_not_touched(version: Path, tmp_path: Path) -> None:
+def test_a_version_file_that_names_the_image_is_not_touched(version: Path, tmp_path: Path) -> None:
     chosen(tmp_path)
     before = version.read_bytes()
     assert not chosen(tmp_path)
@@ -131,7 +131,7 @@ def test_a_version_file_that_names_the_image_already_is_not_touched(version: Pat
 
 
 @pytest.mark.parametrize("tag", ["1.0", "0x1", "2026-12-01", "1e3", "yes", "null"])
-def test_a_tag_that_looks_like_something_else_stays_a_text(tag: str, version: Path, tmp_path: Path) -> None:
+def test_a_tag_like_a_number_stays_a_text(tag: str, version: Path, tmp_path: Path) -> None:
     chosen(tmp_path, Image(IMAGE.name, tag, IMAGE.digest))
     assert yaml.safe_load(version.read_text())["images"][1]["newTag"] == tag
 
@@ -153,7 +153,7 @@ def test_a_version_file_that_does_not_name_the_image_once_is_left_as_it_is(
     text: str, version: Path, tmp_path: Path
 ) -> None:
     version.write_text(text)
-    with pytest.raises(DeliveryError, match=r"kustomization\.yaml does not name the image school-scheduler once"):
+    with pytest.raises(DeliveryError, match="does not name the image school-scheduler once"):
         chosen(tmp_path)
     assert version.read_text() == text
 
@@ -163,5 +163,7 @@ def test_every_environment_s_version_can_be_chosen(environment: str, tmp_path: P
     shutil.copytree(ROOT / "overlays", tmp_path / "overlays")
     assert overlay.choose(find(environment), IMAGE, tmp_path)
     files = [file for file in (tmp_path / "overlays").rglob("*") if file.is_file()]
-    changed = [file for file in files if file.read_bytes() != (ROOT / file.relative_to(tmp_path)).read_bytes()]
-    assert [file.relative_to(tmp_path).parts[1:3] for file in changed] == [(environment, "version")]
+    places = [file.relative_to(tmp_path) for file in files]
+    texts = [[(root / place).read_bytes() for root in (tmp_path, ROOT)] for place in places]
+    changed = [place for place, (now, before) in zip(places, texts, strict=True) if now != before]
+    assert [place.parts[1:3] for place in changed] == [(environment, "version")]
