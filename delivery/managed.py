@@ -84,9 +84,10 @@ def edits(body: Manifest) -> Iterator[str]:
 
 
 def autoscaled(body: Manifest) -> bool:
-    """Whether a live object has its replicas from a controller."""
+    """Whether a live object has its replicas from a controller that writes nothing else of it."""
     owners = [entry for entry in _managers(body) if "f:replicas" in entry["fieldsV1"].get("f:spec", {})]
-    return any(_is_controller(entry.get("manager", "")) for entry in owners)
+    names = {entry.get("manager", "") for entry in owners} - set(controllers(body))
+    return any(map(_is_controller, names))
 
 
 def controllers(body: Manifest) -> list[str]:

@@ -433,6 +433,14 @@ def test_an_autoscaler_that_nobody_delivered_is_named_with_what_is_typed(stage: 
     assert line == f"deployment/web is changed: an autoscaler of no release scales it; {way}"
 
 
+def test_a_controller_that_brings_replicas_with_all_else_is_no_autoscaler(stage: Stage) -> None:
+    other = {"metadata": {"labels": {"a": "b"}}, "spec": {"replicas": 3}}
+    stage.cluster.by_hand("deployment/web", other, "kustomize-controller")
+    (line,) = drift.found(stage.cluster, render("1"))
+    suspend = "kustomize-controller writes it too; suspend that there before a delivery"
+    assert line == f"deployment/web is changed: {suspend}"
+
+
 def test_subresources_are_not_ours() -> None:
     entry = {"manager": "kubectl", "operation": "Update", "apiVersion": "apps/v1", "fieldsV1": {"f:spec": {}}}
     deployment = {"apiVersion": "apps/v1", "metadata": {"managedFields": [{**entry, "subresource": "scale"}]}}
