@@ -7,7 +7,7 @@ import os
 import sys
 
 from delivery.shell import DeliveryError
-from pipeline import kubeconfig, names, newest, release
+from pipeline import kubeconfig, names, newest, notes, release
 from pipeline.github import Step
 
 
@@ -27,6 +27,10 @@ def run(options: argparse.Namespace, step: Step) -> None:
             step.give(ready=str(there and (not options.pushed or is_newest(step))).lower())
         case "release":
             release.check(environ["GITHUB_REF_NAME"], environ["GITHUB_SHA"])
+            notes.section(notes.FILE.read_text(), environ["GITHUB_REF_NAME"])
+        case "notes":
+            words = (names.reference(environ), environ["GITHUB_REPOSITORY"], environ.get("PROVENANCE", ""))
+            print(notes.notes(notes.FILE.read_text(), *words))
         case "provenance":
             step.give(way=release.way(step))
         case "sign":
@@ -55,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     text = "end well where the environment is not set up, or this run is superseded"
     preparing.add_argument("--pushed", action="store_true", help=text)
     commands.add_parser("release", help="whether this tag may become a release")
+    commands.add_parser("notes", help="what GitHub shows of the release of TAG and DIGEST")
     commands.add_parser("provenance", help="how images are signed here")
     commands.add_parser("sign", help="sign the image of DIGEST with a key")
     commands.add_parser("verify", help="verify that ci-preprod made the image of DIGEST of this commit")

@@ -97,6 +97,9 @@ class Act:
                 target = root / file.relative_to(ROOT)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(portable(file.read_text()))
+        # Releases that the tests make are told of.
+        sections = [f"## {version}\n\n- A page.\n" for version in ("v1.2.4", "v1.2.3")]
+        (self.tree / "CHANGELOG.md").write_text("\n".join(sections))
         if not (self.tree / ".git").exists():
             self._git("init", "--quiet", "--template=", "--initial-branch=main")
             self._git("remote", "add", "origin", f"https://github.com/{REPOSITORY}")

@@ -197,8 +197,9 @@ def test_preprod_scans_and_attests_the_image_that_it_built(push: Start) -> None:
 
 def test_prod_gets_the_proven_digest_and_nothing_is_built(push: Start, commit: str) -> None:
     run = push("ci-prod", "refs/tags/v1.2.3")
-    assert run.jobs == succeeded("verify", "promote", "deploy")
+    assert run.jobs == succeeded("verify", "promote", "deploy", "release")
     assert made(run) == [
+        "sbom",
         f"digest --image {IMAGE}:sha-{commit}",
         f"promote IMAGE={IMAGE}:sha-{commit}@{PROVEN} TAG=v1.2.3 OPTIONS=",
         "gate GATE=production",
@@ -206,11 +207,14 @@ def test_prod_gets_the_proven_digest_and_nothing_is_built(push: Start, commit: s
         "status prod",
     ]
     assert not [call for call in run.calls if call.startswith("docker")]
-    verified, scanned, _ = (call for call in run.calls if call.startswith(("gh", "scan", "make promote")))
+    verified, scanned, _, released = (call for call in run.calls if call.startswith(("gh", "scan", "make promote")))
     assert verified.startswith(f"gh attestation verify oci://{IMAGE}@{PROVEN} --repo example/school-scheduler ")
     assert f" --source-digest {commit} " in verified
     assert verified.endswith(" --source-ref refs/heads/main")
     assert scanned == f"scan {IMAGE}@{PROVEN} as table"
+    assert released == (
+        "gh release create v1.2.3 --verify-tag --title v1.2.3 --notes-file build/notes.md build/sbom.cdx.json"
+    )
 
 
 @pytest.mark.parametrize("tag", ["v1.2", "v1.2.3+4", "v01.2.3", "v1.2.3-rc..1"])
@@ -218,6 +222,13 @@ def test_a_tag_that_is_no_version_is_refused_before_anything_moves(tag: str, pus
     run = push("ci-prod", f"refs/tags/{tag}")
     assert run.jobs == {"verify": "failure"}
     assert f"{tag} is no version that can be released" in run.log
+    assert made(run) == []
+
+
+def test_a_version_that_the_changelog_does_not_tell_of_is_refused_before_anything_moves(push: Start) -> None:
+    run = push("ci-prod", "refs/tags/v1.2.5")
+    assert run.jobs == {"verify": "failure"}
+    assert "CHANGELOG.md has nothing under a heading `## v1.2.5`" in run.log
     assert made(run) == []
 
 
@@ -237,8 +248,8 @@ def test_a_private_repository_signs_and_verifies_with_a_key(push: Start, commit:
     assert call.startswith("cosign sign --yes --key=env://COSIGN_PRIVATE_KEY ")
     assert call.endswith(f"{notes} {IMAGE}@{BUILT}")
     run = push("ci-prod", "refs/tags/v1.2.3", settings=settings)
-    assert run.jobs == succeeded("verify", "promote", "deploy")
-    (call,) = (call for call in run.calls if call.startswith(("gh", "cosign")))
+    assert run.jobs == succeeded("verify", "promote", "deploy", "release")
+    (call,) = (call for call in run.calls if call.startswith(("gh attestation", "cosign")))
     assert call.startswith("cosign verify --key=env://COSIGN_PUBLIC_KEY ")
     assert call.endswith(f"{notes} {IMAGE}@{PROVEN}")
 
@@ -347,11 +358,11 @@ def test_the_registry_is_docker_hub_with_its_secrets_and_ghcr_without(
 ) -> None:
     run = push("ci-prod", "refs/tags/v1.2.3", secrets=SECRETS | secrets, settings=settings)
     assert run.calls[0] == f"login {login} with a password of 16 characters"
-    assert made(run)[:2] == [
+    assert made(run)[1:3] == [
         f"digest --image {name}:sha-{commit}",
         f"promote IMAGE={name}:sha-{commit}@{PROVEN} TAG=v1.2.3 OPTIONS=",
     ]
-    assert made(run)[3].startswith(f"deploy prod --image {name}:v1.2.3@{PROVEN} ")
+    assert made(run)[4].startswith(f"deploy prod --image {name}:v1.2.3@{PROVEN} ")
 
 
 def test_a_user_of_docker_hub_without_a_token_is_refused(push: Start) -> None:
