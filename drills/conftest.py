@@ -100,6 +100,10 @@ class Stage:
         self.cluster = Kubectl(self.namespace)
         self.target = Target(environment, self.cluster, Suites(ingress))
         self.good = image.build_and_push(registry)
+        self.begin()
+
+    def begin(self) -> None:
+        """Brings it up."""
         self.deploy(self.good, bootstrap=True)
 
     def render(self, built: Image, setting: str | None = None) -> Render:

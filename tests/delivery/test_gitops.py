@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import yaml
@@ -93,6 +94,16 @@ def test_what_holds_data_is_never_deleted(given: tuple[str, str]) -> None:
     assert {body["kind"] for body in held} >= {"Namespace", "StatefulSet"}
     for body in held:
         assert notes(body) == {f"{FLUX}/prune": "disabled", ARGO: "Prune=false,Delete=false"}
+
+
+@pytest.mark.parametrize("name", ["sealed-secrets", "external-secrets"])
+def test_what_makes_a_secret_that_would_go_with_it_is_never_deleted(name: str, tmp_path: Path) -> None:
+    body = handed(find("prod"), "Kustomization")
+    components(body).insert(0, f"../../components/{name}")
+    makers = Render(applied(body, tmp_path)).kind("SealedSecret", "ExternalSecret")
+    assert {maker["metadata"]["name"] for maker in makers} == {"db-credentials", "backup"}
+    for maker in makers:
+        assert notes(maker) == {f"{FLUX}/prune": "disabled", ARGO: "Prune=false,Delete=false"}
 
 
 def test_a_configmap_outlives_the_release_whose_pods_read_it(given: tuple[str, str]) -> None:
