@@ -156,8 +156,11 @@ class Handed(Stage):
 
     def end(self) -> None:
         """Takes Flux and the environment out of the cluster."""
+        # A controller that waits for health, or none, would keep it for as long.
         with suppress(DeliveryError):
-            controlled("delete", "kustomization", self.namespace, "--timeout=60s")
+            controlled("delete", "kustomization", self.namespace, "--wait=false")
+            free = '--patch={"metadata": {"finalizers": null}}'
+            controlled("patch", "kustomization", self.namespace, "--type=merge", free)
         kubectl("delete", "--ignore-not-found", "--timeout=300s", "-f", "-", stdin=self.flux)
         kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=300s")
 

@@ -121,3 +121,4 @@ def test_a_database_outside_the_cluster_is_none_of_the_render() -> None:
     outside = [each for each in render.objects if each["kind"] != "StatefulSet"]
     assert render.has_database
     assert not Render.of(outside).has_database
+    assert not Render.of([*outside, small.workload("StatefulSet", "store", "store")]).has_database

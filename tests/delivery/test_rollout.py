@@ -9,7 +9,7 @@ from delivery import diagnosis, rollout, workloads
 from delivery.cluster import Manifest
 from delivery.diagnosis import HOPELESS, hopeless, last_words, refusals, troubles
 from delivery.render import COMPONENT
-from delivery.rollout import complete, surplus
+from delivery.rollout import astray, complete, surplus
 from delivery.shell import DeliveryError
 from delivery.workloads import newest_pods
 from tests.delivery.fake import FakeCluster
@@ -56,11 +56,26 @@ def test_a_rollout_is_complete_when_all_replicas_are_new_and_available(status: B
     assert complete(workload) is expected
 
 
+@pytest.mark.parametrize(("status", "expected"), [("True", True), ("False", False), ("Unknown", False)])
+def test_a_job_is_done_when_its_controller_is_sure(status: str, expected: bool) -> None:
+    job = body("Job", "accounts", status={"conditions": [{"type": "Complete", "status": status}]})
+    assert complete(job) is expected
+
+
+def test_only_a_job_fails_by_the_condition_of_a_job() -> None:
+    status = {"conditions": [{"type": "Failed", "status": "True"}]}
+    found = {
+        kind: [*astray(body(kind, "x", spec={}, status=status), body(kind, "x", spec={}))]
+        for kind in ("DaemonSet", "Deployment", "StatefulSet", "Job")
+    }
+    assert found == {"DaemonSet": [], "Deployment": [], "StatefulSet": [], "Job": ["job/x failed: "]}
+
+
 def test_the_newest_pods_of_a_deployment_are_those_of_its_current_revision() -> None:
-    workload = body("Deployment", "web", metadata={"annotations": revision(2)})
-    sets = [owned("ReplicaSet", f"set-{n}", "web", annotations=revision(n)) for n in (1, 2)]
-    pods = [owned("Pod", f"pod-{n}", f"set-{n}") for n in (1, 2)] + [owned("Pod", "other", "elsewhere")]
-    assert [pod["metadata"]["name"] for pod in newest_pods(workload, [*sets, *pods])] == ["pod-2"]
+    workload = body("Deployment", "web", metadata={"annotations": revision(10)})
+    sets = [owned("ReplicaSet", f"set-{n}", "web", annotations=revision(n)) for n in (9, 10)]
+    pods = [owned("Pod", f"pod-{n}", f"set-{n}") for n in (9, 10)] + [owned("Pod", "other", "elsewhere")]
+    assert [pod["metadata"]["name"] for pod in newest_pods(workload, [*sets, *pods])] == ["pod-10"]
 
 
 def test_the_newest_pods_of_a_stateful_set_are_those_of_its_update_revision() -> None:
@@ -472,6 +487,15 @@ def test_a_refusal_names_its_remedy_and_what_does_not_answer_refuses_nothing(mes
     event = {"involvedObject": about, "type": "Warning", "reason": "FailedCreate", "message": message}
     found = [trouble.words for trouble in refusals(body("StatefulSet", "web"), [], [event])]
     assert [remedy in words for words in found] == ([True] if remedy else [])
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_a_refusal_and_a_pod_in_one_second_the_pod_counts(order: int) -> None:
+    about = {"involvedObject": {"uid": "web"}, "lastTimestamp": "2026-11-02T00:00:00Z"}
+    refused_pod = {**about, "type": "Warning", "reason": "FailedCreate", "message": "is forbidden: exceeded quota"}
+    events = [refused_pod, {**about, "type": "Normal", "reason": "SuccessfulCreate"}]
+    assert [*refusals(body("StatefulSet", "web"), [], events[::order])] == []
+    assert [*refusals(body("StatefulSet", "web"), [], [refused_pod])]
 
 
 @pytest.mark.parametrize("kind", ["StatefulSet", "Deployment"])

@@ -204,6 +204,14 @@ def test_a_key_that_the_secret_lacks_is_added_before_anything_changes(stage: Sta
     assert passwords(stage)["exporter-password"]
 
 
+def test_a_secret_that_nobody_may_complete_is_an_error_before_anything_changes(stage: Stage) -> None:
+    stage.cluster.by_hand(SECRET, {"data": {"exporter-password": None}})
+    stage.cluster.forbidden.add(("patch", "Secret"))
+    with pytest.raises(DeliveryError, match="lacks exporter-password"):
+        rotation.rotate(stage.target)
+    assert not begun(stage)
+
+
 def test_a_release_without_the_job_is_an_error_that_says_so(stage: Stage) -> None:
     older = Render.of(body for body in render("1").objects if body["kind"] != "Job")
     with pytest.raises(DeliveryError, match="the release has no Job accounts"):

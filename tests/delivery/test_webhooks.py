@@ -220,6 +220,24 @@ def test_a_container_that_keeps_a_job_from_its_end_is_named(stage: Stage) -> Non
     assert stage.serving == {"1"}
 
 
+def test_a_container_that_ends_soon_after_those_of_a_job_fails_nothing(stage: Stage) -> None:
+    ended: dict[str, float] = {}
+
+    def goes_on(container: Container) -> str:
+        if stage.cluster.now() < ended.setdefault(container.pod["metadata"]["name"], stage.cluster.now() + 10):
+            raise NotYetError
+        return ""
+
+    def added(pod: Manifest) -> None:
+        if pod["spec"].get("restartPolicy") == "Never":
+            pod["spec"]["containers"] = [*pod["spec"]["containers"], PROXY]
+
+    stage.cluster.server.steps["proxy"] = goes_on
+    stage.cluster.server.webhooks = [Webhook(kinds=frozenset({"Pod"}), change=added)]
+    stage.type_in(*COMMANDS["backup"])
+    assert ended
+
+
 def test_a_rollback_goes_to_the_release_before_though_images_come_from_a_mirror(
     empty: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
