@@ -49,8 +49,9 @@ def start(checkout: Path, script: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # The runner's own: what is sent to the process goes to nobody else.
+        # The runner's own: what is sent to the process goes to nobody else, and nobody ignores it for it.
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
