@@ -16,6 +16,7 @@ from delivery.kubectl import kubectl
 from delivery.shell import ROOT
 from drills.conftest import Stage
 from drills.issuer import CERTIFICATE, SECRET, URL, Issuer, flags, serving
+from drills.watching import until
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +58,10 @@ def asked(kubeconfig: Path) -> str:
 @pytest.fixture
 def trusted(stage: Stage, issuer: Issuer, kubeconfig: Path) -> Path:
     issuer.subject = f"{JOB}:{stage.environment.name}"
-    if "Unauthorized" in asked(kubeconfig):
+    # An API server asks again every ten seconds for an issuer that was not there.
+    try:
+        until(lambda: "Unauthorized" not in asked(kubeconfig), seconds=30)
+    except AssertionError:
         pytest.skip(f"the API server does not trust {URL}; it does by {flags()}")
     return kubeconfig
 

@@ -33,5 +33,5 @@ def notes(changelog: str, image: Image, repository: str, way: str = "") -> str:
     workflow = f"{repository}/.github/workflows/ci-preprod.yml"
     verify = f"gh attestation verify oci://{image} --repo {repository} --signer-workflow {workflow}"
     if way == COSIGN:
-        verify = f"cosign verify --key cosign.pub {image}"
+        verify = f"cosign verify --key cosign.pub --insecure-ignore-tlog=true {image}"
     return f"{section(changelog, image.tag)}\n\n### Image\n\n```\n{image}\n```\n\n```sh\n{verify}\n```\n"

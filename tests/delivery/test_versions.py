@@ -34,6 +34,22 @@ def test_versions_are_ordered_as_semantic_versioning_says() -> None:
     assert tuple(sorted(sorted(ORDER), key=key)) == ORDER
 
 
-@pytest.mark.parametrize("tag", ["dev-17", "sha-abc", "latest", "1.0.0", "v1", "v1.0.0+1", "v1.0.0 ", ""])
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "dev-17",
+        "latest",
+        "1.0.0",
+        "v1",
+        "v1.2",
+        "v01.2.3",
+        "v1.2.3-01",
+        "v1.2.3-rc..1",
+        "v1.0.0+1",
+        "v1.0.0 ",
+        "v1.2.٣",
+        "",
+    ],
+)
 def test_other_tags_are_no_versions(tag: str) -> None:
     assert precedence(tag) is None
