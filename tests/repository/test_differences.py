@@ -454,7 +454,7 @@ def ungoverned(state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@settings(repeatable, max_examples=25)
+@settings(repeatable, max_examples=8)
 @given(
     environments=st.dictionaries(st.sampled_from(NAMES), ENVIRONMENTS, max_size=5),
     rulesets=DRAWN_RULESETS,
