@@ -145,7 +145,6 @@ def test_a_run_that_is_repeated_takes_the_image_that_it_has_built(push: Start) -
     [
         ("ci-cd", "refs/heads/develop", {"HEAD": "beef"}),
         ("ci-homolog", "refs/heads/release/1.2", {"GITHUB_RUN_ATTEMPT": "2", "LATEST": "9"}),
-        ("ci-preprod", "refs/tags/preprod/2026-11-24", {"GITHUB_RUN_ATTEMPT": "2", "LATEST": "9"}),
     ],
 )
 def test_what_is_superseded_moves_nothing_and_is_green(
@@ -161,7 +160,6 @@ def test_what_is_superseded_moves_nothing_and_is_green(
 @pytest.mark.parametrize(
     ("workflow", "ref"),
     [
-        ("ci-cd", "refs/heads/develop"),
         ("ci-homolog", "refs/heads/homolog"),
         ("ci-preprod", "refs/heads/main"),
     ],
